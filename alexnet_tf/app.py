@@ -1,0 +1,71 @@
+"""What every entry point does around its own work: quiet start, one-line errors, exit codes.
+
+Exit codes: 0 done, 1 a wrong flag or something the user can mend, 130 or 143 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+
+from absl import app, flags, logging
+
+from alexnet_tf.errors import UserError
+
+
+def run(main: Callable[[list[str]], int | None]) -> None:
+    """Parses the flags, calls `main` with the arguments that are left, and exits."""
+    app.run(lambda argv: _guarded(main, argv), flags_parser=_parse)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    """As absl does it, but with one line for a wrong flag."""
+    try:
+        return app.parse_flags_with_usage(argv) if _wants_help(argv) else flags.FLAGS(argv)
+    except flags.Error as error:
+        print(f"error: {error} (--help lists the flags)", file=sys.stderr)
+        sys.exit(1)
+
+
+def _wants_help(argv: list[str]) -> bool:
+    return any(argument.lstrip("-").startswith("help") for argument in argv[1:])
+
+
+def _guarded(main: Callable[[list[str]], int | None], argv: list[str]) -> None:
+    try:
+        logging.set_verbosity(logging.WARNING)  # of TensorFlow and TFDS: ours is printed
+        _import_tensorflow_quietly()
+        sys.exit(main(argv[1:]) or 0)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _import_tensorflow_quietly() -> None:
+    """Imports TensorFlow without the lines that its C++ part prints before logging is set up.
+
+    They go to file descriptor 2, out of Python's reach; they are kept back and shown only if the
+    import fails. From then on TensorFlow prints errors, or what TF_CPP_MIN_LOG_LEVEL says.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as kept_back:
+        stderr = os.dup(2)
+        os.dup2(kept_back.fileno(), 2)
+        try:
+            import keras  # noqa: F401
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()  # looks for GPUs, and is wordy where there is none
+        except BaseException:
+            kept_back.seek(0)
+            os.write(stderr, kept_back.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

@@ -1,0 +1,117 @@
+"""Crop, reflect, light and normalise batches, on the device.
+
+One implementation for training, evaluation and serving. In: uint8 images, RGB, 0 to 255.
+Out: float32 in the variant's units and channel order.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from alexnet_tf.data.statistics import Statistics
+from alexnet_tf.models.spec import Preprocessing
+
+VIEWS = (1, 10)
+
+
+class Preprocessor:
+    """The preprocessing of one variant with the statistics of one training set.
+
+    Args:
+        spec: the variant's.
+        statistics: the training set's.
+
+    Raises:
+        ValueError: a mean image of another size than the variant's.
+    """
+
+    def __init__(self, spec: Preprocessing, statistics: Statistics):
+        side = spec.image_size
+        if statistics.mean.shape != (side, side, 3):
+            raise ValueError(
+                f"Expected a mean image of shape {(side, side, 3)}. "
+                f"Received: {statistics.mean.shape}"
+            )
+        self.spec = spec
+        self.statistics = statistics
+        self._centre = (side - spec.crop_size) // 2
+
+    def training(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
+        """The network's input for a training batch.
+
+        Args:
+            batch: image uint8 [B, C, C, 3] (already cropped), and `augment.draw`'s offset int32
+                [B, 2], reflect bool [B], alpha float32 [B, 3].
+
+        Returns:
+            float32 [B, C, C, 3].
+        """
+        images = tf.cast(batch["image"], tf.float32)
+        reflect = batch["reflect"][:, None, None, None]
+        centred = self._subtract_mean(images, batch["offset"])
+        if self.spec.mean == "pixel_centre":
+            # The original code subtracts the unreflected mean from the reflected crop; elsewhere
+            # the mean belongs to the image and is reflected with it.
+            mean = images - centred
+            centred = tf.where(reflect, images[:, :, ::-1], images) - mean
+        else:
+            centred = tf.where(reflect, centred[:, :, ::-1], centred)
+        if self.spec.lighting is not None:
+            centred += self._lighting(batch["alpha"])
+            centred /= self.spec.lighting.divisor
+        return self._finish(centred)
+
+    def views(self, images: tf.Tensor, views: int) -> tf.Tensor:
+        """The views of square images whose predictions are averaged at test (paper §4.1).
+
+        Args:
+            images: uint8 [B, S, S, 3].
+            views: 1 for the centre; 10 for the corners, the centre and their reflections.
+
+        Returns:
+            float32 [B, views, C, C, 3]; of the ten, 0 to 4 are top left, top right, bottom left,
+            bottom right and centre, 5 to 9 the same reflected.
+
+        Raises:
+            ValueError: another number of views.
+        """
+        if views not in VIEWS:
+            raise ValueError(f"Expected 1 or 10 views. Received: views={views}")
+        crop, end = self.spec.crop_size, self.spec.image_size - self.spec.crop_size
+        corners = [(0, 0), (0, end), (end, 0), (end, end)] if views == 10 else []
+        plain, reflected = [], []
+        for top, left in [*corners, (self._centre, self._centre)]:
+            view = tf.cast(images[:, top : top + crop, left : left + crop], tf.float32)
+            offset = tf.constant([[top, left]])
+            centred = self._subtract_mean(view, offset)  # [B, C, C, 3]
+            plain.append(centred)
+            if self.spec.mean == "pixel_centre":
+                reflected.append(view[:, :, ::-1] - (view - centred))
+            else:
+                reflected.append(centred[:, :, ::-1])
+        return self._finish(tf.stack(plain + reflected if views == 10 else plain, axis=1))
+
+    def _subtract_mean(self, images: tf.Tensor, offsets: tf.Tensor) -> tf.Tensor:
+        """[B, C, C, 3] less the mean at offsets [B, 2] or [1, 2]."""
+        if isinstance(self.spec.mean, tuple):
+            return images - tf.constant(self.spec.mean)
+        if self.spec.mean == "pixel_centre":
+            offsets = tf.fill([1, 2], self._centre)
+        places = offsets[:, :, None] + tf.range(self.spec.crop_size)  # [B, 2, C]
+        rows = tf.gather(tf.constant(self.statistics.mean), places[:, 0])  # [B, C, S, 3]
+        return images - tf.gather(rows, places[:, 1], axis=2, batch_dims=1)  # [B, C, C, 3]
+
+    def _lighting(self, alpha: tf.Tensor) -> tf.Tensor:
+        """Colour [B, 1, 1, 3] in 0 to 255 to add to every pixel, from alpha [B, 3]."""
+        values = self.statistics.eigenvalues
+        if self.spec.lighting.scaled_by == "standard_deviation":
+            values = np.sqrt(values)
+        directions = 255 * self.statistics.eigenvectors * values  # [3 of RGB, 3 components]
+        return tf.einsum("bi,ci->bc", alpha, tf.constant(directions))[:, None, None]
+
+    def _finish(self, images: tf.Tensor) -> tf.Tensor:
+        """[..., 3] divided by the standard deviation, in the network's channel order."""
+        if any(value != 1 for value in self.spec.std):
+            images /= tf.constant(self.spec.std)
+        return images[..., ::-1] if self.spec.channels == "bgr" else images

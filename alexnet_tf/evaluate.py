@@ -1,0 +1,72 @@
+"""Measures the top-1 and top-5 error of a trained AlexNet.
+
+python -m alexnet_tf.evaluate --model_dir=runs/shapes-tiny --views=10 --json=result.json
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+
+from absl import flags as absl_flags
+
+from alexnet_tf import app, flags
+
+_FLAGS = absl_flags.FLAGS
+
+
+def main(argv: list[str]) -> int:
+    """Evaluates and reports; returns the exit code."""
+    from alexnet_tf.data.sources import open_source
+    from alexnet_tf.errors import UserError
+    from alexnet_tf.evaluation import Evaluator
+    from alexnet_tf.training.checkpoints import ModelDirectory
+    from alexnet_tf.training.strategies import check_batch_size, make_strategy
+
+    if argv:
+        raise UserError(f"Expected flags only. Received: {argv[0]}")
+    views = int(_FLAGS.views)
+    strategy = make_strategy(_FLAGS.strategy, _FLAGS.logical_cpus)
+    check_batch_size(_FLAGS.batch_size, strategy)
+    with strategy.scope():
+        classifier, card, step = ModelDirectory(_FLAGS.model_dir).load()
+    dataset = _FLAGS.dataset or card.dataset
+    source = open_source(dataset, _FLAGS.data_dir or (None if _FLAGS.dataset else card.data_dir))
+    if source.classes != card.classes:
+        raise UserError(
+            f"Expected a dataset with the model's {len(card.classes)} classes "
+            f"({card.classes[0]}, ...). Received: {dataset} with {len(source.classes)} "
+            f"({source.classes[0]}, ...)"
+        )
+    split = source.train if _FLAGS.split == "train" else source.validation
+    evaluation = Evaluator(classifier, strategy, _FLAGS.batch_size, views)(split)
+    print(f"{card.variant}, step {step:,}, {dataset} {_FLAGS.split}: {evaluation}")
+    if _FLAGS.json:
+        report = {
+            **dataclasses.asdict(evaluation),
+            "variant": card.variant,
+            "step": step,
+            "dataset": dataset,
+            "split": _FLAGS.split,
+        }
+        try:
+            pathlib.Path(_FLAGS.json).write_text(json.dumps(report, indent=1) + "\n")
+        except OSError as error:
+            raise UserError(
+                f"Expected --json to be a file that can be written. Received: {_FLAGS.json} "
+                f"({error.strerror})"
+            ) from None
+    return 0
+
+
+if __name__ == "__main__":
+    flags.define_model_dir()
+    absl_flags.DEFINE_string("dataset", None, "default: what the model was trained on")
+    absl_flags.DEFINE_string("data_dir", None, "the dataset's place, as in training")
+    absl_flags.DEFINE_enum("split", "validation", ["validation", "train"], "which part of it")
+    flags.define_views()
+    absl_flags.DEFINE_string("json", None, "a file to write the result to; errors are fractions")
+    absl_flags.DEFINE_integer("batch_size", 100, "images per step; each counts --views times")
+    flags.define_strategy()
+    app.run(main)

@@ -1,0 +1,124 @@
+"""Top-1 and top-5 error, every image counted exactly once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from alexnet_tf.classifier import Classifier
+from alexnet_tf.data.pipeline import evaluation_dataset
+from alexnet_tf.data.sources import Split
+from alexnet_tf.errors import UserError
+from alexnet_tf.progress import Progress
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """The result; errors are fractions.
+
+    Attributes:
+        top1_error, top5_error: share of examples whose label is not the first guess, or not
+            among the first five.
+        loss: mean cross-entropy in nats.
+        examples: how many were counted.
+        unreadable: how many could not be decoded and are in no other figure.
+        views: averaged for each example.
+    """
+
+    top1_error: float
+    top5_error: float
+    loss: float
+    examples: int
+    unreadable: int
+    views: int
+
+    def __str__(self) -> str:
+        text = (
+            f"top-1 error {self.top1_error:.2%}, top-5 error {self.top5_error:.2%}, "
+            f"loss {self.loss:.4f} on {self.examples:,} images"
+        )
+        if self.views != 1:
+            text += f", {self.views} views"
+        return f"{text}, {self.unreadable:,} unreadable" if self.unreadable else text
+
+
+class Evaluator:
+    """Evaluates a classifier on any strategy; the graph is traced once.
+
+    Args:
+        classifier: made under the strategy's scope.
+        strategy: where to run.
+        batch_size: of images over all replicas; each is `views` times as large on the device.
+        views: 1 or 10.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        strategy: tf.distribute.Strategy,
+        batch_size: int,
+        views: int = 1,
+    ):
+        self.classifier, self.strategy = classifier, strategy
+        self.batch_size, self.views = batch_size, views
+        self._step = tf.function(self._distributed_step)
+
+    def __call__(
+        self, split: Split, title: str = "evaluating", stop: Callable[[], bool] = lambda: False
+    ) -> Evaluation | None:
+        """Goes once over a split.
+
+        Args:
+            split: the examples.
+            title: of the progress bar.
+            stop: asked after each batch whether to give up.
+
+        Returns:
+            The result, or None if stopped.
+
+        Raises:
+            UserError: no example could be decoded.
+        """
+        spec = self.classifier.preprocessor.spec
+        dataset = evaluation_dataset(split, spec, self.batch_size)
+        totals = None
+        with Progress(title, split.examples, "images") as progress:
+            for batch in self.strategy.experimental_distribute_dataset(dataset):
+                sums = self._step(batch)
+                totals = sums if totals is None else totals + sums
+                progress.advance(int(sums[0]))
+                if stop():
+                    return None
+        if totals is None:
+            raise UserError(f"Expected {split.examples} images. Received: none that decodes")
+        count, top1, top5, loss = (float(value) for value in totals)
+        examples = int(count)
+        if examples > split.examples:
+            raise AssertionError(f"{examples} examples counted of {split.examples}")
+        return Evaluation(
+            top1_error=(count - top1) / count,
+            top5_error=(count - top5) / count,
+            loss=loss / count,
+            examples=examples,
+            unreadable=split.examples - examples,
+            views=self.views,
+        )
+
+    def _distributed_step(self, batch: dict) -> tf.Tensor:
+        sums = self.strategy.run(self._replica_step, (batch,))
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
+
+    def _replica_step(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
+        """float64 [4]: sums over the batch of weight, top-1 hits, top-5 hits and loss."""
+        labels, weight = batch["label"], tf.cast(batch["weight"], tf.float64)
+        probabilities = self.classifier.probabilities(batch["image"], self.views)
+        losses = tf.keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+        per_example = [
+            tf.ones_like(losses),
+            tf.math.in_top_k(labels, probabilities, 1),
+            tf.math.in_top_k(labels, probabilities, min(5, probabilities.shape[-1])),
+            losses,
+        ]
+        return tf.stack([tf.reduce_sum(tf.cast(x, tf.float64) * weight) for x in per_example])

@@ -1,0 +1,34 @@
+"""Writes a trained AlexNet as a SavedModel for TensorFlow Serving.
+
+python -m alexnet_tf.export --model_dir=runs/shapes-tiny --output=models/shapes
+"""
+
+from __future__ import annotations
+
+from absl import flags as absl_flags
+
+from alexnet_tf import app, flags
+
+_FLAGS = absl_flags.FLAGS
+
+
+def main(argv: list[str]) -> int:
+    """Exports; returns the exit code."""
+    from alexnet_tf.errors import UserError
+    from alexnet_tf.serving.saved_model import export
+    from alexnet_tf.training.checkpoints import ModelDirectory
+
+    if argv:
+        raise UserError(f"Expected flags only. Received: {argv[0]}")
+    directory = ModelDirectory(_FLAGS.model_dir)
+    classifier, card, step = directory.load()
+    target = export(classifier, _FLAGS.output or directory.saved_model, _FLAGS.version)
+    print(f"{card.variant}, step {step:,}: {target}")
+    return 0
+
+
+if __name__ == "__main__":
+    flags.define_model_dir()
+    absl_flags.DEFINE_string("output", None, "base of all versions; default MODEL_DIR/saved_model")
+    absl_flags.DEFINE_integer("version", None, "default: the next one", lower_bound=1)
+    app.run(main)

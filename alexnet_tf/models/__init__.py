@@ -1,0 +1,1 @@
+"""What AlexNet is: `variants.py` (data), `spec.py` (its vocabulary), `build.py` (data to Keras)."""

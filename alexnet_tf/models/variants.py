@@ -1,0 +1,281 @@
+"""The variants of AlexNet, each a row of data; `build.py` turns a row into a `keras.Model`.
+
+Sources, cited at each number that needs one:
+    paper      Krizhevsky, Sutskever, Hinton: ImageNet Classification with Deep Convolutional
+               Neural Networks, 2012
+    slides     McCraith: the 2016 lecture of the same title
+    145        the original code's `layers/layers-145.cfg` (other files of it by their name)
+    Caffe      BVLC Caffe's `models/bvlc_alexnet` and `models/bvlc_reference_caffenet`
+    torch      torchvision's `alexnet`, after Krizhevsky: One weird trick for parallelizing
+               convolutional neural networks, 2014
+
+Feature maps of all the 224/227 pixel networks: 55, 27, 13, 13, 13 and 6 after pool5.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from alexnet_tf.errors import UserError
+from alexnet_tf.models.spec import (
+    ACTIVATION,
+    Conv,
+    Dense,
+    Dropout,
+    Lighting,
+    Norm,
+    Pool,
+    Preprocessing,
+    Variant,
+    WithinMapNorm,
+)
+
+# 224 pixels give 55 outputs only if the last window may hang over the edge: 1 + ceil((224-11)/4)
+# (`layer.py`, modulesX). The same as 3 rows and columns of zeros after the mean is subtracted.
+_CEIL_EDGE = (0, 3)
+
+_OVERLAPPING = Pool(size=3, stride=2)  # paper §3.4
+_ONE_BIAS_IN = ("conv2", "conv4", "conv5")  # paper §5
+
+
+def _paper_convs(
+    towers: int,
+    one_bias_in: tuple[str, ...] = _ONE_BIAS_IN,
+    bias: float = 1.0,  # paper §5: "the constant 1"
+    sigmas: tuple[float, ...] = (0.01, 0.01, 0.01, 0.01, 0.01),  # paper §5
+    edge: tuple[int, int] = _CEIL_EDGE,
+    thens: tuple[tuple, ...] | None = None,
+) -> tuple[Conv, ...]:
+    """The five convolutions of paper §3.5; only what the sources dispute is an argument."""
+    if thens is None:
+        # Paper §3.3 to 3.5: response normalisation follows the ReLU of layers 1 and 2, pooling
+        # follows both and layer 5. Its N is the maps that one GPU holds: before conv3 the GPUs
+        # do not communicate (§3.2), and the original code normalises inside each tower (145).
+        norm = Norm(towers=towers)
+        first = (ACTIVATION, norm, _OVERLAPPING)
+        thens = (first, first, (ACTIVATION,), (ACTIVATION,), (ACTIVATION, _OVERLAPPING))
+    shapes = (  # name, filters, kernel, stride, padding, towers: paper §3.5 and figure 2
+        ("conv1", 96, 11, 4, edge, 1),
+        ("conv2", 256, 5, 1, "same", towers),
+        ("conv3", 384, 3, 1, "same", 1),  # here the towers meet
+        ("conv4", 384, 3, 1, "same", towers),
+        ("conv5", 256, 3, 1, "same", towers),
+    )
+    return tuple(
+        Conv(*shape, init=sigma, bias=bias if shape[0] in one_bias_in else 0.0, then=then)
+        for shape, sigma, then in zip(shapes, sigmas, thens, strict=True)
+    )
+
+
+def _paper_denses(
+    units: int = 4096,  # paper §3.5
+    bias: float = 1.0,  # paper §5
+    sigma: float = 0.01,  # paper §5
+    dropout: Dropout | None = None,
+) -> tuple[Dense, ...]:
+    """Two hidden layers with dropout (paper §4.2) and the classifier."""
+    hidden = (ACTIVATION, dropout or Dropout(rate=0.5))
+    return (
+        Dense("fc6", units, init=sigma, bias=bias, then=hidden),
+        Dense("fc7", units, init=sigma, bias=bias, then=hidden),
+        Dense("fc8", None, init=0.01),  # every source
+    )
+
+
+# Paper §4.1: 224 of 256, per-pixel mean, α ~ N(0, .1) times the eigenvalue. The paper does not
+# say in which unit; only [0, 1] makes sense of it (in 0 to 255 the noise would have σ ≈ 1400).
+_PAPER_INPUT = Preprocessing(image_size=256, crop_size=224, mean="pixel", lighting=Lighting())
+
+PAPER = Variant(
+    name="paper",
+    summary="the 2012 paper: two towers, ReLU before normalisation before pooling",
+    convs=_paper_convs(towers=2),
+    denses=_paper_denses(),
+    preprocessing=_PAPER_INPUT,
+)
+
+SLIDES = dataclasses.replace(
+    PAPER,
+    name="slides",
+    summary="the 2016 lecture: the paper with bias 1 in conv3 as well",
+    convs=_paper_convs(towers=2, one_bias_in=(*_ONE_BIAS_IN, "conv3")),
+)
+
+_CODE_NORM = Norm(divide_by_size=True, towers=2)  # 145: scale 1e-4, divided by size in the code
+CODE2012 = Variant(
+    name="code2012",
+    summary="the original code's run 145: conv1 normalised and pooled before its ReLU",
+    convs=_paper_convs(
+        towers=2,
+        sigmas=(0.01, 0.01, 0.03, 0.03, 0.03),  # 145, initW
+        thens=(
+            (_CODE_NORM, _OVERLAPPING, ACTIVATION),
+            (ACTIVATION, _CODE_NORM, WithinMapNorm(), _OVERLAPPING),
+            (ACTIVATION,),
+            (ACTIVATION,),
+            (_OVERLAPPING, ACTIVATION),
+        ),
+    ),
+    denses=_paper_denses(),
+    preprocessing=dataclasses.replace(
+        _PAPER_INPUT,
+        mean="pixel_centre",  # the original data provider subtracts the mean's centre crop
+        lighting=Lighting(scaled_by="standard_deviation", divisor=1.1),  # and divides by 1.1
+    ),
+)
+
+_CAFFE_NORM = Norm(k=1.0, divide_by_size=True)  # Caffe: k=1, alpha/n, across all 96 or 256 maps
+_CAFFE_INPUT = Preprocessing(crop_size=227, resize="warp", mean="pixel", channels="bgr")
+_CAFFE_FIRST = (ACTIVATION, _CAFFE_NORM, _OVERLAPPING)
+CAFFE = Variant(
+    name="caffe",
+    summary="BVLC Caffe's bvlc_alexnet: 227 pixels, BGR, k=1, biases of 0.1",
+    convs=_paper_convs(
+        towers=2,
+        bias=0.1,
+        edge=(0, 0),  # 227 pixels fit without padding: (227 - 11) / 4 + 1 = 55
+        thens=(
+            _CAFFE_FIRST,
+            _CAFFE_FIRST,
+            (ACTIVATION,),
+            (ACTIVATION,),
+            (ACTIVATION, _OVERLAPPING),
+        ),
+    ),
+    denses=_paper_denses(bias=0.1, sigma=0.005, dropout=Dropout(convention="inverted")),
+    preprocessing=_CAFFE_INPUT,
+)
+
+_CAFFENET_FIRST = (ACTIVATION, _OVERLAPPING, _CAFFE_NORM)
+CAFFENET = dataclasses.replace(
+    CAFFE,
+    name="caffenet",
+    summary="Caffe's reference CaffeNet: pooling before normalisation, biases of 1",
+    convs=_paper_convs(
+        towers=2,
+        bias=1.0,  # bvlc_reference_caffenet/train_val.prototxt
+        edge=(0, 0),
+        thens=(
+            _CAFFENET_FIRST,
+            _CAFFENET_FIRST,
+            (ACTIVATION,),
+            (ACTIVATION,),
+            (ACTIVATION, _OVERLAPPING),
+        ),
+    ),
+    denses=_paper_denses(bias=1.0, sigma=0.005, dropout=Dropout(convention="inverted")),
+)
+
+SINGLE_GPU = dataclasses.replace(
+    PAPER,
+    name="single_gpu",
+    summary="the paper's widths without the split: every kernel sees every map",
+    convs=_paper_convs(towers=1),
+)
+
+_HALF = Dropout(rate=0.5, convention="inverted")
+ONE_WEIRD_TRICK = Variant(
+    name="one_weird_trick",
+    summary="torchvision's alexnet: one tower, no normalisation, dropout before fc6 and fc7",
+    convs=(
+        Conv("conv1", 64, 11, 4, (2, 2), init="torch", then=(ACTIVATION, _OVERLAPPING)),
+        Conv("conv2", 192, 5, init="torch", then=(ACTIVATION, _OVERLAPPING)),
+        Conv("conv3", 384, 3, init="torch"),
+        Conv("conv4", 256, 3, init="torch"),
+        Conv("conv5", 256, 3, init="torch", then=(ACTIVATION, _OVERLAPPING)),
+    ),
+    denses=(
+        Dense("fc6", 4096, init="torch", before=(_HALF,), then=(ACTIVATION,)),
+        Dense("fc7", 4096, init="torch", before=(_HALF,), then=(ACTIVATION,)),
+        Dense("fc8", None, init="torch"),
+    ),
+    preprocessing=Preprocessing(
+        mean=(123.675, 116.28, 103.53),  # torchvision's .485 .456 .406 of 255
+        std=(58.395, 57.12, 57.375),  # torchvision's .229 .224 .225 of 255
+    ),
+)
+
+
+# The small networks are ours: every feature of the paper at a size for two CPU cores. In narrow
+# layers weights of σ = .01 let the signal die out, so their σ follows the fan-in (He et al.,
+# 2015); and inputs are divided by 8, about half way between the paper's 0 to 255 and unit variance.
+_SMALL_STD = (8.0, 8.0, 8.0)
+
+
+def _small_convs(*rows: tuple) -> tuple[Conv, ...]:
+    """The paper's convolutions at other sizes: rows of name, filters, kernel, stride, padding."""
+    first = (ACTIVATION, Norm(towers=2), _OVERLAPPING)
+    thens = (first, first, (ACTIVATION,), (ACTIVATION,), (ACTIVATION, _OVERLAPPING))
+    return tuple(
+        Conv(*row, init="he", bias=1.0 if row[0] in _ONE_BIAS_IN else 0.0, then=then)
+        for row, then in zip(rows, thens, strict=True)
+    )
+
+
+def _small_denses(units: int) -> tuple[Dense, ...]:
+    hidden = (ACTIVATION, Dropout(rate=0.5))
+    return (
+        Dense("fc6", units, init="he", bias=1.0, then=hidden),
+        Dense("fc7", units, init="he", bias=1.0, then=hidden),
+        Dense("fc8", None, init=0.01),
+    )
+
+
+TINY = Variant(
+    name="tiny",
+    summary="every feature of the paper at 56 pixels, trains in two minutes on two cores",
+    convs=_small_convs(
+        ("conv1", 32, 5, 2, (0, 1), 1),  # 56 -> 27, then 13, 6 and 2 as the pools go
+        ("conv2", 64, 5, 1, "same", 2),
+        ("conv3", 96, 3, 1, "same", 1),
+        ("conv4", 96, 3, 1, "same", 2),
+        ("conv5", 64, 3, 1, "same", 2),
+    ),
+    denses=_small_denses(256),
+    preprocessing=Preprocessing(image_size=64, crop_size=56, std=_SMALL_STD, lighting=Lighting()),
+)
+
+TINY32 = Variant(
+    name="tiny32",
+    summary="tiny for 32 pixel images such as CIFAR-10's: conv1 keeps every pixel",
+    convs=_small_convs(
+        ("conv1", 64, 5, 1, "same", 1),  # 28, then 13, 6 and 2 as the pools go
+        ("conv2", 128, 5, 1, "same", 2),
+        ("conv3", 192, 3, 1, "same", 1),
+        ("conv4", 192, 3, 1, "same", 2),
+        ("conv5", 128, 3, 1, "same", 2),
+    ),
+    denses=_small_denses(512),
+    preprocessing=Preprocessing(image_size=32, crop_size=28, std=_SMALL_STD, lighting=Lighting()),
+)
+
+VARIANTS: dict[str, Variant] = {
+    variant.name: variant
+    for variant in (
+        PAPER,
+        SLIDES,
+        CODE2012,
+        CAFFE,
+        CAFFENET,
+        SINGLE_GPU,
+        ONE_WEIRD_TRICK,
+        TINY,
+        TINY32,
+    )
+}
+
+
+def variants() -> tuple[str, ...]:
+    """Names that `AlexNet(variant=...)` and `--variant` take."""
+    return tuple(VARIANTS)
+
+
+def get_variant(name: str) -> Variant:
+    """The variant called `name`.
+
+    Raises:
+        UserError: no such variant.
+    """
+    if name not in VARIANTS:
+        raise UserError(f"Unknown variant. Expected one of {', '.join(VARIANTS)}. Received: {name}")
+    return VARIANTS[name]

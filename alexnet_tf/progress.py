@@ -1,0 +1,68 @@
+"""A progress bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from tqdm import tqdm
+
+SECONDS_BETWEEN_LINES = 10.0  # where the output is no terminal
+
+
+class Progress:
+    """Shows how far a job is, its rate and the time left, on standard error.
+
+    Args:
+        title: of the job, one or two words.
+        total: units of work in all.
+        unit: of work, in the plural, e.g. "images".
+        done: units done before now; they count as done but not for the rate.
+    """
+
+    def __init__(self, title: str, total: int, unit: str, done: int = 0):
+        self.title, self.total, self.unit = title, total, unit
+        self._done = self._first = done
+        self._note = ""
+        self._started = self._last_line = time.monotonic()
+        self._bar = None
+        if sys.stderr.isatty():
+            self._bar = tqdm(
+                total=total, initial=done, desc=title, unit=f" {unit}", leave=False,
+                dynamic_ncols=True, file=sys.stderr, unit_scale=total >= 100_000,
+            )  # fmt: skip
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def advance(self, units: int, note: str = "") -> None:
+        """Counts units as done; `note` says what else is worth knowing."""
+        self._done += units
+        self._note = note or self._note
+        if self._bar is not None:
+            self._bar.set_postfix_str(self._note, refresh=False)
+            self._bar.update(units)
+        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            print(self.line(), file=sys.stderr, flush=True)
+
+    def line(self) -> str:
+        """The plain line."""
+        seconds = max(time.monotonic() - self._started, 1e-9)
+        rate = (self._done - self._first) / seconds
+        left = (self.total - self._done) / rate if rate else 0.0
+        text = f"{self.title}: {self._done:,} of {self.total:,} {self.unit}, {rate:,.0f}/s"
+        text += f", {int(left) // 60}:{int(left) % 60:02d} left"
+        return f"{text}, {self._note}" if self._note else text
+
+    def write(self, text: str) -> None:
+        """Prints a line of its own above the bar, on standard output."""
+        if self._bar is not None:
+            self._bar.clear()
+        print(text, flush=True)
+        if self._bar is not None:
+            self._bar.refresh()

@@ -1,0 +1,222 @@
+"""A model directory on disk: what a run leaves behind, and how to find it again.
+
+model.json        the card: variant, classes, dataset, options of the run
+statistics.npz    mean image and principal components of the training set
+checkpoints/      weights, velocities, random states and the run's state
+tensorboard/      logs
+saved_model/<n>/  for TensorFlow Serving
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+import pathlib
+import tempfile
+
+import keras
+import tensorflow as tf
+
+from alexnet_tf.classifier import Classifier
+from alexnet_tf.data.preprocess import Preprocessor
+from alexnet_tf.data.statistics import Statistics
+from alexnet_tf.errors import UserError
+from alexnet_tf.models.build import AlexNet
+from alexnet_tf.models.spec import Variant
+from alexnet_tf.models.variants import get_variant
+from alexnet_tf.training.schedules import PlateauState
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """What a model is, in words and numbers; `model.json`.
+
+    Attributes:
+        variant: name of the variant.
+        activation: its nonlinearity.
+        classes: names in label order.
+        dataset, data_dir: what it was trained on.
+        options: of the run, for the record.
+    """
+
+    variant: str
+    activation: str
+    classes: tuple[str, ...]
+    dataset: str
+    data_dir: str | None
+    options: dict = dataclasses.field(default_factory=dict)
+
+    def spec(self) -> Variant:
+        """The row of the variant, with the run's activation."""
+        return dataclasses.replace(get_variant(self.variant), activation=self.activation)
+
+
+class RunState(tf.train.experimental.PythonState):
+    """The part of a run that lives on the host.
+
+    Attributes:
+        step: training steps done.
+        validated_step: the step of the last validation.
+        frozen: layers frozen so far.
+        plateau: of the schedule.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.step = 0
+        self.validated_step = 0
+        self.frozen: list[str] = []
+        self.plateau = PlateauState()
+
+    def serialize(self) -> str:
+        """JSON."""
+        return json.dumps(
+            {
+                "step": self.step,
+                "validated_step": self.validated_step,
+                "frozen": self.frozen,
+                "plateau": dataclasses.asdict(self.plateau),
+            }
+        )
+
+    def deserialize(self, string_value: bytes) -> None:
+        """Takes over what `serialize` returned."""
+        values = json.loads(string_value)
+        self.step, self.validated_step = values["step"], values["validated_step"]
+        self.frozen, self.plateau = values["frozen"], PlateauState(**values["plateau"])
+
+
+class ModelDirectory:
+    """Reads and writes a model directory.
+
+    Args:
+        path: of the directory.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = pathlib.Path(path).expanduser()
+        self.card_path = self.path / "model.json"
+        self.statistics_path = self.path / "statistics.npz"
+        self.checkpoints = self.path / "checkpoints"
+        self.tensorboard = self.path / "tensorboard"
+        self.saved_model = self.path / "saved_model"
+
+    def check_possible(self) -> None:
+        """Sees whether the directory can be written, and leaves nothing there.
+
+        Raises:
+            UserError: it cannot.
+        """
+        nearest = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
+        try:
+            if not nearest.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, f"{nearest} is not a directory")
+            tempfile.TemporaryFile(dir=nearest).close()
+        except OSError as error:
+            raise UserError(
+                f"Expected --model_dir to be a directory that can be written. Received: "
+                f"{self.path} ({error.strerror})"
+            ) from None
+
+    def make(self) -> None:
+        """Makes the directory."""
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def check_card(self, card: Card) -> bool:
+        """Whether there is an earlier run here to go on with.
+
+        Raises:
+            UserError: there is one of another model or dataset.
+        """
+        if not self.card_path.exists():
+            return False
+        earlier = self.read_card()
+        for name in ("variant", "activation", "dataset", "classes"):
+            before, now = getattr(earlier, name), getattr(card, name)
+            if before != now:
+                if name == "classes":
+                    before, now = f"{len(before)} classes", f"{len(now)} other classes"
+                raise UserError(
+                    f"Expected {self.path} to be new or a run with {name} {now}. Received: a run "
+                    f"with {name} {before}; choose another --model_dir"
+                )
+        return True
+
+    def write_card(self, card: Card) -> None:
+        """Writes `model.json`, under another name first so that it is never half there."""
+        partial = self.card_path.with_suffix(".partial")
+        partial.write_text(json.dumps(dataclasses.asdict(card), indent=1) + "\n")
+        os.replace(partial, self.card_path)
+
+    def read_card(self) -> Card:
+        """Reads `model.json`.
+
+        Raises:
+            UserError: missing or damaged.
+        """
+        try:
+            values = json.loads(self.card_path.read_text())
+            return Card(**{**values, "classes": tuple(values["classes"])})
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise UserError(
+                f"Expected --model_dir to be a directory that alexnet_tf.train wrote. Received: "
+                f"{self.path} ({getattr(error, 'strerror', None) or error}: {self.card_path.name})"
+            ) from None
+
+    def latest_checkpoint(self) -> str:
+        """The newest checkpoint's prefix.
+
+        Raises:
+            UserError: there is none.
+        """
+        latest = tf.train.latest_checkpoint(str(self.checkpoints))
+        if latest is None:
+            raise UserError(f"Expected a checkpoint in {self.checkpoints}. Received: none there")
+        return latest
+
+    def load(self) -> tuple[Classifier, Card, int]:
+        """The trained classifier, its card and the step of its checkpoint.
+
+        Call it under a strategy's scope to have the weights there.
+
+        Raises:
+            UserError: something is missing or damaged.
+        """
+        card = self.read_card()
+        latest = self.latest_checkpoint()
+        spec = card.spec()
+        statistics = Statistics.load(str(self.statistics_path))
+        model = AlexNet(spec, classes=len(card.classes))
+        state = RunState()
+        try:
+            checkpoint = tf.train.Checkpoint(model=model, state=state)
+            checkpoint.restore(latest).expect_partial().assert_existing_objects_matched()
+        except (ValueError, AssertionError, tf.errors.OpError) as error:
+            first_line = str(error).strip().splitlines()[0]
+            raise UserError(
+                f"Expected a checkpoint of {card.variant}. Received: {latest} ({first_line})"
+            ) from None
+        classifier = Classifier(model, Preprocessor(spec.preprocessing, statistics), card.classes)
+        return classifier, card, state.step
+
+
+def make_manager(
+    directory: ModelDirectory,
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    state: RunState,
+    keep: int,
+) -> tf.train.CheckpointManager:
+    """A manager of everything that a run must remember.
+
+    Args:
+        directory: where the checkpoints lie.
+        model: weights and the random states of its dropout.
+        optimizer: built; velocities, rate multipliers, loss scale.
+        state: the host's part.
+        keep: how many of the newest checkpoints are kept.
+    """
+    checkpoint = tf.train.Checkpoint(model=model, optimizer=optimizer, state=state)
+    return tf.train.CheckpointManager(checkpoint, str(directory.checkpoints), max_to_keep=keep)

@@ -1,0 +1,249 @@
+"""The loop: train to the next validation, validate, save, and again."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from alexnet_tf.classifier import Classifier
+from alexnet_tf.data.pipeline import training_dataset
+from alexnet_tf.data.preprocess import Preprocessor
+from alexnet_tf.data.sources import Source
+from alexnet_tf.data.statistics import Statistics
+from alexnet_tf.errors import UserError
+from alexnet_tf.evaluation import Evaluation, Evaluator
+from alexnet_tf.models.build import AlexNet
+from alexnet_tf.models.spec import Variant
+from alexnet_tf.progress import Progress
+from alexnet_tf.training.checkpoints import ModelDirectory, RunState, make_manager
+from alexnet_tf.training.interrupt import Interrupt
+from alexnet_tf.training.logs import Logs
+from alexnet_tf.training.options import Options
+from alexnet_tf.training.schedules import AtEpochs, OnPlateau
+from alexnet_tf.training.sgd import PaperSGD
+from alexnet_tf.training.steps import make_train_step
+
+_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """How a run ended.
+
+    Attributes:
+        directory: where it lies.
+        step: training steps done in all.
+        evaluation: on the validation set; None if the run was interrupted.
+        classifier: the trained network.
+    """
+
+    directory: ModelDirectory
+    step: int
+    evaluation: Evaluation | None
+    classifier: Classifier
+
+
+class Run:
+    """One run: model, optimizer, data, logs and state, and the order of events.
+
+    Args:
+        options: the run's.
+        variant: the network.
+        source: training and validation sets.
+        statistics: of the training set.
+        directory: where to write.
+        strategy: where to compute.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        variant: Variant,
+        source: Source,
+        statistics: Statistics,
+        directory: ModelDirectory,
+        strategy: tf.distribute.Strategy,
+    ):
+        self.options, self.variant, self.source = options, variant, source
+        self.directory, self.strategy = directory, strategy
+        self.batches_per_epoch = source.train.examples // options.batch_size
+        epochs = round(options.epochs * self.batches_per_epoch)
+        self.total_steps = epochs if options.steps is None else options.steps
+        self.validation_steps = max(1, round(options.validate_every * self.batches_per_epoch))
+        self.schedule = (
+            OnPlateau(options.plateau_patience, options.plateau_reductions)
+            if options.plateau_patience
+            else AtEpochs(options.decay_epochs)
+        )
+        # + 1: where the global seed is 0, tf.data cannot take an epoch's seed from a tensor.
+        keras.utils.set_random_seed(options.seed + 1)
+        keras.config.set_dtype_policy(_POLICIES[options.precision])
+        preprocessor = Preprocessor(variant.preprocessing, statistics)
+        with strategy.scope():
+            self.model = AlexNet(variant, classes=len(source.classes))
+            self.sgd, self.optimizer = make_optimizer(options, self.model)
+        self.freezes = parse_freezes(options.freeze, self.model)
+        self.classifier = Classifier(self.model, preprocessor, source.classes)
+        self.evaluator = Evaluator(self.classifier, strategy, options.batch_size)
+        self.train_step = make_train_step(
+            strategy, self.model, self.optimizer, preprocessor, options.batch_size, options.xla
+        )
+        self.state = RunState()
+        self.manager = make_manager(
+            directory, self.model, self.optimizer, self.state, options.keep_checkpoints
+        )
+        self.logs = Logs(directory, options.batch_size)
+        self.evaluation: Evaluation | None = None
+        self._batches = None  # made when the first is needed, then kept for the whole run
+
+    def __call__(self, interrupt: Interrupt) -> Result:
+        """Trains to the end, or until the interrupt; either way everything is saved."""
+        self._restore()
+        print(self._description(), flush=True)
+        ended = False
+        while not ended and not interrupt():
+            if self.state.validated_step < self.state.step and self._validation_due():
+                ended = self._validate(interrupt)
+            elif self.state.step < self.total_steps:
+                self._train_to_validation(interrupt)
+            else:
+                ended = True
+        if not interrupt() and self.evaluation is None:  # the run was complete before
+            self.evaluation = self.evaluator(self.source.validation, "validation", interrupt)
+        if interrupt():
+            self._save()
+            print(
+                f"Stopped by {interrupt.signal.name} after step {self.state.step:,} and saved; the "
+                "same command goes on from there.",
+                flush=True,
+            )
+            self.evaluation = None
+        self.logs.close()
+        return Result(self.directory, self.state.step, self.evaluation, self.classifier)
+
+    def _restore(self) -> None:
+        latest = self.manager.latest_checkpoint
+        if latest is None:
+            return
+        try:
+            self.manager.checkpoint.restore(latest).assert_consumed()
+        except (AssertionError, ValueError, tf.errors.OpError) as error:
+            first_line = str(error).strip().splitlines()[0]
+            raise UserError(
+                f"Expected a checkpoint of this model and optimizer. Received: {latest} "
+                f"({first_line}); choose another --model_dir"
+            ) from None
+        print(f"Going on after step {self.state.step:,} of the run in {self.directory.path}")
+
+    def _save(self) -> None:
+        self.manager.save(self.state.step)
+
+    def _description(self) -> str:
+        devices = self.strategy.num_replicas_in_sync
+        kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+        return (
+            f"AlexNet {self.variant.name}: {self.model.count_params():,} parameters, "
+            f"{self.variant.preprocessing.crop_size} pixels, {self.options.precision}, "
+            f"{devices} {kind}{'s' if devices > 1 else ''}\n"
+            f"{self.source.name}: {self.source.train.examples:,} training and "
+            f"{self.source.validation.examples:,} validation images of "
+            f"{len(self.source.classes):,} classes\n"
+            f"{self.total_steps:,} steps of {self.options.batch_size} images "
+            f"({self.total_steps / self.batches_per_epoch:g} epochs)"
+        )
+
+    def _epoch(self) -> float:
+        return self.state.step / self.batches_per_epoch
+
+    def _validation_due(self) -> bool:
+        step = self.state.step
+        return step % self.validation_steps == 0 or step >= self.total_steps
+
+    def _train_to_validation(self, interrupt: Interrupt) -> None:
+        """Trains until the next validation is due, or the interrupt."""
+        state, images = self.state, self.options.batch_size
+        if self._batches is None:
+            dataset = training_dataset(
+                self.source.train,
+                self.variant.preprocessing,
+                images,
+                self.options.seed,
+                state.step,
+                self.options.augment,
+            )
+            self._batches = iter(self.strategy.experimental_distribute_dataset(dataset))
+        self.logs.restart_clock()
+        with Progress(
+            "training", self.total_steps * images, "images", state.step * images
+        ) as progress:
+            while not interrupt():
+                rate = self._prepare_step()
+                metrics = self.train_step(self._batches)
+                state.step += 1
+                self.logs.step(state.step, metrics, rate)
+                progress.advance(images, f"epoch {self._epoch():.1f}, {self.logs.text}")
+                if self._validation_due():
+                    break
+
+    def _prepare_step(self) -> float:
+        """Sets the learning rate, freezes layers whose epoch has come, returns the rate."""
+        epoch = self._epoch()
+        rate = self.options.learning_rate * self.schedule.rate_factor(self.state.plateau, epoch)
+        if rate != float(self.optimizer.learning_rate):
+            self.optimizer.learning_rate = rate
+        for layer, start in self.freezes.items():
+            if epoch >= start and layer not in self.state.frozen:
+                self.sgd.multiply_rate(f"^{layer}/", 0.0)
+                self.state.frozen.append(layer)
+        return rate
+
+    def _validate(self, interrupt: Interrupt) -> bool:
+        """Validates, tells the schedule, logs and saves; True if the schedule ends the run."""
+        evaluation = self.evaluator(self.source.validation, "validation", interrupt)
+        if evaluation is None:  # interrupted: `validated_step` stays, the next start does it again
+            return False
+        self.evaluation, self.state.validated_step = evaluation, self.state.step
+        ended = self.schedule.observe(self.state.plateau, evaluation.top1_error)
+        print(f"epoch {self._epoch():g}, step {self.state.step:,}: {evaluation}", flush=True)
+        self.logs.validation(self.state.step, evaluation)
+        self._save()
+        return ended
+
+
+def make_optimizer(
+    options: Options, model: keras.Model
+) -> tuple[PaperSGD, keras.optimizers.Optimizer]:
+    """The paper's update as the options want it, and what wraps it for float16; both built."""
+    sgd = PaperSGD(
+        options.learning_rate,
+        options.momentum,
+        options.weight_decay,
+        undecayed=None if options.decay_biases else "bias$",
+        rate_multipliers={} if options.bias_rate == 1 else {"bias$": options.bias_rate},
+    )
+    optimizer = sgd
+    if options.precision == "float16":  # small gradients would round to zero
+        optimizer = keras.optimizers.LossScaleOptimizer(sgd)
+    optimizer.build(model.trainable_variables)
+    return sgd, optimizer
+
+
+def parse_freezes(freeze: tuple[str, ...], model: keras.Model) -> dict[str, float]:
+    """From ("conv1:72",) to {"conv1": 72.0}.
+
+    Raises:
+        UserError: not of that form, or no such layer with weights.
+    """
+    layers = [layer.name for layer in model.layers if layer.weights and "/" not in layer.name]
+    freezes = {}
+    for item in freeze:
+        layer, _, epoch = item.partition(":")
+        try:
+            freezes[layer] = float(epoch)
+        except ValueError:
+            raise UserError(f"Expected --freeze=LAYER:EPOCH. Received: {item}") from None
+        if layer not in layers:
+            raise UserError(f"Expected --freeze to name one of {layers}. Received: {layer}")
+    return freezes

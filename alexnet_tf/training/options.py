@@ -1,0 +1,81 @@
+"""Everything a training run can be told; the flags of `alexnet_tf.train` are made from this."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from alexnet_tf.models.variants import variants
+
+
+def _option(default: Any, help: str, **metadata: Any) -> Any:
+    return dataclasses.field(default=default, metadata={"help": help, **metadata})
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """A training run. The defaults are the main job: `tiny` on the built-in dataset."""
+
+    model_dir: str | None = _option(
+        None, "where the run is written, and gone on with; default runs/<dataset>-<variant>"
+    )
+    variant: str = _option("tiny", "which AlexNet (alexnet_tf/models/variants.py)", enum=variants())
+    activation: str | None = _option(
+        None,
+        "nonlinearity in place of the variant's own",
+        enum=("relu", "tanh", "sigmoid", "leaky_relu", "noisy_relu"),
+    )
+    dataset: str = _option(
+        "shapes",
+        "shapes (built in), folder (--data_dir holds train/<class>/ and val/<class>/), or the "
+        "name of a TensorFlow Datasets image classification dataset, e.g. cifar10",
+    )
+    data_dir: str | None = _option(
+        None, "the image folder, or where TensorFlow Datasets keeps its datasets"
+    )
+    augment: tuple[str, ...] = _option(
+        ("crop", "reflect", "lighting"),
+        "augmentations of training images; lighting only where the variant has it",
+        enum=("crop", "reflect", "lighting"),
+    )
+    batch_size: int = _option(32, "images per step over all replicas (paper §5: 128)")
+    epochs: float = _option(28.0, "passes over the training set", lower_bound=0)
+    steps: int | None = _option(None, "training steps, in place of --epochs", lower_bound=0)
+    learning_rate: float = _option(0.01, "initial rate (paper §5: 0.01)", lower_bound=0)
+    decay_epochs: tuple[float, ...] = _option(
+        (20.0, 25.0), "epochs after which the rate is divided by ten; empty: see plateau_patience"
+    )
+    plateau_patience: int = _option(
+        0,
+        "if positive, divide the rate by ten after that many validations without a new best, in "
+        "place of --decay_epochs",
+        lower_bound=0,
+    )
+    plateau_reductions: int = _option(
+        3, "after that many divisions the next plateau ends the run (paper §5: 3)", lower_bound=0
+    )
+    momentum: float = _option(0.9, "of the update (paper §5: 0.9)", lower_bound=0)
+    weight_decay: float = _option(0.0005, "of the update (paper §5: 0.0005)", lower_bound=0)
+    decay_biases: bool = _option(False, "decay biases as well as weights")
+    bias_rate: float = _option(1.0, "the rate of biases, times that of weights", lower_bound=0)
+    freeze: tuple[str, ...] = _option(
+        (), "layers to freeze from an epoch on, as LAYER:EPOCH, e.g. conv1:72"
+    )
+    validate_every: float = _option(2.0, "epochs between validations", lower_bound=0)
+    seed: int = _option(0, "of weights, order, augmentation and dropout", lower_bound=0)
+    strategy: str = _option(
+        "auto",
+        "one device; mirrored over all GPUs; auto: mirrored where there are several GPUs",
+        enum=("auto", "one", "mirrored"),
+    )
+    logical_cpus: int = _option(
+        1, "split the CPU into that many devices, to try --strategy=mirrored", lower_bound=1
+    )
+    precision: str = _option(
+        "float32",
+        "of activations; weights stay float32, and float16 scales its loss",
+        enum=("float32", "bfloat16", "float16"),
+    )
+    xla: bool = _option(False, "compile the training step with XLA")
+    keep_checkpoints: int = _option(3, "how many of the newest to keep", lower_bound=1)
+    export: bool = _option(True, "write a SavedModel at the end")

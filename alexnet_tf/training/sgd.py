@@ -1,0 +1,140 @@
+"""The paper's update rule (paper §5)."""
+
+from __future__ import annotations
+
+import re
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="alexnet_tf")
+class PaperSGD(keras.optimizers.Optimizer):
+    """Momentum with the weight decay inside the velocity, scaled by the rate.
+
+        v ← momentum · v - weight_decay · ε · w - ε · g
+        w ← w + v
+
+    g is the mean gradient over the batch; ε = learning_rate × the variable's multiplier. A
+    variable whose multiplier is 0 is frozen: neither w moves, nor what is left of v.
+
+    Keras's own `SGD(weight_decay=...)` differs: its decay stays outside the velocity.
+
+    Example:
+        >>> optimizer = PaperSGD(0.01, undecayed="bias", rate_multipliers={"bias": 2.0})
+
+    Args:
+        learning_rate: ε. Default .01 (paper §5).
+        momentum: default .9 (paper §5).
+        weight_decay: default .0005 (paper §5).
+        undecayed: regular expression; variables whose path it matches have no decay. Default
+            "bias$", as in the original code (`layers/layer-params-145.cfg` sets no wc for them).
+            None decays all, as the paper prints it.
+        rate_multipliers: from regular expression to multiplier of ε; the product of all that
+            match a variable's path. Default none.
+
+    Raises:
+        ValueError: a negative argument, or momentum outside [0, 1).
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 0.01,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0005,
+        undecayed: str | None = "bias$",
+        rate_multipliers: dict[str, float] | None = None,
+        name: str = "paper_sgd",
+        **kwargs,
+    ):
+        if not 0 <= momentum < 1:
+            raise ValueError(f"`momentum` must lie in [0, 1). Received: momentum={momentum}")
+        if weight_decay < 0:
+            raise ValueError(
+                f"`weight_decay` must not be negative. Received: weight_decay={weight_decay}"
+            )
+        # Keras's own weight_decay argument stays unset: it would decay a second time.
+        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+        self.momentum, self.decay, self.undecayed = momentum, weight_decay, undecayed
+        self.initial_multipliers = dict(rate_multipliers or {})
+
+    def build(self, variables: list) -> None:
+        """Makes the velocities and the multipliers, both part of the optimizer's state."""
+        if self.built:
+            return
+        super().build(variables)
+        self._velocities = self.add_optimizer_variables(variables, "velocity")
+        self._multipliers = [
+            self.add_variable((), initializer="ones", name="rate_multiplier") for _ in variables
+        ]
+        for pattern, multiplier in self.initial_multipliers.items():
+            self.multiply_rate(pattern, multiplier)
+
+    def multiply_rate(self, pattern: str, multiplier: float) -> list[str]:
+        """Multiplies the rate of matching variables from now on; 0 freezes them.
+
+        Args:
+            pattern: regular expression, searched in paths such as "conv1/kernel".
+            multiplier: not negative.
+
+        Returns:
+            The paths that matched.
+
+        Raises:
+            ValueError: a negative multiplier, or no match.
+        """
+        if multiplier < 0:
+            raise ValueError(f"`multiplier` must not be negative. Received: {multiplier}")
+        matched = []
+        for variable, factor in zip(self._trainable_variables, self._multipliers, strict=True):
+            if re.search(pattern, variable.path):
+                factor.assign(factor * multiplier)
+                matched.append(variable.path)
+        if not matched:
+            raise ValueError(
+                f"Expected a pattern that matches one of "
+                f"{[v.path for v in self._trainable_variables]}. Received: {pattern!r}"
+            )
+        return matched
+
+    def update_step(
+        self,
+        gradient: tf.Tensor,
+        variable: keras.Variable | tf.Variable,
+        learning_rate: tf.Tensor,
+    ) -> None:
+        """One variable's update, in place."""
+        index = self._get_variable_index(variable)
+        path = self._trainable_variables[index].path
+        decays = self.undecayed is None or not re.search(self.undecayed, path)
+        multiplier = tf.cast(self._multipliers[index], variable.dtype)
+        weights = tf.convert_to_tensor(variable)
+        gradient = tf.cast(gradient, weights.dtype)
+        # One fused pass over w and v, v ← momentum · v - rate · (g + decay · w); w ← w + v,
+        # which is the rule above with the rate taken out of the brackets.
+        tf.raw_ops.ResourceApplyKerasMomentum(
+            var=_resource(variable),
+            accum=_resource(self._velocities[index]),
+            lr=tf.cast(learning_rate, weights.dtype) * multiplier,
+            grad=gradient + self.decay * weights if decays and self.decay else gradient,
+            momentum=tf.where(multiplier > 0, self.momentum, 0.0),
+        )
+
+    def get_config(self) -> dict:
+        """The arguments."""
+        config = super().get_config()
+        config.pop("weight_decay", None)
+        return {
+            **config,
+            "momentum": self.momentum,
+            "weight_decay": self.decay,
+            "undecayed": self.undecayed,
+            "rate_multipliers": self.initial_multipliers,
+        }
+
+
+def _resource(variable: keras.Variable | tf.Variable) -> tf.Tensor:
+    """The handle of a variable on the device that is being updated."""
+    if isinstance(variable, keras.Variable):
+        variable = variable.value
+    return variable.handle

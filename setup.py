@@ -1,0 +1,37 @@
+"""Packaging of alexnet_tf; BUILD.md says how to install, test and release, and why each part."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+HERE = pathlib.Path(__file__).parent
+VERSION = re.search(
+    r'^__version__ = "(.+)"$', (HERE / "alexnet_tf" / "__init__.py").read_text(), re.MULTILINE
+).group(1)
+
+setup(
+    name="alexnet_tf",
+    version=VERSION,
+    description="AlexNet (2012) in TensorFlow 2 and Keras 3: faithful, fast and readable",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["alexnet_tf", "alexnet_tf.*"]),
+    python_requires=">=3.10",
+    install_requires=[
+        "tensorflow>=2.20,<3",
+        "keras>=3.12,<4",
+        "tensorboard>=2.20,<3",
+        "tensorflow-datasets>=4.9.9,<5",
+        "importlib_resources",
+        "absl-py>=2.1",
+        "numpy>=1.26",
+        "pillow>=10",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]>=2.20,<3"],
+        "test": ["pytest>=8", "ruff>=0.6"],
+    },
+)
