@@ -38,6 +38,22 @@ class Classifier(tf.Module):
             fn_output_signature=tf.TensorSpec([side, side, 3], tf.uint8),
         )
 
+    def log_probabilities(self, images: tf.Tensor, views: int = 1) -> tf.Tensor:
+        """Logarithms of `probabilities`, exact where those are too small for float32.
+
+        Args:
+            images: uint8 [B, S, S, 3].
+            views: 1 or 10.
+
+        Returns:
+            float32 [B, classes], 0 or less.
+        """
+        inputs = self.preprocessor.views(images, views)  # [B, views, C, C, 3]
+        logits = self.model(tf.reshape(inputs, [-1, *inputs.shape[2:]]), training=False)
+        logs = tf.nn.log_softmax(tf.cast(logits, tf.float32))  # [B · views, classes]
+        by_view = tf.reshape(logs, [-1, views, len(self.classes)])
+        return tf.reduce_logsumexp(by_view, axis=1) - tf.math.log(float(views))
+
     def probabilities(self, images: tf.Tensor, views: int = 1) -> tf.Tensor:
         """Class probabilities, the softmax averaged over the views (paper §4.1).
 
@@ -48,8 +64,4 @@ class Classifier(tf.Module):
         Returns:
             float32 [B, classes].
         """
-        inputs = self.preprocessor.views(images, views)  # [B, views, C, C, 3]
-        logits = self.model(tf.reshape(inputs, [-1, *inputs.shape[2:]]), training=False)
-        probabilities = tf.nn.softmax(tf.cast(logits, tf.float32))  # [B · views, classes]
-        by_view = tf.reshape(probabilities, [-1, views, len(self.classes)])
-        return tf.reduce_mean(by_view, axis=1)
+        return tf.exp(self.log_probabilities(images, views))

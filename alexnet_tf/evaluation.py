@@ -113,12 +113,12 @@ class Evaluator:
     def _replica_step(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
         """float64 [4]: sums over the batch of weight, top-1 hits, top-5 hits and loss."""
         labels, weight = batch["label"], tf.cast(batch["weight"], tf.float64)
-        probabilities = self.classifier.probabilities(batch["image"], self.views)
-        losses = tf.keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+        logs = self.classifier.log_probabilities(batch["image"], self.views)  # [B, classes]
+        losses = -tf.gather(logs, labels, batch_dims=1)
         per_example = [
             tf.ones_like(losses),
-            tf.math.in_top_k(labels, probabilities, 1),
-            tf.math.in_top_k(labels, probabilities, min(5, probabilities.shape[-1])),
+            tf.math.in_top_k(labels, logs, 1),
+            tf.math.in_top_k(labels, logs, min(5, logs.shape[-1])),
             losses,
         ]
         return tf.stack([tf.reduce_sum(tf.cast(x, tf.float64) * weight) for x in per_example])

@@ -43,7 +43,9 @@ class UnscaledDropout(keras.layers.Layer):
         """[B, ...] to the same."""
         if not training:
             return inputs * tf.cast(1 - self.rate, inputs.dtype)
-        draws = tf.random.stateless_uniform(tf.shape(inputs), replica_seed(self.seed_generator))
+        seed = replica_seed(self.seed_generator)
+        # Philox by name: left to choose, XLA draws other numbers than the plain kernels.
+        draws = tf.random.stateless_uniform(tf.shape(inputs), seed, alg="philox")
         return tf.where(draws >= self.rate, inputs, tf.zeros_like(inputs))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:

@@ -239,13 +239,13 @@ TINY32 = Variant(
     name="tiny32",
     summary="tiny for 32 pixel images such as CIFAR-10's: conv1 keeps every pixel",
     convs=_small_convs(
-        ("conv1", 64, 5, 1, "same", 1),  # 28, then 13, 6 and 2 as the pools go
-        ("conv2", 128, 5, 1, "same", 2),
-        ("conv3", 192, 3, 1, "same", 1),
-        ("conv4", 192, 3, 1, "same", 2),
-        ("conv5", 128, 3, 1, "same", 2),
+        ("conv1", 48, 5, 1, "same", 1),  # 28, then 13, 6 and 2 as the pools go
+        ("conv2", 96, 5, 1, "same", 2),
+        ("conv3", 128, 3, 1, "same", 1),
+        ("conv4", 128, 3, 1, "same", 2),
+        ("conv5", 96, 3, 1, "same", 2),
     ),
-    denses=_small_denses(512),
+    denses=_small_denses(384),
     preprocessing=Preprocessing(image_size=32, crop_size=28, std=_SMALL_STD, lighting=Lighting()),
 )
 

@@ -193,7 +193,7 @@ class ModelDirectory:
         try:
             checkpoint = tf.train.Checkpoint(model=model, state=state)
             checkpoint.restore(latest).expect_partial().assert_existing_objects_matched()
-        except (ValueError, AssertionError, tf.errors.OpError) as error:
+        except (ValueError, AssertionError, IndexError, tf.errors.OpError) as error:
             first_line = str(error).strip().splitlines()[0]
             raise UserError(
                 f"Expected a checkpoint of {card.variant}. Received: {latest} ({first_line})"
@@ -218,5 +218,11 @@ def make_manager(
         state: the host's part.
         keep: how many of the newest checkpoints are kept.
     """
-    checkpoint = tf.train.Checkpoint(model=model, optimizer=optimizer, state=state)
+    checkpoint = tf.train.Checkpoint(
+        model=model,
+        optimizer=optimizer,
+        state=state,
+        # The states of dropout: Keras does not show them to TensorFlow's checkpoints.
+        seeds=[variable.value for variable in model.non_trainable_variables],
+    )
     return tf.train.CheckpointManager(checkpoint, str(directory.checkpoints), max_to_keep=keep)

@@ -46,7 +46,7 @@ class Logs:
         self._unread.append(metrics)
         due = step % _STEPS_BETWEEN_POINTS == 0
         if due or time.monotonic() - self._last_read >= _SECONDS_BETWEEN_READS:
-            self._read(step, rate)
+            self.read(step)
         if due:
             seconds = time.monotonic() - self._since
             with self._train.as_default(step=step):
@@ -55,6 +55,28 @@ class Logs:
                 tf.summary.scalar("learning_rate", rate)
                 tf.summary.scalar("images_per_second", self._steps * self.batch_size / seconds)
             self.restart_clock()
+
+    def read(self, step: int) -> None:
+        """Reads the metrics that are still on the device, and checks them.
+
+        Raises:
+            UserError: the loss is not finite.
+        """
+        for metrics in self._unread:
+            for name in self._sums:
+                self._sums[name] += float(metrics[name])
+        self._steps += len(self._unread)
+        self._unread.clear()
+        self._last_read = time.monotonic()
+        if not self._steps:
+            return
+        loss = self._sums["loss"] / self._steps
+        if not math.isfinite(loss):
+            raise UserError(
+                f"Expected a finite loss. Received: {loss} at or before step {step:,}; what was "
+                "saved earlier is untouched. Try a lower --learning_rate, or --precision=float32"
+            )
+        self.text = f"loss {loss:.3f}, top-1 {self._top1():.0%}"
 
     def validation(self, step: int, evaluation: Evaluation) -> None:
         """Writes a validation's result, and all that is buffered."""
@@ -69,22 +91,6 @@ class Logs:
         """Writes what is buffered and closes the files."""
         self._train.close()
         self._validation.close()
-
-    def _read(self, step: int, rate: float) -> None:
-        for metrics in self._unread:
-            for name in self._sums:
-                self._sums[name] += float(metrics[name])
-        self._steps += len(self._unread)
-        self._unread.clear()
-        self._last_read = time.monotonic()
-        loss = self._sums["loss"] / self._steps
-        if not math.isfinite(loss):
-            raise UserError(
-                f"Expected a finite loss. Received: {loss} at or before step {step:,} with rate "
-                f"{rate:g}; the last checkpoint is untouched. Try a lower --learning_rate, or "
-                "--precision=float32"
-            )
-        self.text = f"loss {loss:.3f}, top-1 {self._top1():.0%}"
 
     def _top1(self) -> float:
         return self._sums["correct"] / (self._steps * self.batch_size)

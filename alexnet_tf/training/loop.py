@@ -21,7 +21,7 @@ from alexnet_tf.training.checkpoints import ModelDirectory, RunState, make_manag
 from alexnet_tf.training.interrupt import Interrupt
 from alexnet_tf.training.logs import Logs
 from alexnet_tf.training.options import Options
-from alexnet_tf.training.schedules import AtEpochs, OnPlateau
+from alexnet_tf.training.schedules import AtEpochs, OnPlateau, parse_freezes
 from alexnet_tf.training.sgd import PaperSGD
 from alexnet_tf.training.steps import make_train_step
 
@@ -84,7 +84,7 @@ class Run:
         with strategy.scope():
             self.model = AlexNet(variant, classes=len(source.classes))
             self.sgd, self.optimizer = make_optimizer(options, self.model)
-        self.freezes = parse_freezes(options.freeze, self.model)
+        self.freezes = parse_freezes(options.freeze, variant)
         self.classifier = Classifier(self.model, preprocessor, source.classes)
         self.evaluator = Evaluator(self.classifier, strategy, options.batch_size)
         self.train_step = make_train_step(
@@ -96,6 +96,7 @@ class Run:
         )
         self.logs = Logs(directory, options.batch_size)
         self.evaluation: Evaluation | None = None
+        self._rate = options.learning_rate  # what the optimizer has
         self._batches = None  # made when the first is needed, then kept for the whole run
 
     def __call__(self, interrupt: Interrupt) -> Result:
@@ -129,7 +130,7 @@ class Run:
             return
         try:
             self.manager.checkpoint.restore(latest).assert_consumed()
-        except (AssertionError, ValueError, tf.errors.OpError) as error:
+        except (AssertionError, ValueError, IndexError, tf.errors.OpError) as error:
             first_line = str(error).strip().splitlines()[0]
             raise UserError(
                 f"Expected a checkpoint of this model and optimizer. Received: {latest} "
@@ -186,13 +187,14 @@ class Run:
                 progress.advance(images, f"epoch {self._epoch():.1f}, {self.logs.text}")
                 if self._validation_due():
                     break
+        self.logs.read(state.step)  # all of it, so that no loss that is not finite gets saved
 
     def _prepare_step(self) -> float:
         """Sets the learning rate, freezes layers whose epoch has come, returns the rate."""
         epoch = self._epoch()
         rate = self.options.learning_rate * self.schedule.rate_factor(self.state.plateau, epoch)
-        if rate != float(self.optimizer.learning_rate):
-            self.optimizer.learning_rate = rate
+        if rate != self._rate:
+            self.optimizer.learning_rate = self._rate = rate
         for layer, start in self.freezes.items():
             if epoch >= start and layer not in self.state.frozen:
                 self.sgd.multiply_rate(f"^{layer}/", 0.0)
@@ -228,22 +230,3 @@ def make_optimizer(
         optimizer = keras.optimizers.LossScaleOptimizer(sgd)
     optimizer.build(model.trainable_variables)
     return sgd, optimizer
-
-
-def parse_freezes(freeze: tuple[str, ...], model: keras.Model) -> dict[str, float]:
-    """From ("conv1:72",) to {"conv1": 72.0}.
-
-    Raises:
-        UserError: not of that form, or no such layer with weights.
-    """
-    layers = [layer.name for layer in model.layers if layer.weights and "/" not in layer.name]
-    freezes = {}
-    for item in freeze:
-        layer, _, epoch = item.partition(":")
-        try:
-            freezes[layer] = float(epoch)
-        except ValueError:
-            raise UserError(f"Expected --freeze=LAYER:EPOCH. Received: {item}") from None
-        if layer not in layers:
-            raise UserError(f"Expected --freeze to name one of {layers}. Received: {layer}")
-    return freezes

@@ -13,6 +13,7 @@ from alexnet_tf.training.checkpoints import Card, ModelDirectory
 from alexnet_tf.training.interrupt import Interrupt
 from alexnet_tf.training.loop import Result, Run
 from alexnet_tf.training.options import Options
+from alexnet_tf.training.schedules import parse_freezes
 from alexnet_tf.training.strategies import check_batch_size, make_strategy
 
 
@@ -28,6 +29,7 @@ def train(options: Options) -> Result:
     variant = get_variant(options.variant)
     if options.activation:
         variant = dataclasses.replace(variant, activation=options.activation)
+    parse_freezes(options.freeze, variant)  # only to see that it can be done
     default = f"runs/{options.dataset.replace('/', '-').replace(':', '-')}-{variant.name}"
     directory = ModelDirectory(options.model_dir or default)
     directory.check_possible()

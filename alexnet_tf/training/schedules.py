@@ -1,9 +1,16 @@
-"""When the learning rate is divided by ten (paper §5: three times, when validation stalls)."""
+"""When the learning rate is divided by ten, and when a layer is frozen.
+
+The paper divides three times, when the validation error stops improving (§5); the original code's
+run 145 at given epochs, and freezes conv1 near the end.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+
+from alexnet_tf.errors import UserError
+from alexnet_tf.models.spec import Variant
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,3 +81,26 @@ class OnPlateau:
             return True
         state.reductions, state.waited = state.reductions + 1, 0
         return False
+
+
+def parse_freezes(freeze: tuple[str, ...], variant: Variant) -> dict[str, float]:
+    """From ("conv1:72",) to {"conv1": 72.0}: the epoch from which each layer is frozen.
+
+    Raises:
+        UserError: not of that form, or the variant has no such layer.
+    """
+    layers = [row.name for row in (*variant.convs, *variant.denses)]
+    epochs = {}
+    for item in freeze:
+        layer, _, epoch = item.partition(":")
+        if layer not in layers:
+            raise UserError(
+                f"Expected --freeze=LAYER:EPOCH with one of {', '.join(layers)}. Received: {item}"
+            )
+        try:
+            epochs[layer] = float(epoch)
+        except ValueError:
+            raise UserError(
+                f"Expected --freeze=LAYER:EPOCH, e.g. conv1:72. Received: {item}"
+            ) from None
+    return epochs

@@ -1,0 +1,31 @@
+"""TensorFlow as the whole suite has it: quiet, exact, and with two CPU devices to replicate on."""
+
+import os
+
+import pytest
+
+
+def pytest_configure():
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    halves = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(cpu, halves)
+    # GPUs would round float32 products to 10 bits, too few to compare with NumPy.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    import keras
+
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="session")
+def two_replicas():
+    """A strategy with two replicas, one on each logical CPU."""
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

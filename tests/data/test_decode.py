@@ -1,0 +1,106 @@
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from alexnet_tf.data.decode import decode, decode_crop, decode_square
+from alexnet_tf.models.spec import Preprocessing
+
+WHOLE = 10_000  # pixels: more than any picture here has, so that none is decoded small
+SPEC = Preprocessing(image_size=64, crop_size=56)
+
+
+def photograph(height, width, seed=0):
+    """Smooth colours with some detail, uint8 [height, width, 3]."""
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8))
+    return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def encoded(image, form, **options):
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("form", ["png", "bmp"])
+def test_lossless_formats_come_back_as_they_were(form):
+    image = photograph(40, 60)
+    np.testing.assert_array_equal(decode(encoded(image, form), WHOLE), image)
+
+
+def test_jpeg_decodes_like_pillow():
+    image = encoded(photograph(90, 70), "jpeg", quality=95)
+    np.testing.assert_array_equal(decode(image, WHOLE), np.asarray(Image.open(io.BytesIO(image))))
+
+
+def test_first_frame_of_a_gif():
+    frames = [Image.new("RGB", (20, 10), color) for color in ("red", "blue")]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "gif", save_all=True, append_images=frames[1:])
+    assert decode(buffer.getvalue(), WHOLE).numpy()[5, 5].tolist() == [255, 0, 0]
+
+
+def test_grey_becomes_three_equal_channels():
+    grey = decode(encoded(photograph(20, 20)[..., 0], "png"), WHOLE).numpy()
+    assert grey.shape == (20, 20, 3)
+    np.testing.assert_array_equal(grey[..., 0], grey[..., 2])
+
+
+@pytest.mark.parametrize(
+    "shape, smallest, expected",
+    [
+        ((256, 300), 256, (256, 300)),
+        ((256, 300), 128, (128, 150)),
+        ((256, 300), 100, (128, 150)),
+        ((256, 256), 64, (64, 64)),
+        ((2048, 1024), 64, (256, 128)),
+    ],
+)
+def test_large_jpegs_are_decoded_small_but_never_too_small(shape, smallest, expected):
+    image = encoded(photograph(*shape), "jpeg")
+    assert decode(image, smallest).shape[:2] == expected
+
+
+def test_shorter_side_is_resized_and_the_centre_cut_out():
+    image = np.zeros((64, 192, 3), np.uint8)
+    image[:, 64:128] = 200  # the central square
+    square = decode_square(encoded(image, "png"), SPEC).numpy()
+    assert square.shape == (64, 64, 3)
+    assert (square == 200).all()
+
+
+def test_warp_keeps_the_whole_picture():
+    image = np.zeros((64, 192, 3), np.uint8)
+    image[:, 96:] = 200
+    spec = Preprocessing(image_size=64, crop_size=56, resize="warp")
+    square = decode_square(encoded(image, "png"), spec).numpy()
+    assert square[:, :28].max() < 10
+    assert square[:, 36:].min() > 190
+
+
+@pytest.mark.parametrize("height, width", [(64, 64), (65, 200), (31, 17), (500, 375), (1, 1)])
+def test_every_size_becomes_the_square(height, width):
+    assert decode_square(encoded(photograph(height, width), "jpeg"), SPEC).shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize("form", ["png", "jpeg"])
+@pytest.mark.parametrize("height, width", [(64, 64), (80, 120)])
+@pytest.mark.parametrize("offset", [(0, 0), (8, 8), (3, 5)])
+def test_a_crop_is_a_part_of_the_square(form, height, width, offset):
+    image = encoded(photograph(height, width), form)
+    crop = decode_crop(image, tf.constant(offset), SPEC).numpy().astype(int)
+    top, left = offset
+    square = decode_square(image, SPEC).numpy().astype(int)
+    part = square[top : top + 56, left : left + 56]
+    # In the last column libjpeg interpolates colours that it has not decoded.
+    np.testing.assert_array_equal(crop[:, :-1], part[:, :-1])
+    assert np.abs(crop - part).max() <= (0 if form == "png" else 16)
+
+
+@pytest.mark.parametrize("content", [b"hello", b"", b"\xff\xd8\xff but not a JPEG"])
+def test_what_is_no_image_raises(content):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decode(content, WHOLE)

@@ -1,0 +1,98 @@
+import pathlib
+import shutil
+
+import pytest
+
+from alexnet_tf.data.shapes import CLASSES
+from alexnet_tf.data.sources import open_source
+from alexnet_tf.errors import UserError
+from tests.folders import write_folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_folder(tmp_path / "images", train=2, val=1)
+
+
+def test_folder_yields_files_with_labels_in_order(folder):
+    source = open_source("folder", str(folder))
+    assert source.classes == tuple(sorted(CLASSES))
+    assert (source.train.examples, source.validation.examples) == (20, 10)
+    records = list(source.train.records.as_numpy_iterator())
+    assert [record["index"] for record in records] == list(range(20))
+    for record in records:
+        path = pathlib.Path(record["image"].decode())
+        assert source.classes[record["label"]] == path.parent.name
+        assert source.train.load(record["image"]).numpy() == path.read_bytes()
+
+
+def test_other_files_than_images_are_passed_over(folder):
+    (folder / "train" / "disk" / "notes.txt").write_text("not an image, and not called one")
+    assert open_source("folder", str(folder)).train.examples == 20
+
+
+def remove_val(folder):
+    shutil.rmtree(folder / "val")
+
+
+def empty_train(folder):
+    shutil.rmtree(folder / "train")
+    (folder / "train").mkdir()
+
+
+def class_without_images(folder):
+    for path in (folder / "train" / "ring").iterdir():
+        path.unlink()
+
+
+def class_in_train_only(folder):
+    shutil.rmtree(folder / "val" / "star")
+
+
+def text_named_jpg(folder):
+    (folder / "val" / "star" / "a.jpg").write_text("hello, world")
+
+
+@pytest.mark.parametrize(
+    "spoil, complaint",
+    [
+        (remove_val, r"no .*val"),
+        (empty_train, r"one folder a class in .*train"),
+        (class_without_images, r"none in .*ring"),
+        (class_in_train_only, r"star"),
+        (text_named_jpg, r"star.a\.jpg, which begins with b'hello, w'"),
+    ],
+)
+def test_a_spoilt_folder_is_refused_in_one_line(folder, spoil, complaint):
+    spoil(folder)
+    with pytest.raises(UserError, match=complaint) as error:
+        open_source("folder", str(folder))
+    assert "\n" not in str(error.value)
+
+
+def test_missing_folders_are_refused(tmp_path):
+    with pytest.raises(UserError, match="needs --data_dir"):
+        open_source("folder", None)
+    with pytest.raises(UserError, match="Received: .*nowhere"):
+        open_source("folder", str(tmp_path / "nowhere"))
+
+
+def test_unknown_datasets_are_refused_with_a_suggestion(tmp_path):
+    with pytest.raises(UserError, match="did you mean .*cifar10") as error:
+        open_source("cifar01", str(tmp_path))
+    assert "\n" not in str(error.value)
+    with pytest.raises(UserError, match="did you mean shapes"):
+        open_source("shape", str(tmp_path))
+
+
+def test_a_dataset_without_class_labels_is_refused(tmp_path, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    class Numbers(tfds.testing.DummyDataset):
+        """Integers, no images."""
+
+    builder = Numbers(data_dir=tmp_path)
+    builder.download_and_prepare()
+    monkeypatch.setattr(tfds, "builder", lambda *args, **kwargs: builder)
+    with pytest.raises(UserError, match="image classification"):
+        open_source("numbers", str(tmp_path))

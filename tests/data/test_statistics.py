@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from alexnet_tf.data import statistics
+from alexnet_tf.data.sources import Split, open_source
+from alexnet_tf.data.statistics import Statistics, compute_statistics, principal_components
+from alexnet_tf.errors import UserError
+from alexnet_tf.models.spec import Preprocessing
+from tests.folders import write_folder
+
+SPEC = Preprocessing(image_size=8, crop_size=8)
+
+
+def split_of(images):
+    """A split of PNGs of uint8 images [N, H, W, 3], or of bytes as they are."""
+    encoded = [x if isinstance(x, bytes) else tf.io.encode_png(x).numpy() for x in images]
+    records = tf.data.Dataset.from_tensor_slices(
+        {
+            "index": tf.range(len(encoded), dtype=tf.int64),
+            "image": encoded,
+            "label": tf.zeros(len(encoded), tf.int64),
+        }
+    )
+    return Split(records, len(encoded), lambda image: image, light=False)
+
+
+def colours(number):
+    rng = np.random.default_rng(0)
+    mix = np.array([[60, 20, 5], [50, -10, -5], [40, 5, 10]])  # strong brightness component
+    values = 128 + rng.normal(0, 1, (number, 8, 8, 3)) @ mix.T
+    return np.clip(values, 0, 255).astype(np.uint8)
+
+
+def test_mean_image_and_components_against_numpy():
+    images = colours(50)
+    result, unreadable = compute_statistics(split_of(images), SPEC)
+    assert unreadable == 0
+    np.testing.assert_allclose(result.mean, images.mean(axis=0), rtol=1e-6)
+    covariance = np.cov(images.reshape(-1, 3).T / 255, bias=True)
+    np.testing.assert_allclose(
+        result.eigenvectors @ np.diag(result.eigenvalues) @ result.eigenvectors.T,
+        covariance,
+        rtol=1e-4,
+        atol=1e-7,
+    )
+
+
+def test_components_are_ordered_orthonormal_and_of_fixed_sign():
+    covariance = np.cov(np.random.default_rng(1).random((3, 50)))
+    values, vectors = principal_components(covariance)
+    assert (np.diff(values) <= 0).all()
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(3), atol=1e-6)
+    np.testing.assert_allclose(covariance @ vectors, vectors * values, atol=1e-6)
+    assert (vectors[np.abs(vectors).argmax(axis=0), np.arange(3)] > 0).all()
+
+
+def test_large_sets_are_sampled_evenly(monkeypatch):
+    monkeypatch.setattr(statistics, "MAX_IMAGES", 10)
+    images = colours(25)
+    result, _ = compute_statistics(split_of(images), SPEC)
+    np.testing.assert_allclose(result.mean, images[::3].mean(axis=0), rtol=1e-6)
+
+
+def test_images_that_do_not_decode_are_counted():
+    images = colours(5)
+    result, unreadable = compute_statistics(split_of([*images, b"broken", b""]), SPEC)
+    assert unreadable == 2
+    np.testing.assert_allclose(result.mean, images.mean(axis=0), rtol=1e-6)
+    with pytest.raises(UserError, match="none that decodes"):
+        compute_statistics(split_of([b"broken"]), SPEC)
+
+
+def test_round_trip_and_damage(tmp_path):
+    result, _ = compute_statistics(open_source("folder", write_folder(tmp_path, 1, 1)).train, SPEC)
+    path = tmp_path / "statistics.npz"
+    result.save(str(path))
+    again = Statistics.load(str(path))
+    for name in ("mean", "eigenvalues", "eigenvectors"):
+        np.testing.assert_array_equal(getattr(result, name), getattr(again, name))
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(UserError, match="statistics"):
+        Statistics.load(str(path))
+    np.savez(path, mean=np.array([{"a": "pickle"}], dtype=object))
+    with pytest.raises(UserError):
+        Statistics.load(str(path))

@@ -1,0 +1,18 @@
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def numerical_gradient():
+    """Central differences, for functions in float64."""
+
+    def gradient(function, x, step=1e-5):
+        slopes = np.empty(x.shape)
+        for index in np.ndindex(x.shape):
+            up, down = np.array(x, np.float64), np.array(x, np.float64)
+            up[index] += step
+            down[index] -= step
+            slopes[index] = (function(up) - function(down)) / (2 * step)
+        return slopes
+
+    return gradient

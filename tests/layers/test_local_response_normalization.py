@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from alexnet_tf.layers import LocalResponseNormalization
+
+
+def reference(a, size=5, k=2.0, alpha=1e-4, beta=0.75, divide_by_size=False, towers=1):
+    """Paper §3.3's formula over the last axis, in float64; a tower's N maps at a time."""
+    a = np.asarray(a, np.float64)
+    b = np.empty_like(a)
+    N = a.shape[-1] // towers  # noqa: N806 - the paper's name
+    for tower in range(towers):
+        for i in range(N):
+            total = 0.0
+            for j in range(max(0, i - size // 2), min(N - 1, i + (size - 1) // 2) + 1):
+                total = total + a[..., tower * N + j] ** 2
+            weight = alpha / size if divide_by_size else alpha
+            b[..., tower * N + i] = a[..., tower * N + i] / (k + weight * total) ** beta
+    return b
+
+
+SETTINGS = [
+    {},  # the paper's
+    {"alpha": 0.05},
+    {"alpha": 0.05, "towers": 2},
+    {"alpha": 0.05, "divide_by_size": True, "k": 1.0},
+    {"alpha": 0.05, "size": 4},  # the longer half lies before the map
+    {"alpha": 0.05, "size": 2, "towers": 2, "divide_by_size": True},
+    {"alpha": 0.05, "size": 1},
+    {"alpha": 0.05, "size": 31},  # wider than there are maps
+    {"alpha": 0.05, "beta": 0.5},
+    {"alpha": 0.05, "beta": 1.0, "towers": 4},
+]
+
+
+def responses(*shape):
+    return np.random.default_rng(0).normal(0, 10, shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_matches_the_papers_formula(settings):
+    x = responses(2, 3, 3, 16)
+    actual = LocalResponseNormalization(**settings)(x)
+    np.testing.assert_allclose(actual, reference(x, **settings), rtol=1e-5)
+
+
+@pytest.mark.parametrize("axis", [1, 2, 3, -1, -3])
+def test_maps_along_any_axis(axis):
+    x = responses(2, 3, 4, 16)
+    layer = LocalResponseNormalization(alpha=0.05, towers=2, axis=axis)
+    actual = np.moveaxis(layer(np.moveaxis(x, -1, axis)), axis, -1)
+    np.testing.assert_allclose(actual, reference(x, alpha=0.05, towers=2), rtol=1e-5)
+
+
+@pytest.mark.parametrize("radius, bias, alpha, beta", [(2, 2.0, 1e-4, 0.75), (3, 1.0, 0.1, 0.5)])
+def test_matches_tensorflows_own(radius, bias, alpha, beta):
+    x = responses(2, 3, 3, 16)
+    layer = LocalResponseNormalization(size=2 * radius + 1, k=bias, alpha=alpha, beta=beta)
+    expected = tf.nn.local_response_normalization(x, radius, bias, alpha, beta)
+    np.testing.assert_allclose(layer(x), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "settings, expected",
+    [
+        # Sums of neighbours' squares: 1 + 4, 1 + 4 + 9, 4 + 9 + 16, 9 + 16.
+        ({}, [1 / 6**0.5, 2 / 15**0.5, 3 / 30**0.5, 4 / 26**0.5]),
+        # 1 + 4 and 9 + 16 alone, a third of each.
+        (
+            {"towers": 2, "divide_by_size": True},
+            [1 / (8 / 3) ** 0.5, 2 / (8 / 3) ** 0.5, 3 / (28 / 3) ** 0.5, 4 / (28 / 3) ** 0.5],
+        ),
+    ],
+)
+def test_worked_by_hand(settings, expected):
+    layer = LocalResponseNormalization(size=3, k=1.0, alpha=1.0, beta=0.5, **settings)
+    np.testing.assert_allclose(layer(np.array([[1.0, 2.0, 3.0, 4.0]])), [expected], rtol=1e-6)
+
+
+def test_defaults_are_the_papers():
+    """Ones among ones: five neighbours, three at the ends."""
+    y = LocalResponseNormalization()(np.ones((1, 96), np.float32))[0]
+    np.testing.assert_allclose(y[48], (2 + 5e-4) ** -0.75, rtol=1e-6)
+    np.testing.assert_allclose(y[0], (2 + 3e-4) ** -0.75, rtol=1e-6)
+
+
+@pytest.mark.parametrize("settings", SETTINGS[1:], ids=str)
+def test_gradient(settings, numerical_gradient):
+    x, weights = responses(1, 16), np.linspace(-1, 2, 16, dtype=np.float32)
+    layer = LocalResponseNormalization(**settings)
+    tensor = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(tensor)
+        loss = tf.reduce_sum(layer(tensor) * weights)
+    expected = numerical_gradient(lambda a: np.sum(reference(a, **settings) * weights), x)
+    actual = tape.gradient(loss, tensor)
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-6)

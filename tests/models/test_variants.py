@@ -1,0 +1,286 @@
+"""Every variant against what its sources say, written out a second time."""
+
+import dataclasses
+import math
+
+import keras
+import numpy as np
+import pytest
+
+import alexnet_tf
+from alexnet_tf.errors import UserError
+from alexnet_tf.layers import UnscaledDropout
+from alexnet_tf.models.build import AlexNet
+from alexnet_tf.models.variants import get_variant, variants
+from alexnet_tf.training.sgd import PaperSGD
+
+PAPER_ORDER = """
+    pad1 conv1 relu1 norm1 pool1  conv2 relu2 norm2 pool2  conv3 relu3  conv4 relu4
+    conv5 relu5 pool5  flatten  fc6 relu6 drop6  fc7 relu7 drop7  fc8
+"""
+CODE2012_ORDER = """
+    pad1 conv1 norm1 pool1 relu1  conv2 relu2 norm2 within_map_norm2 pool2  conv3 relu3
+    conv4 relu4  conv5 pool5 relu5  flatten  fc6 relu6 drop6  fc7 relu7 drop7  fc8
+"""
+CAFFE_ORDER = """
+    conv1 relu1 norm1 pool1  conv2 relu2 norm2 pool2  conv3 relu3  conv4 relu4
+    conv5 relu5 pool5  flatten  fc6 relu6 drop6  fc7 relu7 drop7  fc8
+"""
+CAFFENET_ORDER = """
+    conv1 relu1 pool1 norm1  conv2 relu2 pool2 norm2  conv3 relu3  conv4 relu4
+    conv5 relu5 pool5  flatten  fc6 relu6 drop6  fc7 relu7 drop7  fc8
+"""
+ONE_WEIRD_TRICK_ORDER = """
+    pad1 conv1 relu1 pool1  conv2 relu2 pool2  conv3 relu3  conv4 relu4
+    conv5 relu5 pool5  flatten  drop6 fc6 relu6  drop7 fc7 relu7  fc8
+"""
+
+_DENSE_KERNELS = [(9216, 4096), (4096, 4096), (4096, 1000)]
+GROUPED_KERNELS = [
+    *[(11, 11, 3, 96), (5, 5, 48, 256), (3, 3, 256, 384), (3, 3, 192, 384), (3, 3, 192, 256)],
+    *_DENSE_KERNELS,
+]
+SINGLE_KERNELS = [
+    *[(11, 11, 3, 96), (5, 5, 96, 256), (3, 3, 256, 384), (3, 3, 384, 384), (3, 3, 384, 256)],
+    *_DENSE_KERNELS,
+]
+ONE_WEIRD_TRICK_KERNELS = [
+    *[(11, 11, 3, 64), (5, 5, 64, 192), (3, 3, 192, 384), (3, 3, 384, 256), (3, 3, 256, 256)],
+    *_DENSE_KERNELS,
+]
+
+
+@dataclasses.dataclass
+class Expected:
+    parameters: int
+    order: str
+    kernels: list
+    crop: int = 224
+    sigmas: tuple = (0.01,) * 8  # conv1 to fc8
+    biases: tuple = (0, 1, 0, 1, 1, 1, 1, 0)
+    norm: tuple | None = (5, 2.0, 1e-4, 0.75, False, 2)  # size, k, α, β, divide_by_size, towers
+    dropout: type = UnscaledDropout
+
+
+PAPER = Expected(60_965_224, PAPER_ORDER, GROUPED_KERNELS)
+CAFFE = Expected(
+    60_965_224,
+    CAFFE_ORDER,
+    GROUPED_KERNELS,
+    crop=227,
+    sigmas=(0.01, 0.01, 0.01, 0.01, 0.01, 0.005, 0.005, 0.01),
+    biases=(0, 0.1, 0, 0.1, 0.1, 0.1, 0.1, 0),
+    norm=(5, 1.0, 1e-4, 0.75, True, 1),
+    dropout=keras.layers.Dropout,
+)
+EXPECTED = {
+    "paper": PAPER,
+    "slides": dataclasses.replace(PAPER, biases=(0, 1, 1, 1, 1, 1, 1, 0)),
+    "code2012": dataclasses.replace(
+        PAPER,
+        order=CODE2012_ORDER,
+        sigmas=(0.01, 0.01, 0.03, 0.03, 0.03, 0.01, 0.01, 0.01),
+        norm=(5, 2.0, 1e-4, 0.75, True, 2),
+    ),
+    "caffe": CAFFE,
+    "caffenet": dataclasses.replace(CAFFE, order=CAFFENET_ORDER, biases=PAPER.biases),
+    "single_gpu": dataclasses.replace(
+        PAPER,
+        parameters=62_378_344,
+        kernels=SINGLE_KERNELS,
+        norm=(5, 2.0, 1e-4, 0.75, False, 1),
+    ),
+    "one_weird_trick": Expected(
+        61_100_840,
+        ONE_WEIRD_TRICK_ORDER,
+        ONE_WEIRD_TRICK_KERNELS,
+        norm=None,
+        dropout=keras.layers.Dropout,
+    ),
+}
+WEIGHTED = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
+
+
+@pytest.fixture(scope="module", params=EXPECTED)
+def network(request):
+    """A full-size model and what to expect of it; a quarter of a GB, so one at a time."""
+    keras.utils.set_random_seed(0)
+    yield AlexNet(request.param), EXPECTED[request.param]
+    keras.backend.clear_session()
+
+
+def weighted_layers(model):
+    return [model.get_layer(name) for name in WEIGHTED]
+
+
+def test_every_variant_is_tested_here():
+    assert set(variants()) == {*EXPECTED, "tiny", "tiny32"}
+    assert alexnet_tf.variants() == variants()
+
+
+def test_parameters(network):
+    model, expected = network
+    assert model.count_params() == expected.parameters
+    assert [tuple(layer.kernel.shape) for layer in weighted_layers(model)] == expected.kernels
+
+
+def test_order_of_layers(network):
+    model, expected = network
+    assert [layer.name for layer in model.layers] == ["image", *expected.order.split()]
+
+
+def test_sizes_of_feature_maps(network):
+    model, expected = network
+    assert model.input_shape == (None, expected.crop, expected.crop, 3)
+    sides = [model.get_layer(f"conv{n}").output.shape[1:3] for n in range(1, 6)]
+    assert sides == [(55, 55), (27, 27), (13, 13), (13, 13), (13, 13)]
+    assert model.get_layer("pool5").output.shape == (None, 6, 6, 256)
+    assert model.output_shape == (None, 1000)
+
+
+def test_initial_kernels(network):
+    model, expected = network
+    for layer, sigma in zip(weighted_layers(model), expected.sigmas, strict=True):
+        kernel = np.asarray(layer.kernel)
+        if expected is EXPECTED["one_weird_trick"]:  # uniform within 1 / √fan-in
+            limit = 1 / math.sqrt(np.prod(kernel.shape[:-1]))
+            assert np.abs(kernel).max() == pytest.approx(limit, rel=1e-3)
+            sigma = limit / math.sqrt(3)
+        tolerance = 5 / math.sqrt(2 * kernel.size)  # five standard errors
+        assert kernel.std() == pytest.approx(sigma, rel=tolerance), layer.name
+        assert abs(kernel.mean()) < 5 * sigma / math.sqrt(kernel.size), layer.name
+
+
+def test_initial_biases(network):
+    model, expected = network
+    for layer, constant in zip(weighted_layers(model), expected.biases, strict=True):
+        bias = np.asarray(layer.bias)
+        if expected is EXPECTED["one_weird_trick"]:
+            limit = 1 / math.sqrt(np.prod(layer.kernel.shape[:-1]))
+            assert 0.8 * limit < np.abs(bias).max() <= limit, layer.name
+        else:
+            np.testing.assert_array_equal(bias, np.float32(constant), layer.name)
+
+
+def test_response_normalisation(network):
+    model, expected = network
+    norms = [layer for layer in model.layers if layer.name.startswith("norm")]
+    assert len(norms) == (0 if expected.norm is None else 2)
+    for norm in norms:
+        settings = (norm.size, norm.k, norm.alpha, norm.beta, norm.divide_by_size, norm.towers)
+        assert settings == expected.norm
+    for layer in model.layers:
+        if layer.name.startswith("within_map_norm"):
+            assert (layer.size, layer.k, layer.alpha, layer.beta) == (5, 1.0, 1e-3, 0.75)
+
+
+def test_pooling_and_dropout(network):
+    model, expected = network
+    for name in ("pool1", "pool2", "pool5"):
+        pool = model.get_layer(name)
+        assert (pool.pool_size, pool.strides, pool.padding) == ((3, 3), (2, 2), "valid")
+    for name in ("drop6", "drop7"):
+        drop = model.get_layer(name)
+        assert type(drop) is expected.dropout
+        assert drop.rate == 0.5
+
+
+@pytest.mark.parametrize(
+    "padding, variant", [((0, 3), "paper"), ((2, 2), "one_weird_trick")], ids=str
+)
+def test_conv1_hangs_over_the_edge(padding, variant):
+    """224 pixels give 55 windows only with zeros; at which edges, the sources differ."""
+    model = AlexNet(variant, include_top=False)
+    kernel, bias = model.get_layer("conv1").get_weights()
+    image = np.random.default_rng(0).normal(0, 50, (1, 224, 224, 3)).astype(np.float32)
+    maps = keras.Model(model.input, model.get_layer("conv1").output)(image)[0]
+    for row, column in [(0, 0), (0, 54), (54, 0), (54, 54), (20, 30)]:
+        top, left = 4 * row - padding[0], 4 * column - padding[0]
+        expected = bias.astype(np.float64)
+        for y in range(11):
+            for x in range(11):
+                if 0 <= top + y < 224 and 0 <= left + x < 224:
+                    expected += image[0, top + y, left + x].astype(np.float64) @ kernel[y, x]
+        np.testing.assert_allclose(maps[row, column], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_without_top_ends_at_pool5():
+    model = AlexNet("paper", include_top=False)
+    assert model.output_shape == (None, 6, 6, 256)
+    assert model.layers[-1].name == "pool5"
+
+
+@pytest.mark.parametrize("variant, side", [("tiny", 56), ("tiny32", 28)])
+def test_small_variants(variant, side):
+    model = AlexNet(variant, classes=10)
+    assert model.input_shape == (None, side, side, 3)
+    assert model.output_shape == (None, 10)
+    assert model.get_layer("pool5").output.shape[1:3] == (2, 2)
+    assert [layer.name for layer in model.layers if layer.weights] == [*WEIGHTED]
+    for layer in weighted_layers(model)[:-1]:  # σ after the maps that a kernel sees, not all
+        kernel = np.asarray(layer.kernel)
+        sigma = math.sqrt(2 / np.prod(kernel.shape[:-1]))
+        assert kernel.std() == pytest.approx(sigma, rel=5 / math.sqrt(2 * kernel.size))
+
+
+X = np.float32([-2, -0.5, 0, 0.5, 2])
+
+
+@pytest.mark.parametrize(
+    "activation, expected",
+    [
+        ("relu", np.maximum(X, 0)),
+        ("tanh", np.tanh(X)),
+        ("sigmoid", 1 / (1 + np.exp(-X))),
+        ("leaky_relu", np.where(X > 0, X, 0.01 * X)),
+        ("noisy_relu", np.maximum(X, 0)),  # at test
+    ],
+)
+def test_activations(activation, expected):
+    spec = dataclasses.replace(get_variant("tiny"), activation=activation)
+    model = AlexNet(spec, classes=10)
+    for number in range(1, 8):
+        actual = model.get_layer(f"{activation}{number}")(X)
+        np.testing.assert_allclose(actual, expected, rtol=1e-5)
+    logits = model(np.random.default_rng(0).normal(0, 5, (2, 56, 56, 3)))
+    assert np.all(np.isfinite(logits))
+
+
+def test_weights_round_trip(tmp_path):
+    path = tmp_path / "tiny.weights.h5"
+    saved = AlexNet("tiny", classes=10)
+    saved.save_weights(path)
+    loaded = AlexNet("tiny", classes=10, weights=path)
+    image = np.random.default_rng(0).normal(0, 5, (2, 56, 56, 3))
+    assert np.any(np.not_equal(AlexNet("tiny", classes=10)(image), saved(image)))
+    np.testing.assert_array_equal(loaded(image), saved(image))
+
+
+@pytest.mark.filterwarnings("ignore:Skipping nested container")  # before Keras's error
+def test_refuses_weights_that_do_not_fit(tmp_path):
+    path = tmp_path / "tiny.weights.h5"
+    AlexNet("tiny", classes=10).save_weights(path)
+    with pytest.raises(ValueError, match="fc8"):
+        AlexNet("tiny", classes=11, weights=path)
+
+
+def test_refuses_what_does_not_exist(tmp_path):
+    with pytest.raises(UserError, match="Expected one of paper, .*Received: lenet"):
+        AlexNet("lenet")
+    with pytest.raises(ValueError, match="Received: classes=0"):
+        AlexNet("tiny", classes=0)
+    with pytest.raises(FileNotFoundError, match="Received: weights=.*missing.weights.h5"):
+        AlexNet("tiny", weights=tmp_path / "missing.weights.h5")
+
+
+def test_trains_in_a_plain_keras_program():
+    model = AlexNet("tiny", classes=10)
+    model.compile(PaperSGD(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    before = model.get_weights()
+    rng = np.random.default_rng(0)
+    history = model.fit(
+        rng.normal(0, 5, (8, 56, 56, 3)), rng.integers(10, size=8), batch_size=8, verbose=0
+    )
+    assert np.isfinite(history.history["loss"]).all()
+    for weights, now in zip(before, model.get_weights(), strict=True):
+        assert np.any(weights != now)

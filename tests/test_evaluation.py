@@ -1,0 +1,104 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from alexnet_tf.classifier import Classifier
+from alexnet_tf.data.preprocess import Preprocessor
+from alexnet_tf.data.sources import Split
+from alexnet_tf.data.statistics import Statistics
+from alexnet_tf.errors import UserError
+from alexnet_tf.evaluation import Evaluator
+from alexnet_tf.models.spec import Preprocessing
+from alexnet_tf.training.strategies import make_strategy
+
+SPEC = Preprocessing(image_size=6, crop_size=4, mean=(0.0, 0.0, 0.0))
+STATISTICS = Statistics(np.zeros((6, 6, 3), "f"), np.ones(3, "f"), np.eye(3, dtype="f"))
+CLASSES = tuple("abcdefgh")
+
+
+@keras.saving.register_keras_serializable(package="alexnet_tf_tests")
+class RedIsRank(keras.layers.Layer):
+    """Logits that fall with the distance of a class from the crop's mean red value."""
+
+    def call(self, images):
+        red = tf.reduce_mean(images[..., 0], axis=(1, 2))
+        return -tf.square(red[:, None] - tf.range(len(CLASSES), dtype=tf.float32))
+
+
+def make_classifier():
+    inputs = keras.Input((4, 4, 3))
+    return Classifier(
+        keras.Model(inputs, RedIsRank()(inputs)), Preprocessor(SPEC, STATISTICS), CLASSES
+    )
+
+
+def make_split(reds, labels):
+    """PNGs of one red value each; None makes a broken one."""
+    encoded = [
+        b"broken"
+        if red is None
+        else tf.io.encode_png(np.full((6, 6, 3), [red, 0, 0], np.uint8)).numpy()
+        for red in reds
+    ]
+    records = tf.data.Dataset.from_tensor_slices(
+        {
+            "index": tf.range(len(reds), dtype=tf.int64),
+            "image": encoded,
+            "label": tf.constant(labels, tf.int64),
+        }
+    )
+    return Split(records, len(reds), lambda image: image, light=False)
+
+
+# Red r ranks the classes by their distance from r: 0 is a b c d e f g h, 3 is d ce bf ag h.
+REDS = [0, 0, 0, 1, 7, 3, 2]
+LABELS = [0, 1, 5, 1, 7, 7, 2]
+FIRST_GUESSES, AMONG_FIVE = 4, 5  # images 0, 3, 4, 6; and 1
+
+
+def softmax_loss(red, label):
+    logits = -np.square(red - np.arange(len(CLASSES), dtype=np.float64))
+    return np.log(np.exp(logits).sum()) - logits[label]
+
+
+@pytest.mark.parametrize("views", [1, 10])
+@pytest.mark.parametrize("batch_size", [2, 4, 8])
+@pytest.mark.parametrize("strategy", ["one", "mirrored"])
+def test_errors_are_those_counted_by_hand(strategy, batch_size, views):
+    strategy = make_strategy(strategy)
+    with strategy.scope():
+        classifier = make_classifier()
+    result = Evaluator(classifier, strategy, batch_size, views)(make_split(REDS, LABELS))
+    assert (result.examples, result.unreadable, result.views) == (7, 0, views)
+    assert result.top1_error == (7 - FIRST_GUESSES) / 7
+    assert result.top5_error == (7 - AMONG_FIVE) / 7
+    losses = [softmax_loss(red, label) for red, label in zip(REDS, LABELS, strict=True)]
+    assert result.loss == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def test_unreadable_images_are_counted_apart():
+    evaluate = Evaluator(make_classifier(), make_strategy("one"), 4)
+    result = evaluate(make_split([0, None, 1, None], [0, 0, 0, 0]))
+    assert (result.examples, result.unreadable) == (2, 2)
+    assert result.top1_error == 0.5
+    assert "2 unreadable" in str(result)
+    with pytest.raises(UserError, match="none that decodes"):
+        evaluate(make_split([None], [0]))
+
+
+def test_views_are_averaged_as_probabilities_not_logits():
+    image = np.zeros((1, 6, 6, 3), np.uint8)
+    image[0, :3, :3, 0] = 28  # only the view from the top left sees all of it
+    classifier = make_classifier()
+    views = classifier.preprocessor.views(tf.constant(image), 10)[0]
+    logits = classifier.model(views).numpy().astype(np.float64)
+    expected = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).mean(axis=0)
+    assert np.ptp(logits, axis=0).max() > 1
+    result = classifier.probabilities(tf.constant(image), 10)[0]
+    np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_a_stopped_evaluation_returns_nothing():
+    evaluate = Evaluator(make_classifier(), make_strategy("one"), 2)
+    assert evaluate(make_split(REDS, LABELS), stop=lambda: True) is None

@@ -1,0 +1,244 @@
+"""One tiny network from photographs through training, stop, resume, evaluation and export."""
+
+import dataclasses
+import itertools
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from alexnet_tf.errors import UserError
+from alexnet_tf.serving.saved_model import export
+from alexnet_tf.training import loop, run
+from alexnet_tf.training.checkpoints import ModelDirectory
+from alexnet_tf.training.options import Options
+from tests.folders import write_folder
+
+# 4 images a class of 10 classes, batches of 8: 5 steps an epoch.
+SHORT = Options(
+    dataset="folder",
+    batch_size=8,
+    epochs=3.0,
+    decay_epochs=(2.0,),
+    validate_every=1.0,
+    learning_rate=0.005,
+    export=False,
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return str(write_folder(tmp_path_factory.mktemp("images")))
+
+
+def options(folder, model_dir, **changes):
+    return dataclasses.replace(SHORT, data_dir=folder, model_dir=str(model_dir), **changes)
+
+
+def weights(result):
+    return {variable.path: variable.numpy() for variable in result.classifier.model.weights}
+
+
+def assert_equal_weights(one, other, rtol=0.0, atol=0.0):
+    one, other = weights(one), weights(other)
+    assert one.keys() == other.keys()
+    for path, value in one.items():
+        np.testing.assert_allclose(value, other[path], rtol, atol, err_msg=path)
+
+
+class Killer:
+    """Sends this process a signal in the middle of a given training step."""
+
+    def __init__(self, monkeypatch, step, number=signal.SIGINT):
+        self.steps = itertools.count(1)
+        make = loop.make_train_step
+
+        def make_train_step(*args, **kwargs):
+            train_step = make(*args, **kwargs)
+
+            def counted(iterator):
+                if next(self.steps) == step:
+                    os.kill(os.getpid(), number)
+                return train_step(iterator)
+
+            return counted
+
+        monkeypatch.setattr(loop, "make_train_step", make_train_step)
+
+
+@pytest.mark.parametrize(
+    "step, number", [(3, signal.SIGINT), (5, signal.SIGTERM), (7, signal.SIGINT)]
+)
+def test_stopped_and_resumed_is_the_same_as_undisturbed(
+    folder, tmp_path, monkeypatch, capsys, step, number
+):
+    undisturbed = run.train(options(folder, tmp_path / "whole"))
+    with monkeypatch.context() as patch:
+        Killer(patch, step, number)
+        stopped = run.train(options(folder, tmp_path / "halves"))
+    assert stopped.step == step
+    assert stopped.evaluation is None
+    assert f"Stopped by {number.name} after step {step}" in capsys.readouterr().out
+    resumed = run.train(options(folder, tmp_path / "halves"))
+    assert f"Going on after step {step}" in capsys.readouterr().out
+    assert resumed.step == undisturbed.step == 15
+    assert_equal_weights(undisturbed, resumed)
+    assert resumed.evaluation == undisturbed.evaluation
+
+
+def test_a_complete_run_is_only_evaluated_again(folder, tmp_path):
+    first = run.train(options(folder, tmp_path, epochs=1.0))
+    again = run.train(options(folder, tmp_path, epochs=1.0))
+    assert again.evaluation == first.evaluation
+    assert_equal_weights(first, again)
+    longer = run.train(options(folder, tmp_path, epochs=2.0))
+    assert longer.step == 10
+
+
+def test_two_replicas_compute_what_one_does(folder, tmp_path):
+    """Dropout draws other masks on each replica, so the network here has none."""
+    from alexnet_tf.models import variants
+    from alexnet_tf.models.spec import ACTIVATION
+
+    tiny = variants.VARIANTS["tiny"]
+    plain = dataclasses.replace(
+        tiny,
+        denses=tuple(
+            dataclasses.replace(d, then=(ACTIVATION,) if d.units else ()) for d in tiny.denses
+        ),
+    )
+    results = []
+    for strategy in ("one", "mirrored"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(variants.VARIANTS, "tiny", plain)
+            results.append(
+                run.train(options(folder, tmp_path / strategy, strategy=strategy, steps=5))
+            )
+    assert_equal_weights(*results, rtol=1e-4, atol=1e-5)
+    assert results[0].evaluation.top1_error == results[1].evaluation.top1_error
+
+
+def test_the_directory_holds_all_that_the_model_needs(folder, tmp_path):
+    trained = run.train(options(folder, tmp_path, epochs=1.0, activation="tanh"))
+    classifier, card, step = ModelDirectory(tmp_path).load()
+    assert (card.variant, card.activation, step) == ("tiny", "tanh", 5)
+    images = tf.constant(np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8))
+    np.testing.assert_allclose(
+        classifier.probabilities(images), trained.classifier.probabilities(images), rtol=1e-6
+    )
+    assert sorted(p.name for p in (tmp_path / "tensorboard").iterdir()) == ["train", "validation"]
+
+
+def test_another_run_is_not_overwritten(folder, tmp_path):
+    run.train(options(folder, tmp_path, steps=1))
+    with pytest.raises(UserError, match="variant tiny32.*variant tiny;"):
+        run.train(options(folder, tmp_path, variant="tiny32"))
+    with pytest.raises(UserError, match="activation tanh"):
+        run.train(options(folder, tmp_path, activation="tanh"))
+
+
+def test_a_damaged_directory_is_named(folder, tmp_path):
+    with pytest.raises(UserError, match="No such file"):
+        ModelDirectory(tmp_path).load()
+    run.train(options(folder, tmp_path, steps=1))
+    directory = ModelDirectory(tmp_path)
+    for path in directory.checkpoints.glob("*.data*"):
+        path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(UserError, match="Expected a checkpoint of tiny"):
+        directory.load()
+    for path in directory.checkpoints.iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match="Received: none there"):
+        directory.load()
+    directory.card_path.write_text("{")
+    with pytest.raises(UserError, match="model.json"):
+        directory.load()
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_mixed_precision_trains_and_keeps_float32_weights(folder, tmp_path, precision):
+    result = run.train(options(folder, tmp_path, precision=precision, steps=6))
+    assert all(value.dtype == np.float32 for p, value in weights(result).items() if "kernel" in p)
+    assert np.isfinite(result.evaluation.loss)
+    full = run.train(options(folder, tmp_path / "full", steps=6))
+    kernel = "conv1/kernel"
+    np.testing.assert_allclose(weights(result)[kernel], weights(full)[kernel], atol=5e-3)
+
+
+def test_xla_computes_the_same(folder, tmp_path):
+    one = run.train(options(folder, tmp_path / "plain", steps=3))
+    other = run.train(options(folder, tmp_path / "xla", steps=3, xla=True))
+    assert_equal_weights(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_a_layer_freezes_at_its_epoch_and_stays_frozen_after_a_resume(folder, tmp_path):
+    before = run.train(options(folder, tmp_path / "to1", epochs=1.0, freeze=("conv1:1",)))
+    run.train(options(folder, tmp_path / "a", epochs=2.0, freeze=("conv1:1",)))
+    after = run.train(options(folder, tmp_path / "a", epochs=3.0, freeze=("conv1:1",)))
+    assert after.step == 15
+    one, other = weights(before), weights(after)
+    np.testing.assert_array_equal(one["conv1/kernel"], other["conv1/kernel"])
+    assert np.abs(one["conv2/kernel"] - other["conv2/kernel"]).max() > 1e-5
+
+
+def test_a_plateau_reduces_the_rate_and_ends_the_run(folder, tmp_path, capsys):
+    result = run.train(
+        options(
+            folder,
+            tmp_path,
+            learning_rate=0.0,
+            plateau_patience=1,
+            plateau_reductions=2,
+            epochs=50.0,
+        )
+    )
+    assert result.step == 4 * 5  # the first validation is a best, then three plateaus
+    assert result.evaluation is not None
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(folder, tmp_path):
+    with pytest.raises(UserError, match="finite loss"):
+        run.train(options(folder, tmp_path, learning_rate=1e30))
+    with pytest.raises(UserError, match="none there"):
+        ModelDirectory(tmp_path).load()
+
+
+@pytest.mark.parametrize(
+    "changes, complaint",
+    [
+        ({"batch_size": 0}, "positive multiple of the 1 replicas.*Received: 0"),
+        ({"batch_size": -8}, "Received: -8"),
+        ({"batch_size": 7, "strategy": "mirrored"}, "2 replicas.*Received: 7"),
+        ({"batch_size": 64}, "at most the 40 training images. Received: 64"),
+        ({"variant": "alexnet"}, "Expected one of paper, .*Received: alexnet"),
+        ({"freeze": ("conv9:1",)}, "Received: conv9"),
+        ({"freeze": ("conv1",)}, "LAYER:EPOCH"),
+        ({"dataset": "nothing_like_it"}, "Received: nothing_like_it"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_is_written(folder, tmp_path, changes, complaint):
+    with pytest.raises(UserError, match=complaint) as error:
+        run.train(options(folder, tmp_path / "new", **changes))
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_directory_that_cannot_be_written_is_refused_first(folder, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="can be written"):
+        run.train(options(folder, tmp_path / "file" / "run"))
+
+
+def test_export_makes_the_next_version_and_never_overwrites(folder, tmp_path):
+    classifier = run.train(options(folder, tmp_path / "run", steps=1)).classifier
+    base = tmp_path / "models"
+    assert [export(classifier, base).name for _ in range(2)] == ["1", "2"]
+    with pytest.raises(UserError, match="does not exist yet"):
+        export(classifier, base, 2)
+    assert export(classifier, base, 7).name == "7"
+    assert sorted(path.name for path in base.iterdir()) == ["1", "2", "7"]
+    card = json.loads((tmp_path / "run" / "model.json").read_text())
+    assert card["variant"] == "tiny"

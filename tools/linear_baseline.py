@@ -1,0 +1,76 @@
+"""How far a linear softmax on the same pixels comes: the least that a network must beat.
+
+python -m tools.linear_baseline --dataset=shapes --variant=tiny
+"""
+
+from __future__ import annotations
+
+from absl import flags as absl_flags
+
+from alexnet_tf import app
+
+_FLAGS = absl_flags.FLAGS
+_RATES = (1e-4, 1e-3, 1e-2)  # a linear model's best rate depends on the scale of the pixels
+
+
+def main(argv: list[str]) -> None:
+    """Trains one linear model for each rate and prints the errors."""
+    import keras
+    import tensorflow as tf
+
+    from alexnet_tf.classifier import Classifier
+    from alexnet_tf.data.pipeline import training_dataset
+    from alexnet_tf.data.preprocess import Preprocessor
+    from alexnet_tf.data.sources import open_source
+    from alexnet_tf.data.statistics import compute_statistics
+    from alexnet_tf.evaluation import Evaluator
+    from alexnet_tf.models.variants import get_variant
+    from alexnet_tf.progress import Progress
+    from alexnet_tf.training.sgd import PaperSGD
+    from alexnet_tf.training.steps import make_train_step
+
+    spec = get_variant(_FLAGS.variant).preprocessing
+    source = open_source(_FLAGS.dataset, _FLAGS.data_dir)
+    preprocessor = Preprocessor(spec, compute_statistics(source.train, spec)[0])
+    strategy = tf.distribute.get_strategy()
+    steps = round(_FLAGS.epochs * source.train.examples / _FLAGS.batch_size)
+    for rate in _RATES:
+        keras.utils.set_random_seed(1)
+        side = spec.crop_size
+        model = keras.Sequential(
+            [
+                keras.Input((side, side, 3)),
+                keras.layers.Flatten(),
+                keras.layers.Dense(len(source.classes)),
+            ]
+        )
+        optimizer = PaperSGD(rate)
+        optimizer.build(model.trainable_variables)
+        step = make_train_step(strategy, model, optimizer, preprocessor, _FLAGS.batch_size)
+        batches = iter(
+            training_dataset(
+                source.train,
+                spec,
+                _FLAGS.batch_size,
+                seed=0,
+                augmentations=tuple(_FLAGS.augment),
+            )
+        )
+        with Progress(f"rate {rate:g}", steps, "steps") as progress:
+            for _ in range(steps):
+                step(batches)
+                progress.advance(1)
+        classifier = Classifier(model, preprocessor, source.classes)
+        evaluate = Evaluator(classifier, strategy, _FLAGS.batch_size)
+        print(f"rate {rate:g}: training set {evaluate(source.train)}")
+        print(f"rate {rate:g}: validation   {evaluate(source.validation)}", flush=True)
+
+
+if __name__ == "__main__":
+    absl_flags.DEFINE_string("dataset", "shapes", "as in alexnet_tf.train")
+    absl_flags.DEFINE_string("data_dir", None, "as in alexnet_tf.train")
+    absl_flags.DEFINE_string("variant", "tiny", "whose preprocessing makes the pixels")
+    absl_flags.DEFINE_list("augment", [], "as in alexnet_tf.train; default none")
+    absl_flags.DEFINE_integer("batch_size", 32, "images per step", lower_bound=1)
+    absl_flags.DEFINE_float("epochs", 20, "passes over the training set", lower_bound=0)
+    app.run(main)
