@@ -27,7 +27,7 @@ setup(
         "importlib_resources",
         "absl-py>=2.1",
         "numpy>=1.26",
-        "pillow>=10",
+        "pillow>=10.4",
         "tqdm>=4.66",
     ],
     extras_require={

@@ -67,6 +67,6 @@ if __name__ == "__main__":
     absl_flags.DEFINE_enum("split", "validation", ["validation", "train"], "which part of it")
     flags.define_views()
     absl_flags.DEFINE_string("json", None, "a file to write the result to; errors are fractions")
-    absl_flags.DEFINE_integer("batch_size", 100, "images per step; each counts --views times")
+    absl_flags.DEFINE_integer("batch_size", 64, "images per step; each counts --views times")
     flags.define_strategy()
     app.run(main)

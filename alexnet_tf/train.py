@@ -13,7 +13,7 @@ from alexnet_tf import app, flags
 
 
 def main(argv: list[str]) -> int:
-    """Trains, reports and exports; returns the exit code."""
+    """Trains, reports and exports; returns the exit code, as shells count signals."""
     from alexnet_tf.errors import UserError
     from alexnet_tf.serving.saved_model import export
     from alexnet_tf.training.run import train
@@ -23,8 +23,8 @@ def main(argv: list[str]) -> int:
     options = flags.read_options()
     started = time.monotonic()
     result = train(options)
-    if result.evaluation is None:
-        return 130
+    if result.interrupted_by:
+        return 128 + result.interrupted_by
     path = result.directory.path
     print(
         f"\nvalidation top-1 {1 - result.evaluation.top1_error:.2%}, "

@@ -13,9 +13,11 @@ import dataclasses
 import difflib
 import os
 import pathlib
+import sys
 from collections.abc import Callable
 
 import tensorflow as tf
+import tensorflow_datasets as tfds
 
 from alexnet_tf.errors import UserError
 from alexnet_tf.progress import Progress
@@ -106,7 +108,9 @@ def _folder(data_dir: str | None) -> Source:
 def _class_names(folder: pathlib.Path) -> tuple[str, ...]:
     if not folder.is_dir():
         raise UserError(f"Expected a folder of classes, one folder each. Received: no {folder}")
-    names = tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir()))
+    names = tuple(
+        sorted(e.name for e in folder.iterdir() if e.is_dir() and not e.name.startswith("."))
+    )
     if not names:
         raise UserError(f"Expected one folder a class in {folder}. Received: none")
     return names
@@ -163,8 +167,6 @@ def _tfds(name: str, data_dir: str | None) -> Source:
     builder = _builder(name, data_dir)
     keys = builder.info.supervised_keys
     features = builder.info.features
-    import tensorflow_datasets as tfds
-
     if (
         not keys
         or not isinstance(features[keys[0]], tfds.features.Image)
@@ -189,10 +191,8 @@ def _tfds(name: str, data_dir: str | None) -> Source:
     )
 
 
-def _builder(name: str, data_dir: str | None):
+def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
     """A prepared TFDS builder."""
-    import tensorflow_datasets as tfds
-
     if data_dir is not None:
         data_dir = os.path.expanduser(data_dir)
     try:
@@ -211,6 +211,8 @@ def _builder(name: str, data_dir: str | None):
         ) from None
     if not builder.is_prepared():
         print(f"Preparing the dataset {name} in {builder.data_dir} (once)", flush=True)
+        if not sys.stderr.isatty():
+            tfds.disable_progress_bar()
         try:
             builder.download_and_prepare()
         except (OSError, AssertionError, tf.errors.OpError) as error:
@@ -222,9 +224,7 @@ def _builder(name: str, data_dir: str | None):
     return builder
 
 
-def _tfds_split(builder, split: str, keys: tuple[str, str]) -> Split:
-    import tensorflow_datasets as tfds
-
+def _tfds_split(builder: tfds.core.DatasetBuilder, split: str, keys: tuple[str, str]) -> Split:
     image, label = keys
     dataset = builder.as_dataset(
         split=split,

@@ -44,8 +44,7 @@ class UnscaledDropout(keras.layers.Layer):
         if not training:
             return inputs * tf.cast(1 - self.rate, inputs.dtype)
         seed = replica_seed(self.seed_generator)
-        # Philox by name: left to choose, XLA draws other numbers than the plain kernels.
-        draws = tf.random.stateless_uniform(tf.shape(inputs), seed, alg="philox")
+        draws = tf.random.stateless_uniform(tf.shape(inputs), seed)
         return tf.where(draws >= self.rate, inputs, tf.zeros_like(inputs))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:

@@ -42,8 +42,8 @@ class GroupedConv2D(keras.layers.Layer):
         groups: int = 2,
         strides: int = 1,
         padding: str = "same",
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
+        kernel_initializer: str | keras.Initializer = "glorot_uniform",
+        bias_initializer: str | keras.Initializer = "zeros",
         **kwargs,
     ):
         super().__init__(**kwargs)

@@ -84,6 +84,11 @@ class LocalResponseNormalization(keras.layers.Layer):
 
     def build(self, input_shape: tuple) -> None:
         """Checks that the maps divide by the towers."""
+        if self.axis % len(input_shape) == 0:
+            raise ValueError(
+                f"`axis` must not be the batch axis. Received: axis={self.axis}, "
+                f"input_shape={input_shape}"
+            )
         channels = input_shape[self.axis]
         if channels is None or channels % self.towers:
             raise ValueError(

@@ -32,8 +32,7 @@ class NoisyReLU(keras.layers.Layer):
         if not training:
             return tf.nn.relu(inputs)
         seed = replica_seed(self.seed_generator)
-        # Philox by name: left to choose, XLA draws other numbers than the plain kernels.
-        noise = tf.random.stateless_normal(tf.shape(inputs), seed, alg="philox")
+        noise = tf.random.stateless_normal(tf.shape(inputs), seed)
         # The noise is a sample, not a path for the gradient: Nair and Hinton sample, too.
         sigma = tf.stop_gradient(tf.sqrt(tf.sigmoid(inputs)))
         return tf.nn.relu(inputs + tf.cast(noise, inputs.dtype) * sigma)

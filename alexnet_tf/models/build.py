@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 
 import keras
 
@@ -41,8 +42,8 @@ def AlexNet(  # noqa: N802 - a constructor in the eyes of its users, as in keras
         variant: a name that `alexnet_tf.variants()` lists, or a `Variant` of your own.
         classes: units of fc8.
         include_top: False ends the model after layer 5, with feature maps [B, 6, 6, 256].
-        weights: None for fresh ones, or a `.weights.h5` file made by `model.save_weights` from
-            the same variant, classes and include_top.
+        weights: None for fresh ones, or a `.weights.h5` file made by `model.save_weights` of a
+            variant with the same layers; one made with the top loads without it as well.
 
     Returns:
         A model from [B, S, S, 3] to logits [B, classes], its layers named as in the literature:
@@ -70,13 +71,27 @@ def AlexNet(  # noqa: N802 - a constructor in the eyes of its users, as in keras
             x = _ops(x, dense.then, number, spec)
     model = keras.Model(inputs, x, name=f"alexnet_{spec.name}")
     if weights is not None:
-        if not os.path.exists(weights):
-            raise FileNotFoundError(
-                "Expected a .weights.h5 file made by `model.save_weights` (no weights are "
-                f"published with this package). Received: weights={os.fspath(weights)!r}"
-            )
-        model.load_weights(weights)
+        _load_weights(model, os.fspath(weights))
     return model
+
+
+def _load_weights(model: keras.Model, path: str) -> None:
+    """Loads a `.weights.h5` file, or says in one line why not."""
+    if not os.path.exists(path):
+        raise FileNotFoundError(
+            "Expected a .weights.h5 file made by `model.save_weights` (no weights are published "
+            f"with this package). Received: weights={path!r}"
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras repeats in warnings what its error says
+            model.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        first_line = str(error).strip().splitlines()[0][:200]
+        raise ValueError(
+            f"Expected weights of {model.name} with outputs {model.output_shape}. "
+            f"Received: weights={path!r} ({first_line})"
+        ) from None
 
 
 def _initializers(init: Init, bias: float, fan_in: int) -> dict[str, keras.Initializer]:

@@ -28,6 +28,11 @@ from alexnet_tf.models.spec import Variant
 from alexnet_tf.models.variants import get_variant
 from alexnet_tf.training.schedules import PlateauState
 
+# What must not change when a run goes on: of the card, and of the options in it. The place in
+# the data is counted in batches of one shuffled order, hence the batch size and the seed.
+_FIXED = ("variant", "activation", "dataset", "classes")
+_FIXED_OPTIONS = ("batch_size", "seed")
+
 
 @dataclasses.dataclass(frozen=True)
 class Card:
@@ -59,6 +64,7 @@ class RunState(tf.train.experimental.PythonState):
     Attributes:
         step: training steps done.
         validated_step: the step of the last validation.
+        ended: whether the schedule has ended the run.
         frozen: layers frozen so far.
         plateau: of the schedule.
     """
@@ -67,6 +73,7 @@ class RunState(tf.train.experimental.PythonState):
         super().__init__()
         self.step = 0
         self.validated_step = 0
+        self.ended = False
         self.frozen: list[str] = []
         self.plateau = PlateauState()
 
@@ -76,6 +83,7 @@ class RunState(tf.train.experimental.PythonState):
             {
                 "step": self.step,
                 "validated_step": self.validated_step,
+                "ended": self.ended,
                 "frozen": self.frozen,
                 "plateau": dataclasses.asdict(self.plateau),
             }
@@ -85,6 +93,7 @@ class RunState(tf.train.experimental.PythonState):
         """Takes over what `serialize` returned."""
         values = json.loads(string_value)
         self.step, self.validated_step = values["step"], values["validated_step"]
+        self.ended = values["ended"]
         self.frozen, self.plateau = values["frozen"], PlateauState(**values["plateau"])
 
 
@@ -133,8 +142,10 @@ class ModelDirectory:
         if not self.card_path.exists():
             return False
         earlier = self.read_card()
-        for name in ("variant", "activation", "dataset", "classes"):
-            before, now = getattr(earlier, name), getattr(card, name)
+        facts = {name: (getattr(earlier, name), getattr(card, name)) for name in _FIXED}
+        for name in _FIXED_OPTIONS:
+            facts[f"--{name}"] = (earlier.options.get(name), card.options.get(name))
+        for name, (before, now) in facts.items():
             if before != now:
                 if name == "classes":
                     before, now = f"{len(before)} classes", f"{len(now)} other classes"

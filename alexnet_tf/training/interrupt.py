@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import types
 
 
 class Interrupt:
@@ -29,7 +30,7 @@ class Interrupt:
         """Whether a signal came."""
         return self.signal is not None
 
-    def _note(self, number: int, frame) -> None:
+    def _note(self, number: int, frame: types.FrameType | None) -> None:
         if self.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = signal.Signals(number)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import signal
+from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
@@ -37,12 +40,14 @@ class Result:
         step: training steps done in all.
         evaluation: on the validation set; None if the run was interrupted.
         classifier: the trained network.
+        interrupted_by: the signal that ended it before its time, or None.
     """
 
     directory: ModelDirectory
     step: int
     evaluation: Evaluation | None
     classifier: Classifier
+    interrupted_by: signal.Signals | None
 
 
 class Run:
@@ -79,9 +84,8 @@ class Run:
         )
         # + 1: where the global seed is 0, tf.data cannot take an epoch's seed from a tensor.
         keras.utils.set_random_seed(options.seed + 1)
-        keras.config.set_dtype_policy(_POLICIES[options.precision])
         preprocessor = Preprocessor(variant.preprocessing, statistics)
-        with strategy.scope():
+        with strategy.scope(), _dtype_policy(_POLICIES[options.precision]):
             self.model = AlexNet(variant, classes=len(source.classes))
             self.sgd, self.optimizer = make_optimizer(options, self.model)
         self.freezes = parse_freezes(options.freeze, variant)
@@ -96,21 +100,20 @@ class Run:
         )
         self.logs = Logs(directory, options.batch_size)
         self.evaluation: Evaluation | None = None
-        self._rate = options.learning_rate  # what the optimizer has
+        self._rate: float | None = None  # the rate that the optimizer was last given
         self._batches = None  # made when the first is needed, then kept for the whole run
 
     def __call__(self, interrupt: Interrupt) -> Result:
         """Trains to the end, or until the interrupt; either way everything is saved."""
         self._restore()
         print(self._description(), flush=True)
-        ended = False
-        while not ended and not interrupt():
+        while not interrupt():
             if self.state.validated_step < self.state.step and self._validation_due():
-                ended = self._validate(interrupt)
-            elif self.state.step < self.total_steps:
+                self._validate(interrupt)
+            elif self.state.step < self.total_steps and not self.state.ended:
                 self._train_to_validation(interrupt)
             else:
-                ended = True
+                break
         if not interrupt() and self.evaluation is None:  # the run was complete before
             self.evaluation = self.evaluator(self.source.validation, "validation", interrupt)
         if interrupt():
@@ -122,7 +125,9 @@ class Run:
             )
             self.evaluation = None
         self.logs.close()
-        return Result(self.directory, self.state.step, self.evaluation, self.classifier)
+        return Result(
+            self.directory, self.state.step, self.evaluation, self.classifier, interrupt.signal
+        )
 
     def _restore(self) -> None:
         latest = self.manager.latest_checkpoint
@@ -201,17 +206,27 @@ class Run:
                 self.state.frozen.append(layer)
         return rate
 
-    def _validate(self, interrupt: Interrupt) -> bool:
-        """Validates, tells the schedule, logs and saves; True if the schedule ends the run."""
+    def _validate(self, interrupt: Interrupt) -> None:
+        """Validates, tells the schedule, logs and saves."""
         evaluation = self.evaluator(self.source.validation, "validation", interrupt)
         if evaluation is None:  # interrupted: `validated_step` stays, the next start does it again
-            return False
+            return
         self.evaluation, self.state.validated_step = evaluation, self.state.step
-        ended = self.schedule.observe(self.state.plateau, evaluation.top1_error)
+        self.state.ended = self.schedule.observe(self.state.plateau, evaluation.top1_error)
         print(f"epoch {self._epoch():g}, step {self.state.step:,}: {evaluation}", flush=True)
         self.logs.validation(self.state.step, evaluation)
         self._save()
-        return ended
+
+
+@contextlib.contextmanager
+def _dtype_policy(name: str) -> Iterator[None]:
+    """Layers made inside have this policy, and others of the process keep theirs."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def make_optimizer(

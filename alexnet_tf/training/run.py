@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 from alexnet_tf.data.sources import Source, open_source
 from alexnet_tf.data.statistics import Statistics, compute_statistics
@@ -44,7 +45,8 @@ def train(options: Options) -> Result:
         activation=variant.activation,
         classes=source.classes,
         dataset=options.dataset,
-        data_dir=options.data_dir,
+        # absolute, so that the model can be evaluated from anywhere
+        data_dir=options.data_dir and os.path.abspath(os.path.expanduser(options.data_dir)),
         options=dataclasses.asdict(options),
     )
     statistics = _open_directory(directory, card, source, variant)

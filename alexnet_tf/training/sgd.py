@@ -47,11 +47,19 @@ class PaperSGD(keras.optimizers.Optimizer):
         name: str = "paper_sgd",
         **kwargs,
     ):
+        if isinstance(learning_rate, (int, float)) and learning_rate < 0:
+            raise ValueError(
+                f"`learning_rate` must not be negative. Received: learning_rate={learning_rate}"
+            )
         if not 0 <= momentum < 1:
             raise ValueError(f"`momentum` must lie in [0, 1). Received: momentum={momentum}")
         if weight_decay < 0:
             raise ValueError(
                 f"`weight_decay` must not be negative. Received: weight_decay={weight_decay}"
+            )
+        if any(multiplier < 0 for multiplier in (rate_multipliers or {}).values()):
+            raise ValueError(
+                f"`rate_multipliers` must not be negative. Received: {rate_multipliers}"
             )
         # Keras's own weight_decay argument stays unset: it would decay a second time.
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
@@ -117,7 +125,7 @@ class PaperSGD(keras.optimizers.Optimizer):
             accum=_resource(self._velocities[index]),
             lr=tf.cast(learning_rate, weights.dtype) * multiplier,
             grad=gradient + self.decay * weights if decays and self.decay else gradient,
-            momentum=tf.where(multiplier > 0, self.momentum, 0.0),
+            momentum=tf.cast(multiplier > 0, weights.dtype) * self.momentum,
         )
 
     def get_config(self) -> dict:

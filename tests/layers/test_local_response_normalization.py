@@ -96,3 +96,8 @@ def test_gradient(settings, numerical_gradient):
     expected = numerical_gradient(lambda a: np.sum(reference(a, **settings) * weights), x)
     actual = tape.gradient(loss, tensor)
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_refuses_the_batch_axis_by_its_other_name():
+    with pytest.raises(ValueError, match="batch axis"):
+        LocalResponseNormalization(axis=-2)(np.ones((2, 8), "f"))

@@ -11,6 +11,8 @@ import pytest
 import tensorflow as tf
 
 from alexnet_tf.errors import UserError
+from alexnet_tf.models import variants
+from alexnet_tf.models.spec import ACTIVATION
 from alexnet_tf.serving.saved_model import export
 from alexnet_tf.training import loop, run
 from alexnet_tf.training.checkpoints import ModelDirectory
@@ -80,7 +82,7 @@ def test_stopped_and_resumed_is_the_same_as_undisturbed(
         Killer(patch, step, number)
         stopped = run.train(options(folder, tmp_path / "halves"))
     assert stopped.step == step
-    assert stopped.evaluation is None
+    assert (stopped.evaluation, stopped.interrupted_by) == (None, number)
     assert f"Stopped by {number.name} after step {step}" in capsys.readouterr().out
     resumed = run.train(options(folder, tmp_path / "halves"))
     assert f"Going on after step {step}" in capsys.readouterr().out
@@ -98,27 +100,22 @@ def test_a_complete_run_is_only_evaluated_again(folder, tmp_path):
     assert longer.step == 10
 
 
-def test_two_replicas_compute_what_one_does(folder, tmp_path):
-    """Dropout draws other masks on each replica, so the network here has none."""
-    from alexnet_tf.models import variants
-    from alexnet_tf.models.spec import ACTIVATION
-
+@pytest.fixture
+def without_dropout(monkeypatch):
+    """tiny without dropout: replicas draw other masks than one device does, and so does XLA."""
     tiny = variants.VARIANTS["tiny"]
-    plain = dataclasses.replace(
-        tiny,
-        denses=tuple(
-            dataclasses.replace(d, then=(ACTIVATION,) if d.units else ()) for d in tiny.denses
-        ),
+    denses = tuple(
+        dataclasses.replace(d, then=(ACTIVATION,) if d.units else ()) for d in tiny.denses
     )
-    results = []
-    for strategy in ("one", "mirrored"):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setitem(variants.VARIANTS, "tiny", plain)
-            results.append(
-                run.train(options(folder, tmp_path / strategy, strategy=strategy, steps=5))
-            )
-    assert_equal_weights(*results, rtol=1e-4, atol=1e-5)
-    assert results[0].evaluation.top1_error == results[1].evaluation.top1_error
+    monkeypatch.setitem(variants.VARIANTS, "tiny", dataclasses.replace(tiny, denses=denses))
+
+
+@pytest.mark.parametrize("changes", [{"strategy": "mirrored"}, {"xla": True}])
+def test_replicas_and_xla_compute_what_one_device_does(folder, tmp_path, changes, without_dropout):
+    one = run.train(options(folder, tmp_path / "one", steps=5))
+    other = run.train(options(folder, tmp_path / "other", steps=5, **changes))
+    assert_equal_weights(one, other, rtol=1e-4, atol=1e-5)
+    assert one.evaluation.top1_error == other.evaluation.top1_error
 
 
 def test_the_directory_holds_all_that_the_model_needs(folder, tmp_path):
@@ -136,6 +133,8 @@ def test_another_run_is_not_overwritten(folder, tmp_path):
     run.train(options(folder, tmp_path, steps=1))
     with pytest.raises(UserError, match="variant tiny32.*variant tiny;"):
         run.train(options(folder, tmp_path, variant="tiny32"))
+    with pytest.raises(UserError, match="--batch_size 4.*--batch_size 8;"):
+        run.train(options(folder, tmp_path, batch_size=4))
     with pytest.raises(UserError, match="activation tanh"):
         run.train(options(folder, tmp_path, activation="tanh"))
 
@@ -168,12 +167,6 @@ def test_mixed_precision_trains_and_keeps_float32_weights(folder, tmp_path, prec
     np.testing.assert_allclose(weights(result)[kernel], weights(full)[kernel], atol=5e-3)
 
 
-def test_xla_computes_the_same(folder, tmp_path):
-    one = run.train(options(folder, tmp_path / "plain", steps=3))
-    other = run.train(options(folder, tmp_path / "xla", steps=3, xla=True))
-    assert_equal_weights(one, other, rtol=1e-3, atol=1e-4)
-
-
 def test_a_layer_freezes_at_its_epoch_and_stays_frozen_after_a_resume(folder, tmp_path):
     before = run.train(options(folder, tmp_path / "to1", epochs=1.0, freeze=("conv1:1",)))
     run.train(options(folder, tmp_path / "a", epochs=2.0, freeze=("conv1:1",)))
@@ -184,19 +177,21 @@ def test_a_layer_freezes_at_its_epoch_and_stays_frozen_after_a_resume(folder, tm
     assert np.abs(one["conv2/kernel"] - other["conv2/kernel"]).max() > 1e-5
 
 
-def test_a_plateau_reduces_the_rate_and_ends_the_run(folder, tmp_path, capsys):
-    result = run.train(
-        options(
-            folder,
-            tmp_path,
-            learning_rate=0.0,
-            plateau_patience=1,
-            plateau_reductions=2,
-            epochs=50.0,
-        )
+def test_a_plateau_reduces_the_rate_and_ends_the_run_for_good(folder, tmp_path):
+    stalled = options(
+        folder, tmp_path, learning_rate=0.0, plateau_patience=1, plateau_reductions=2, epochs=50.0
     )
+    result = run.train(stalled)
     assert result.step == 4 * 5  # the first validation is a best, then three plateaus
     assert result.evaluation is not None
+    assert run.train(stalled).step == result.step
+
+
+def test_a_run_goes_on_with_the_rate_of_the_new_flags(folder, tmp_path):
+    before = run.train(options(folder, tmp_path, epochs=1.0))
+    after = run.train(options(folder, tmp_path, epochs=2.0, learning_rate=0.0, momentum=0.0))
+    assert after.step == 10
+    assert_equal_weights(before, after)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(folder, tmp_path):

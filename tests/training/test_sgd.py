@@ -221,7 +221,15 @@ def test_goes_on_from_a_checkpoint(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"momentum": -0.1}, {"momentum": 1.0}, {"weight_decay": -0.1}], ids=str
+    "arguments",
+    [
+        {"learning_rate": -1.0},
+        {"momentum": -0.1},
+        {"momentum": 1.0},
+        {"weight_decay": -0.1},
+        {"rate_multipliers": {"bias": -1.0}},
+    ],
+    ids=str,
 )
 def test_refuses_arguments_out_of_range(arguments):
     with pytest.raises(ValueError, match="Received: "):
@@ -236,3 +244,13 @@ def test_refuses_multipliers_that_cannot_be_meant(pattern, multiplier):
         optimizer.multiply_rate(pattern, multiplier)
     with pytest.raises(ValueError, match="Received: "):
         PaperSGD(rate_multipliers={pattern: multiplier}).build(make_variables())
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+def test_updates_variables_of_other_precisions(dtype):
+    variable = keras.Variable([1.0, 2.0], dtype=dtype, name="kernel")
+    optimizer = PaperSGD(0.5, momentum=0.5, weight_decay=0.0)
+    for _ in range(2):
+        optimizer.apply_gradients([(tf.cast([1.0, 1.0], dtype), variable)])
+    # v = -.5, then -.25 - .5
+    np.testing.assert_allclose(tf.cast(variable, tf.float32), [-0.25, 0.75])

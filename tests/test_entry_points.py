@@ -1,0 +1,237 @@
+"""The commands as a user meets them: real processes, their output and their exit codes."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from alexnet_tf.data.decode import decode_square
+from alexnet_tf.training.checkpoints import ModelDirectory
+from tests.folders import write_folder
+
+ROOT = pathlib.Path(__file__).parent.parent
+ENTRY_POINTS = ("train", "evaluate", "predict", "export")
+SMALL = ("--dataset=folder", "--batch_size=8", "--epochs=2", "--validate_every=1")
+
+
+def command(name, *arguments):
+    return [sys.executable, "-m", f"alexnet_tf.{name}", *map(str, arguments)]
+
+
+def run(name, *arguments):
+    return subprocess.run(
+        command(name, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_folder(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="module")
+def trained(folder, tmp_path_factory):
+    """A model directory that the command made, and what the command printed."""
+    model_dir = tmp_path_factory.mktemp("runs") / "tiny"
+    done = run("train", *SMALL, f"--data_dir={folder}", f"--model_dir={model_dir}")
+    assert done.returncode == 0, done.stderr
+    return model_dir, done
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_help_answers_at_once_and_lists_the_flags(name):
+    seconds = []
+    for _ in range(2):  # the first may have to compile byte code
+        started = time.monotonic()
+        done = run(name, "--help")
+        seconds.append(time.monotonic() - started)
+    assert "--model_dir" in done.stdout
+    assert f"alexnet_tf.{name}" in done.stdout
+    assert min(seconds) < 2
+
+
+def test_training_reports_and_leaves_everything_behind(trained):
+    model_dir, done = trained
+    assert re.search(r"validation top-1 \d+\.\d+%, top-5 \d+\.\d+% of 20 images", done.stdout)
+    for expected in ("SavedModel", "checkpoints", "wall time", "Next:", "tensorboard --logdir"):
+        assert expected in done.stdout
+    assert list((model_dir / "checkpoints").glob("ckpt-10.*"))
+    assert list((model_dir / "tensorboard" / "train").glob("events*"))
+    assert (model_dir / "saved_model" / "1" / "saved_model.pb").exists()
+
+
+def test_logs_hold_no_lines_but_ours(trained):
+    _, done = trained
+    for line in done.stderr.splitlines():
+        assert re.match(r"(training|validation|statistics|looking at files): ", line), line
+    assert "WARNING" not in done.stdout
+
+
+def test_the_same_command_again_has_nothing_to_do(trained, folder):
+    model_dir, first = trained
+    again = run("train", *SMALL, f"--data_dir={folder}", f"--model_dir={model_dir}", "--noexport")
+    assert again.returncode == 0, again.stderr
+    assert "Going on after step 10" in again.stdout
+    result = r"validation top-1 .* images"
+    assert re.search(result, again.stdout)[0] == re.search(result, first.stdout)[0]
+
+
+@pytest.mark.parametrize("views", [1, 10])
+def test_evaluation_writes_json(trained, tmp_path, views):
+    model_dir, _ = trained
+    report = tmp_path / "result.json"
+    done = run(
+        "evaluate", f"--model_dir={model_dir}", f"--json={report}", f"--views={views}",
+        "--batch_size=7", "--strategy=mirrored",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    result = json.loads(report.read_text())
+    assert (result["examples"], result["views"]) == (20, views)
+    assert (result["variant"], result["step"]) == ("tiny", 10)
+    assert 0 <= result["top5_error"] <= result["top1_error"] <= 1
+    assert (result["top1_error"] * 20) == pytest.approx(round(result["top1_error"] * 20))
+
+
+def test_prediction_names_bad_files_and_goes_on(trained, folder, tmp_path):
+    model_dir, _ = trained
+    text = tmp_path / "text.jpg"
+    text.write_text("hello, world")
+    photograph = next((folder / "val" / "ring").iterdir())
+    done = run("predict", f"--model_dir={model_dir}", text, tmp_path / "none.png", photograph)
+    assert done.returncode == 1
+    assert f"cannot read {text}" in done.stderr
+    assert f"cannot read {tmp_path / 'none.png'}" in done.stderr
+    assert len(done.stderr.splitlines()) == 2
+    lines = done.stdout.splitlines()
+    assert lines[0] == str(photograph)
+    assert len(lines) == 6  # the name and five classes
+    shares = [float(line.split("%")[0]) for line in lines[1:]]
+    assert shares == sorted(shares, reverse=True)
+    good = run("predict", f"--model_dir={model_dir}", "--views=10", photograph)
+    assert (good.returncode, good.stderr) == (0, "")
+
+
+_LOAD_WITHOUT_US = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "alexnet_tf":
+            raise ImportError(f"{name} must not be needed")
+sys.meta_path.insert(0, Refuse())
+import glob, json
+import tensorflow as tf
+files = sorted(glob.glob(sys.argv[2]))
+loaded = tf.saved_model.load(sys.argv[1])
+serve = loaded.signatures["serving_default"]
+result = serve(image_bytes=tf.constant([open(f, "rb").read() for f in files]))
+print(json.dumps({"files": files, "classes": [[c.decode() for c in row] for row in
+      result["classes"].numpy()], "scores": result["scores"].numpy().tolist()}))
+"""
+
+
+def test_the_saved_model_gives_evaluations_answers_without_this_package(trained, folder, tmp_path):
+    model_dir, _ = trained
+    images = f"{folder}/val/*/*.jpg"
+    done = subprocess.run(
+        [sys.executable, "-c", _LOAD_WITHOUT_US, model_dir / "saved_model" / "1", images],
+        cwd=tmp_path, capture_output=True, text=True, timeout=300,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    served = json.loads(done.stdout.splitlines()[-1])
+    assert len(served["files"]) == 20
+    classifier, _, _ = ModelDirectory(model_dir).load()
+    spec = classifier.preprocessor.spec
+    squares = [decode_square(pathlib.Path(f).read_bytes(), spec) for f in served["files"]]
+    probabilities = classifier.probabilities(tf.stack(squares)).numpy()
+    for row, classes, scores in zip(
+        probabilities, served["classes"], served["scores"], strict=True
+    ):
+        order = np.argsort(-row)[:5]
+        assert classes == [classifier.classes[i] for i in order]
+        np.testing.assert_allclose(scores, row[order], atol=1e-5)
+
+
+def test_signature_names_types_and_free_batch(trained):
+    loaded = tf.saved_model.load(str(trained[0] / "saved_model" / "1"))
+    signature = loaded.signatures["serving_default"]
+    (inputs,) = signature.structured_input_signature[1].values()
+    assert (inputs.name, inputs.dtype, inputs.shape.as_list()) == ("image_bytes", tf.string, [None])
+    outputs = signature.structured_outputs
+    assert {name: (spec.dtype, spec.shape.as_list()) for name, spec in outputs.items()} == {
+        "classes": (tf.string, [None, 5]),
+        "scores": (tf.float32, [None, 5]),
+    }
+
+
+def test_export_writes_the_next_version(trained, tmp_path):
+    done = run("export", f"--model_dir={trained[0]}", f"--output={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "1" / "saved_model.pb").exists()
+    again = run("export", f"--model_dir={trained[0]}", f"--output={tmp_path}", "--version=1")
+    assert again.returncode == 1
+    assert "does not exist yet" in again.stderr
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(folder, tmp_path):
+    arguments = (*SMALL, "--epochs=400", f"--data_dir={folder}", f"--model_dir={tmp_path}/run")
+    process = subprocess.Popen(
+        command("train", *arguments),
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    for line in process.stdout:
+        if line.startswith("epoch 2,"):
+            break
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    step = int(re.search(r"Stopped by SIGINT after step (\d+)", out)[1])
+    assert step >= 10
+    epochs = (step + 5) / 5
+    more = run("train", *arguments, f"--epochs={epochs}", "--noexport")
+    assert more.returncode == 0, more.stderr
+    assert f"Going on after step {step} " in more.stdout
+
+
+_NO_SUCH = "/no/such/place"
+
+
+@pytest.mark.parametrize(
+    "name, arguments, complaint",
+    [
+        ("train", ["--variant=vgg"], "--variant=vgg: value should be one of <paper|"),
+        ("train", ["--dataset=cifar01", "--data_dir=."], "did you mean cifar10"),
+        ("train", ["--dataset=folder", f"--data_dir={_NO_SUCH}"], f"Received: {_NO_SUCH}"),
+        ("train", ["--batch_size=0"], "positive multiple of the 1 replicas"),
+        ("train", ["--batch_size=9", "--strategy=mirrored", "--logical_cpus=2"], "2 replicas"),
+        ("train", ["--model_dir=setup.py/run"], "can be written"),
+        ("train", ["--learning_rate=fast"], "learning_rate"),
+        ("train", ["--augment=blur"], "crop, reflect, lighting"),
+        ("train", ["--decay_epochs=often"], "list of numbers"),
+        ("train", ["--no_such_flag"], "no_such_flag"),
+        ("train", [f"--flagfile={_NO_SUCH}"], _NO_SUCH),
+        ("train", ["surplus"], "flags only. Received: surplus"),
+        ("evaluate", [f"--model_dir={_NO_SUCH}"], f"Received: {_NO_SUCH}"),
+        ("evaluate", [], "--model_dir"),
+        ("predict", [f"--model_dir={_NO_SUCH}", "x.jpg"], f"Received: {_NO_SUCH}"),
+        ("predict", ["--model_dir=."], "Received: none"),
+        ("export", [f"--model_dir={_NO_SUCH}"], f"Received: {_NO_SUCH}"),
+    ],
+)
+def test_mistakes_get_one_line_and_a_nonzero_exit(name, arguments, complaint):
+    done = run(name, *arguments)
+    assert done.returncode not in (0, None)
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert complaint in done.stderr
+    assert done.stdout == ""
