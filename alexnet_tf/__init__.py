@@ -3,7 +3,7 @@
     import alexnet_tf
     model = alexnet_tf.AlexNet(variant="paper", classes=1000)   # a functional keras.Model
 
-Map of the package, in reading order (imports run one way, upwards in this list):
+Map of the package, in reading order:
 
     models/     what the network is: rows of data (variants.py) and one builder (build.py)
     layers/     the layers that Keras lacks: response normalisation, grouped convolution, dropout

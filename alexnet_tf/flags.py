@@ -56,13 +56,14 @@ def define_views() -> None:
 def _define(field: dataclasses.Field, kind: object) -> None:
     """Defines the flag of one field, whose type is `kind`."""
     name, default, help_text = field.name, field.default, field.metadata["help"]
-    bound, enum = field.metadata.get("lower_bound"), field.metadata.get("enum")
+    enum = field.metadata.get("enum")
+    bounds = {key: field.metadata.get(key) for key in ("lower_bound", "upper_bound")}
     if kind is bool:
         flags.DEFINE_bool(name, default, help_text)
     elif kind in (int, int | None):
-        flags.DEFINE_integer(name, default, help_text, lower_bound=bound)
+        flags.DEFINE_integer(name, default, help_text, **bounds)
     elif kind is float:
-        flags.DEFINE_float(name, default, help_text, lower_bound=bound)
+        flags.DEFINE_float(name, default, help_text, **bounds)
     elif kind == tuple[float, ...]:
         flags.DEFINE_list(name, [str(value) for value in default], help_text)
         _validate_numbers(name)

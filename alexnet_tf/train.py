@@ -31,8 +31,11 @@ def main(argv: list[str]) -> int:
         f"top-5 {1 - result.evaluation.top5_error:.2%} of {result.evaluation.examples:,} images "
         f"(errors {result.evaluation.top1_error:.2%} and {result.evaluation.top5_error:.2%})"
     )
-    if options.export:
-        print(f"SavedModel      {export(result.classifier, result.directory.saved_model)}")
+    versions = result.directory.saved_model.glob("*/saved_model.pb")
+    if options.export and (result.trained or not any(versions)):
+        # From the checkpoint, in float32 and on one device, whatever it was trained in and on.
+        classifier, _, _ = result.directory.load()
+        print(f"SavedModel      {export(classifier, result.directory.saved_model)}")
     print(f"checkpoints     {result.directory.checkpoints}")
     print(f"wall time       {time.monotonic() - started:.0f} s")
     print(

@@ -77,8 +77,10 @@ def test_logs_hold_no_lines_but_ours(trained):
 
 def test_the_same_command_again_has_nothing_to_do(trained, folder):
     model_dir, first = trained
-    again = run("train", *SMALL, f"--data_dir={folder}", f"--model_dir={model_dir}", "--noexport")
+    again = run("train", *SMALL, f"--data_dir={folder}", f"--model_dir={model_dir}")
     assert again.returncode == 0, again.stderr
+    assert "The run is complete" in again.stdout
+    assert [path.name for path in (model_dir / "saved_model").iterdir()] == ["1"]
     assert "Going on after step 10" in again.stdout
     result = r"validation top-1 .* images"
     assert re.search(result, again.stdout)[0] == re.search(result, first.stdout)[0]
@@ -90,7 +92,7 @@ def test_evaluation_writes_json(trained, tmp_path, views):
     report = tmp_path / "result.json"
     done = run(
         "evaluate", f"--model_dir={model_dir}", f"--json={report}", f"--views={views}",
-        "--batch_size=7", "--strategy=mirrored",
+        "--batch_size=6", "--strategy=mirrored", "--logical_cpus=2",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     result = json.loads(report.read_text())
@@ -211,6 +213,9 @@ _NO_SUCH = "/no/such/place"
     [
         ("train", ["--variant=vgg"], "--variant=vgg: value should be one of <paper|"),
         ("train", ["--dataset=cifar01", "--data_dir=."], "did you mean cifar10"),
+        ("train", ["--dataset=CIFAR-10", "--data_dir=."], "did you mean cifar10"),
+        ("train", ["--momentum=1"], "momentum"),
+        ("train", ["--seed=5000000000"], "seed"),
         ("train", ["--dataset=folder", f"--data_dir={_NO_SUCH}"], f"Received: {_NO_SUCH}"),
         ("train", ["--batch_size=0"], "positive multiple of the 1 replicas"),
         ("train", ["--batch_size=9", "--strategy=mirrored", "--logical_cpus=2"], "2 replicas"),

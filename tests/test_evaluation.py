@@ -65,8 +65,8 @@ def softmax_loss(red, label):
 @pytest.mark.parametrize("views", [1, 10])
 @pytest.mark.parametrize("batch_size", [2, 4, 8])
 @pytest.mark.parametrize("strategy", ["one", "mirrored"])
-def test_errors_are_those_counted_by_hand(strategy, batch_size, views):
-    strategy = make_strategy(strategy)
+def test_errors_are_those_counted_by_hand(strategy, batch_size, views, two_replicas):
+    strategy = two_replicas if strategy == "mirrored" else make_strategy("one")
     with strategy.scope():
         classifier = make_classifier()
     result = Evaluator(classifier, strategy, batch_size, views)(make_split(REDS, LABELS))
@@ -102,3 +102,16 @@ def test_views_are_averaged_as_probabilities_not_logits():
 def test_a_stopped_evaluation_returns_nothing():
     evaluate = Evaluator(make_classifier(), make_strategy("one"), 2)
     assert evaluate(make_split(REDS, LABELS), stop=lambda: True) is None
+
+
+def test_equal_probabilities_are_no_hit_for_every_class():
+    @keras.saving.register_keras_serializable(package="alexnet_tf_tests")
+    class Flat(keras.layers.Layer):
+        def call(self, images):
+            return tf.zeros([tf.shape(images)[0], len(CLASSES)])
+
+    inputs = keras.Input((4, 4, 3))
+    model = keras.Model(inputs, Flat()(inputs))
+    classifier = Classifier(model, Preprocessor(SPEC, STATISTICS), CLASSES)
+    result = Evaluator(classifier, make_strategy("one"), 8)(make_split([0] * 8, range(8)))
+    assert (result.top1_error, result.top5_error) == (7 / 8, 3 / 8)

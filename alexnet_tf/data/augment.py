@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from alexnet_tf.models.spec import Preprocessing
-
-AUGMENTATIONS = ("crop", "reflect", "lighting")
+from alexnet_tf.models.spec import AUGMENTATIONS, Preprocessing
 
 
 def draw(
@@ -37,13 +35,16 @@ def draw(
     margin = spec.image_size - spec.crop_size
     # Two words of a counter-based generator: the run, and the image in its epoch.
     words = tf.stack([tf.constant(seed, tf.int64), epoch * 2**40 + index])
-    uniform = tf.random.stateless_uniform([3], words)
+    # Split, because uniform and Gaussian numbers of one seed are made of the same bits, and the
+    # colour of an image would follow from the place of its crop.
+    uniform_seed, normal_seed = tf.unstack(tf.random.split(words, 2))
+    uniform = tf.random.stateless_uniform([3], uniform_seed)
     offset = tf.fill([2], margin // 2)
     if "crop" in augmentations:
         offset = tf.cast(uniform[:2] * tf.cast(margin + 1, tf.float32), tf.int32)
         offset = tf.minimum(offset, margin)  # uniform · (margin + 1) may round up to the end
     alpha = tf.zeros([3])
     if "lighting" in augmentations and spec.lighting is not None:
-        alpha = spec.lighting.sigma * tf.random.stateless_normal([3], words)
+        alpha = spec.lighting.sigma * tf.random.stateless_normal([3], normal_seed)
     reflect = (uniform[2] < 0.5) if "reflect" in augmentations else tf.constant(False)
     return {"offset": offset, "reflect": reflect, "alpha": alpha}

@@ -1,8 +1,8 @@
 """The tf.data graphs: what is decoded on the host, and in which order.
 
 A training batch is cut out while it is decoded and travels to the device as uint8 with the random
-numbers of its images; everything else happens there (`preprocess.py`). The order of an epoch is a
-pure function of (seed, epoch), so a stream can start at any step.
+numbers of its images; everything else happens there (`preprocess.py`). Order and
+augmentation of an epoch are a pure function of (seed, epoch), so a stream can start at any step.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import tensorflow as tf
 from alexnet_tf.data import augment
 from alexnet_tf.data.decode import decode_crop, decode_square
 from alexnet_tf.data.sources import Split
-from alexnet_tf.models.spec import Preprocessing
+from alexnet_tf.models.spec import AUGMENTATIONS, Preprocessing
 
-SHUFFLE_BUFFER = 20_000  # records, still encoded: about 300 MB of 256×256 JPEGs at most
+SHUFFLE_BUFFER = 10_000  # records, still encoded: 0.2 GB of 256×256 JPEGs, 1.1 GB of ImageNet's
 
 
 def training_dataset(
@@ -23,7 +23,7 @@ def training_dataset(
     batch_size: int,
     seed: int,
     first_step: int = 0,
-    augmentations: tuple[str, ...] = augment.AUGMENTATIONS,
+    augmentations: tuple[str, ...] = AUGMENTATIONS,
 ) -> tf.data.Dataset:
     """Batches without end, epoch after epoch; the rest of an epoch that fills no batch is left.
 
@@ -33,7 +33,7 @@ def training_dataset(
         batch_size: B, over all replicas; at most the number of examples.
         seed: of order and augmentation.
         first_step: the step whose batch comes first; what precedes it is skipped undecoded.
-        augmentations: which of `augment.AUGMENTATIONS` are on.
+        augmentations: which of `spec.AUGMENTATIONS` are on.
 
     Returns:
         Batches of image uint8 [B, C, C, 3], label int64 [B], offset int32 [B, 2], reflect bool
@@ -48,9 +48,13 @@ def training_dataset(
             return {"image": image, "label": record["label"], **draws}
 
         skipped = tf.where(epoch == first_epoch, first_batch * batch_size, 0)
+        # Of this graph alone, in place of the process's global seed, which would enter into the
+        # order (and which tf.data cannot combine with a tensor if it is 0).
+        tf.compat.v1.set_random_seed(1)
+        order = tf.random.stateless_uniform([], [seed, epoch], maxval=2**31 - 1, dtype=tf.int64)
         buffer = split.examples if split.light else min(split.examples, SHUFFLE_BUFFER)
         return (
-            split.records.shuffle(buffer, seed=(seed << 32) + epoch, reshuffle_each_iteration=False)
+            split.records.shuffle(buffer, seed=order, reshuffle_each_iteration=False)
             .skip(tf.cast(skipped, tf.int64))
             .map(example, tf.data.AUTOTUNE, deterministic=True)
             .ignore_errors()  # an image that does not decode; `compute_statistics` counts them

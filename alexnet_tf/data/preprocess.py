@@ -47,16 +47,7 @@ class Preprocessor:
         Returns:
             float32 [B, C, C, 3].
         """
-        images = tf.cast(batch["image"], tf.float32)
-        reflect = batch["reflect"][:, None, None, None]
-        centred = self._subtract_mean(images, batch["offset"])
-        if self.spec.mean == "pixel_centre":
-            # The original code subtracts the unreflected mean from the reflected crop; elsewhere
-            # the mean belongs to the image and is reflected with it.
-            mean = images - centred
-            centred = tf.where(reflect, images[:, :, ::-1], images) - mean
-        else:
-            centred = tf.where(reflect, centred[:, :, ::-1], centred)
+        centred = self._centred(batch["image"], batch["offset"], batch["reflect"])
         if self.spec.lighting is not None:
             centred += self._lighting(batch["alpha"])
             centred /= self.spec.lighting.divisor
@@ -80,27 +71,42 @@ class Preprocessor:
             raise ValueError(f"Expected 1 or 10 views. Received: views={views}")
         crop, end = self.spec.crop_size, self.spec.image_size - self.spec.crop_size
         corners = [(0, 0), (0, end), (end, 0), (end, end)] if views == 10 else []
-        plain, reflected = [], []
-        for top, left in [*corners, (self._centre, self._centre)]:
-            view = tf.cast(images[:, top : top + crop, left : left + crop], tf.float32)
-            offset = tf.constant([[top, left]])
-            centred = self._subtract_mean(view, offset)  # [B, C, C, 3]
-            plain.append(centred)
-            if self.spec.mean == "pixel_centre":
-                reflected.append(view[:, :, ::-1] - (view - centred))
-            else:
-                reflected.append(centred[:, :, ::-1])
-        return self._finish(tf.stack(plain + reflected if views == 10 else plain, axis=1))
+        places = [*corners, (self._centre, self._centre)]
+        stack = []
+        for reflect in (False, True)[: 1 if views == 1 else 2]:
+            for top, left in places:
+                view = images[:, top : top + crop, left : left + crop]  # [B, C, C, 3]
+                stack.append(
+                    self._centred(view, tf.constant([[top, left]]), tf.constant([reflect]))
+                )
+        return self._finish(tf.stack(stack, axis=1))
 
-    def _subtract_mean(self, images: tf.Tensor, offsets: tf.Tensor) -> tf.Tensor:
-        """[B, C, C, 3] less the mean at offsets [B, 2] or [1, 2]."""
+    def _centred(self, images: tf.Tensor, offsets: tf.Tensor, reflect: tf.Tensor) -> tf.Tensor:
+        """Crops [B, C, C, 3] less their mean, some of them reflected, in float32.
+
+        Args:
+            images: uint8 crops.
+            offsets: int32 [B, 2], or [1, 2] for all.
+            reflect: bool [B], or [1] for all.
+        """
+        images = tf.cast(images, tf.float32)
+        mean, reflect = self._mean(offsets), reflect[:, None, None, None]
+        if self.spec.mean == "pixel_centre":
+            # The original code subtracts the unreflected mean from the reflected crop; elsewhere
+            # the mean belongs to the image and is reflected with it.
+            return tf.where(reflect, images[:, :, ::-1], images) - mean
+        centred = images - mean
+        return tf.where(reflect, centred[:, :, ::-1], centred)
+
+    def _mean(self, offsets: tf.Tensor) -> tf.Tensor:
+        """What is subtracted from crops at offsets [B, 2] or [1, 2]; broadcasts to them."""
         if isinstance(self.spec.mean, tuple):
-            return images - tf.constant(self.spec.mean)
+            return tf.constant(self.spec.mean)
         if self.spec.mean == "pixel_centre":
             offsets = tf.fill([1, 2], self._centre)
         places = offsets[:, :, None] + tf.range(self.spec.crop_size)  # [B, 2, C]
         rows = tf.gather(tf.constant(self.statistics.mean), places[:, 0])  # [B, C, S, 3]
-        return images - tf.gather(rows, places[:, 1], axis=2, batch_dims=1)  # [B, C, C, 3]
+        return tf.gather(rows, places[:, 1], axis=2, batch_dims=1)  # [B, C, C, 3]
 
     def _lighting(self, alpha: tf.Tensor) -> tf.Tensor:
         """Colour [B, 1, 1, 3] in 0 to 255 to add to every pixel, from alpha [B, 3]."""

@@ -13,6 +13,7 @@ import dataclasses
 import difflib
 import os
 import pathlib
+import re
 import sys
 from collections.abc import Callable
 
@@ -86,7 +87,7 @@ def _folder(data_dir: str | None) -> Source:
         raise UserError(
             "--dataset=folder needs --data_dir=DIR with DIR/train/<class>/ and DIR/val/"
         )
-    root = pathlib.Path(data_dir)
+    root = pathlib.Path(data_dir).expanduser()
     if not root.is_dir():
         raise UserError(f"Expected a folder with train/<class>/ and val/<class>/. Received: {root}")
     classes = _class_names(root / "train")
@@ -146,8 +147,13 @@ def _refuse_other_files(paths: list[str]) -> None:
     odd = []
     with Progress("looking at files", len(paths), "files") as progress:
         for path in paths:
-            with open(path, "rb") as file:
-                start = file.read(8)
+            try:
+                with open(path, "rb") as file:
+                    start = file.read(8)
+            except OSError as error:
+                raise UserError(
+                    f"Expected a readable image. Received: {path} ({error.strerror})"
+                ) from None
             if not start.startswith(_MAGIC):
                 odd.append((path, start))
             progress.advance(1)
@@ -177,16 +183,16 @@ def _tfds(name: str, data_dir: str | None) -> Source:
             f"Received: {name}, with {list(features)}"
         )
     splits = builder.info.splits
-    held_out = next((s for s in ("validation", "test") if s in splits), None)
-    if "train" not in splits or held_out is None:
-        raise UserError(
-            f"Expected a split `train` and a split `validation` or `test` in {name}. "
-            f"Received: {', '.join(splits)}"
-        )
+    if "train" not in splits:
+        raise UserError(f"Expected a split `train` in {name}. Received: {', '.join(splits)}")
+    train, held_out = "train", next((s for s in ("validation", "test") if s in splits), None)
+    if held_out is None:
+        train, held_out = "train[:90%]", "train[90%:]"
+        print(f"{name} has no split for validation: its last tenth is held out of training")
     return Source(
         name,
         tuple(features[keys[1]].names),
-        _tfds_split(builder, "train", keys),
+        _tfds_split(builder, train, keys),
         _tfds_split(builder, held_out, keys),
     )
 
@@ -202,12 +208,14 @@ def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
             builder = Shapes(data_dir=data_dir)
         else:
             builder = tfds.builder(name, data_dir=data_dir)
-    except tfds.core.registered.DatasetNotFoundError:
+    except (ValueError, AssertionError, ImportError, OSError) as error:
         known = ["shapes", "folder", *tfds.list_builders(with_community_datasets=False)]
-        close = difflib.get_close_matches(name.split(":")[0].split("/")[0], known, n=3)
+        wanted = re.split("[:/]", name)[0].lower()
+        close = difflib.get_close_matches(wanted.replace("-", ""), known, n=3)
+        reason = f"did you mean {' or '.join(close)}?" if close else _first_line(error)
         raise UserError(
             "Expected --dataset=shapes, folder or the name of a TFDS dataset. "
-            f"Received: {name}" + (f"; did you mean {' or '.join(close)}?" if close else "")
+            f"Received: {name}; {reason}"
         ) from None
     if not builder.is_prepared():
         print(f"Preparing the dataset {name} in {builder.data_dir} (once)", flush=True)
@@ -215,13 +223,16 @@ def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
             tfds.disable_progress_bar()
         try:
             builder.download_and_prepare()
-        except (OSError, AssertionError, tf.errors.OpError) as error:
-            first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        except Exception as error:  # TFDS raises plain exceptions for failed downloads
             raise UserError(
                 f"Expected dataset {name} in {builder.data_dir}, or to be able to prepare it "
-                f"there (is --data_dir right?). Received: {first_line}"
+                f"there (is --data_dir right?). Received: {_first_line(error)}"
             ) from None
     return builder
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _tfds_split(builder: tfds.core.DatasetBuilder, split: str, keys: tuple[str, str]) -> Split:

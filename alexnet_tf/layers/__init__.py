@@ -14,7 +14,7 @@ if keras.backend.backend() != "tensorflow":
         f"KERAS_BACKEND=tensorflow or none. Received backend: {keras.backend.backend()}"
     )
 
-from alexnet_tf.layers.dropout import UnscaledDropout
+from alexnet_tf.layers.dropout import InvertedDropout, UnscaledDropout
 from alexnet_tf.layers.grouped_conv import GroupedConv2D
 from alexnet_tf.layers.local_response_normalization import (
     LocalResponseNormalization,
@@ -26,6 +26,7 @@ from alexnet_tf.layers.within_map_response_normalization import (
 
 __all__ = [
     "GroupedConv2D",
+    "InvertedDropout",
     "LocalResponseNormalization",
     "NoisyReLU",
     "UnscaledDropout",

@@ -1,4 +1,4 @@
-"""Dropout as the paper has it (paper §4.2; `layer.cu` in the original code)."""
+"""Dropout as the paper has it (paper §4.2; `layer.cu` in the original code), and as others do."""
 
 import keras
 import tensorflow as tf
@@ -54,3 +54,30 @@ class UnscaledDropout(keras.layers.Layer):
     def get_config(self) -> dict:
         """The arguments."""
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable(package="alexnet_tf")
+class InvertedDropout(UnscaledDropout):
+    """Dropout that scales the units it keeps up in training and leaves the test alone.
+
+        training:  y = x · m / (1 - rate),  m ~ Bernoulli(1 - rate), one draw a unit
+        test:      y = x
+
+    The convention of Caffe, PyTorch and Keras. Keras's own layer is not used, because under
+    `tf.distribute` it drops the same units on every replica.
+
+    Args:
+        rate: probability of dropping a unit, in [0, 1). Default 0.5.
+        seed: of the masks; None for one drawn from Keras's global seed.
+
+    Input and output shape: any.
+
+    Raises:
+        ValueError: a rate outside [0, 1).
+    """
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """[B, ...] to the same."""
+        if not training:
+            return inputs
+        return super().call(inputs, training=True) / tf.cast(1 - self.rate, inputs.dtype)

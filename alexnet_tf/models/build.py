@@ -9,8 +9,18 @@ import warnings
 import keras
 
 from alexnet_tf import layers
-from alexnet_tf.models.spec import ACTIVATION, Conv, Dense, Dropout, Init, Norm, Op, Pool, Variant
-from alexnet_tf.models.spec import WithinMapNorm as WithinMap
+from alexnet_tf.models.spec import (
+    ACTIVATION,
+    Conv,
+    Dense,
+    Dropout,
+    Init,
+    Norm,
+    Op,
+    Pool,
+    Variant,
+    WithinMapNorm,
+)
 from alexnet_tf.models.variants import get_variant
 
 _ACTIVATIONS = {  # spec.ActivationName -> layer
@@ -147,13 +157,13 @@ def _layer(op: Op, number: int, spec: Variant) -> keras.Layer:
         return layers.LocalResponseNormalization(
             op.size, op.k, op.alpha, op.beta, op.divide_by_size, op.towers, name=f"norm{number}"
         )
-    if isinstance(op, WithinMap):
+    if isinstance(op, WithinMapNorm):
         return layers.WithinMapResponseNormalization(
             op.size, op.k, op.alpha, op.beta, name=f"within_map_norm{number}"
         )
     if isinstance(op, Pool):
         return keras.layers.MaxPooling2D(op.size, op.stride, name=f"pool{number}")
     if isinstance(op, Dropout):
-        layer = {"unscaled": layers.UnscaledDropout, "inverted": keras.layers.Dropout}
+        layer = {"unscaled": layers.UnscaledDropout, "inverted": layers.InvertedDropout}
         return layer[op.convention](op.rate, name=f"drop{number}")
     raise TypeError(f"Expected an operation of alexnet_tf.models.spec. Received: {op!r}")

@@ -1,7 +1,7 @@
 """The vocabulary in which a variant of AlexNet is written down.
 
-A variant is a frozen row of these; `build.py` is the only reader of the network part and
-`data/preprocess.py` the only reader of the preprocessing part. Images are [height, width, 3],
+A variant is a frozen row of these; `build.py` reads the network part, `alexnet_tf/data/` the
+preprocessing part. Images are [height, width, 3],
 pixel values 0 to 255, channel order RGB until the last step of the preprocessing.
 This module imports neither TensorFlow nor Keras.
 """
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Literal, Union
 
 ACTIVATION = "activation"  # stands for the variant's own nonlinearity in a row's `then`
+
+AUGMENTATIONS = ("crop", "reflect", "lighting")  # of training images, paper §4.1
 
 ActivationName = Literal["relu", "tanh", "sigmoid", "leaky_relu", "noisy_relu"]
 # σ of a zero-mean Gaussian; or "he": σ = √(2 / fan-in); or "torch": U(±1 / √fan-in), bias too.

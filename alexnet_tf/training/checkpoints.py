@@ -29,9 +29,10 @@ from alexnet_tf.models.variants import get_variant
 from alexnet_tf.training.schedules import PlateauState
 
 # What must not change when a run goes on: of the card, and of the options in it. The place in
-# the data is counted in batches of one shuffled order, hence the batch size and the seed.
+# the data is counted in batches of one shuffled order, hence the batch size and the seed; a loss
+# scale is in a checkpoint or is not, hence the precision.
 _FIXED = ("variant", "activation", "dataset", "classes")
-_FIXED_OPTIONS = ("batch_size", "seed")
+_FIXED_OPTIONS = ("batch_size", "seed", "precision")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +66,6 @@ class RunState(tf.train.experimental.PythonState):
         step: training steps done.
         validated_step: the step of the last validation.
         ended: whether the schedule has ended the run.
-        frozen: layers frozen so far.
         plateau: of the schedule.
     """
 
@@ -74,7 +74,6 @@ class RunState(tf.train.experimental.PythonState):
         self.step = 0
         self.validated_step = 0
         self.ended = False
-        self.frozen: list[str] = []
         self.plateau = PlateauState()
 
     def serialize(self) -> str:
@@ -84,7 +83,6 @@ class RunState(tf.train.experimental.PythonState):
                 "step": self.step,
                 "validated_step": self.validated_step,
                 "ended": self.ended,
-                "frozen": self.frozen,
                 "plateau": dataclasses.asdict(self.plateau),
             }
         )
@@ -94,7 +92,7 @@ class RunState(tf.train.experimental.PythonState):
         values = json.loads(string_value)
         self.step, self.validated_step = values["step"], values["validated_step"]
         self.ended = values["ended"]
-        self.frozen, self.plateau = values["frozen"], PlateauState(**values["plateau"])
+        self.plateau = PlateauState(**values["plateau"])
 
 
 class ModelDirectory:
@@ -143,6 +141,8 @@ class ModelDirectory:
             return False
         earlier = self.read_card()
         facts = {name: (getattr(earlier, name), getattr(card, name)) for name in _FIXED}
+        if card.dataset == "folder":
+            facts["--data_dir"] = (earlier.data_dir, card.data_dir)
         for name in _FIXED_OPTIONS:
             facts[f"--{name}"] = (earlier.options.get(name), card.options.get(name))
         for name, (before, now) in facts.items():

@@ -23,12 +23,12 @@ from alexnet_tf.progress import Progress
 from alexnet_tf.training.checkpoints import ModelDirectory, RunState, make_manager
 from alexnet_tf.training.interrupt import Interrupt
 from alexnet_tf.training.logs import Logs
-from alexnet_tf.training.options import Options
+from alexnet_tf.training.options import PRECISIONS, Options
 from alexnet_tf.training.schedules import AtEpochs, OnPlateau, parse_freezes
 from alexnet_tf.training.sgd import PaperSGD
 from alexnet_tf.training.steps import make_train_step
 
-_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+_POLICIES = dict(zip(PRECISIONS, ("float32", "mixed_bfloat16", "mixed_float16"), strict=True))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Result:
     Attributes:
         directory: where it lies.
         step: training steps done in all.
+        trained: whether there was anything left to do.
         evaluation: on the validation set; None if the run was interrupted.
         classifier: the trained network.
         interrupted_by: the signal that ended it before its time, or None.
@@ -45,6 +46,7 @@ class Result:
 
     directory: ModelDirectory
     step: int
+    trained: bool
     evaluation: Evaluation | None
     classifier: Classifier
     interrupted_by: signal.Signals | None
@@ -74,16 +76,16 @@ class Run:
         self.options, self.variant, self.source = options, variant, source
         self.directory, self.strategy = directory, strategy
         self.batches_per_epoch = source.train.examples // options.batch_size
-        epochs = round(options.epochs * self.batches_per_epoch)
-        self.total_steps = epochs if options.steps is None else options.steps
+        self.total_steps = options.steps or round(options.epochs * self.batches_per_epoch)
+        if self.total_steps < 1:
+            raise UserError(f"Expected at least one step. Received: --epochs={options.epochs:g}")
         self.validation_steps = max(1, round(options.validate_every * self.batches_per_epoch))
         self.schedule = (
             OnPlateau(options.plateau_patience, options.plateau_reductions)
             if options.plateau_patience
             else AtEpochs(options.decay_epochs)
         )
-        # + 1: where the global seed is 0, tf.data cannot take an epoch's seed from a tensor.
-        keras.utils.set_random_seed(options.seed + 1)
+        keras.utils.set_random_seed(options.seed)
         preprocessor = Preprocessor(variant.preprocessing, statistics)
         with strategy.scope(), _dtype_policy(_POLICIES[options.precision]):
             self.model = AlexNet(variant, classes=len(source.classes))
@@ -101,11 +103,13 @@ class Run:
         self.logs = Logs(directory, options.batch_size)
         self.evaluation: Evaluation | None = None
         self._rate: float | None = None  # the rate that the optimizer was last given
+        self._frozen: list[str] | None = None  # the layers that it was last told to freeze
         self._batches = None  # made when the first is needed, then kept for the whole run
 
     def __call__(self, interrupt: Interrupt) -> Result:
         """Trains to the end, or until the interrupt; either way everything is saved."""
         self._restore()
+        complete = False
         print(self._description(), flush=True)
         while not interrupt():
             if self.state.validated_step < self.state.step and self._validation_due():
@@ -115,6 +119,8 @@ class Run:
             else:
                 break
         if not interrupt() and self.evaluation is None:  # the run was complete before
+            complete = True
+            print("The run is complete: nothing to train.", flush=True)
             self.evaluation = self.evaluator(self.source.validation, "validation", interrupt)
         if interrupt():
             self._save()
@@ -126,7 +132,12 @@ class Run:
             self.evaluation = None
         self.logs.close()
         return Result(
-            self.directory, self.state.step, self.evaluation, self.classifier, interrupt.signal
+            self.directory,
+            self.state.step,
+            not complete,
+            self.evaluation,
+            self.classifier,
+            interrupt.signal,
         )
 
     def _restore(self) -> None:
@@ -200,10 +211,12 @@ class Run:
         rate = self.options.learning_rate * self.schedule.rate_factor(self.state.plateau, epoch)
         if rate != self._rate:
             self.optimizer.learning_rate = self._rate = rate
-        for layer, start in self.freezes.items():
-            if epoch >= start and layer not in self.state.frozen:
-                self.sgd.multiply_rate(f"^{layer}/", 0.0)
-                self.state.frozen.append(layer)
+        frozen = [layer for layer, start in self.freezes.items() if epoch >= start]
+        if frozen != self._frozen:
+            self.sgd.set_rate_multipliers(
+                {"bias$": self.options.bias_rate, **{f"^{layer}/": 0.0 for layer in frozen}}
+            )
+            self._frozen = frozen
         return rate
 
     def _validate(self, interrupt: Interrupt) -> None:
@@ -238,7 +251,6 @@ def make_optimizer(
         options.momentum,
         options.weight_decay,
         undecayed=None if options.decay_biases else "bias$",
-        rate_multipliers={} if options.bias_rate == 1 else {"bias$": options.bias_rate},
     )
     optimizer = sgd
     if options.precision == "float16":  # small gradients would round to zero

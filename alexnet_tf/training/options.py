@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from typing import Any
 
+from alexnet_tf.models.spec import AUGMENTATIONS, ActivationName
 from alexnet_tf.models.variants import variants
+
+STRATEGIES = ("auto", "one", "mirrored")
+PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 def _option(default: Any, help: str, **metadata: Any) -> Any:
@@ -23,7 +28,7 @@ class Options:
     activation: str | None = _option(
         None,
         "nonlinearity in place of the variant's own",
-        enum=("relu", "tanh", "sigmoid", "leaky_relu", "noisy_relu"),
+        enum=typing.get_args(ActivationName),
     )
     dataset: str = _option(
         "shapes",
@@ -34,16 +39,16 @@ class Options:
         None, "the image folder, or where TensorFlow Datasets keeps its datasets"
     )
     augment: tuple[str, ...] = _option(
-        ("crop", "reflect", "lighting"),
+        AUGMENTATIONS,
         "augmentations of training images; lighting only where the variant has it",
-        enum=("crop", "reflect", "lighting"),
+        enum=AUGMENTATIONS,
     )
     batch_size: int = _option(32, "images per step over all replicas (paper §5: 128)")
-    epochs: float = _option(28.0, "passes over the training set", lower_bound=0)
-    steps: int | None = _option(None, "training steps, in place of --epochs", lower_bound=0)
+    epochs: float = _option(24.0, "passes over the training set", lower_bound=0, upper_bound=1e6)
+    steps: int | None = _option(None, "training steps, in place of --epochs", lower_bound=1)
     learning_rate: float = _option(0.01, "initial rate (paper §5: 0.01)", lower_bound=0)
     decay_epochs: tuple[float, ...] = _option(
-        (20.0, 25.0), "epochs after which the rate is divided by ten; empty: see plateau_patience"
+        (18.0, 22.0), "epochs after which the rate is divided by ten; empty: see plateau_patience"
     )
     plateau_patience: int = _option(
         0,
@@ -54,19 +59,25 @@ class Options:
     plateau_reductions: int = _option(
         3, "after that many divisions the next plateau ends the run (paper §5: 3)", lower_bound=0
     )
-    momentum: float = _option(0.9, "of the update (paper §5: 0.9)", lower_bound=0)
+    momentum: float = _option(
+        0.9, "of the update (paper §5: 0.9)", lower_bound=0, upper_bound=0.9999
+    )
     weight_decay: float = _option(0.0005, "of the update (paper §5: 0.0005)", lower_bound=0)
     decay_biases: bool = _option(False, "decay biases as well as weights")
     bias_rate: float = _option(1.0, "the rate of biases, times that of weights", lower_bound=0)
     freeze: tuple[str, ...] = _option(
         (), "layers to freeze from an epoch on, as LAYER:EPOCH, e.g. conv1:72"
     )
-    validate_every: float = _option(2.0, "epochs between validations", lower_bound=0)
-    seed: int = _option(0, "of weights, order, augmentation and dropout", lower_bound=0)
+    validate_every: float = _option(
+        2.0, "epochs between validations", lower_bound=0, upper_bound=1e6
+    )
+    seed: int = _option(
+        0, "of weights, order, augmentation and dropout", lower_bound=0, upper_bound=2**31
+    )
     strategy: str = _option(
         "auto",
         "one device; mirrored over all GPUs; auto: mirrored where there are several GPUs",
-        enum=("auto", "one", "mirrored"),
+        enum=STRATEGIES,
     )
     logical_cpus: int = _option(
         1, "split the CPU into that many devices, to try --strategy=mirrored", lower_bound=1
@@ -74,7 +85,7 @@ class Options:
     precision: str = _option(
         "float32",
         "of activations; weights stay float32, and float16 scales its loss",
-        enum=("float32", "bfloat16", "float16"),
+        enum=PRECISIONS,
     )
     xla: bool = _option(False, "compile the training step with XLA")
     keep_checkpoints: int = _option(3, "how many of the newest to keep", lower_bound=1)

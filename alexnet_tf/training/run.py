@@ -35,11 +35,7 @@ def train(options: Options) -> Result:
     directory = ModelDirectory(options.model_dir or default)
     directory.check_possible()
     source = open_source(options.dataset, options.data_dir)
-    if source.train.examples < options.batch_size:
-        raise UserError(
-            f"Expected --batch_size to be at most the {source.train.examples} training images. "
-            f"Received: {options.batch_size}"
-        )
+    _check_examples(source.train.examples, options.batch_size)
     card = Card(
         variant=variant.name,
         activation=variant.activation,
@@ -65,7 +61,17 @@ def _open_directory(
         statistics, unreadable = compute_statistics(source.train, variant.preprocessing)
         if unreadable:
             print(f"{unreadable:,} training images cannot be decoded and are left out")
+        _check_examples(source.train.examples - unreadable, card.options["batch_size"])
         directory.make()
         statistics.save(str(directory.statistics_path))
     directory.write_card(card)
     return statistics
+
+
+def _check_examples(examples: int, batch_size: int) -> None:
+    """Refuses batches that no epoch fills."""
+    if examples < batch_size:
+        raise UserError(
+            f"Expected --batch_size to be at most the {examples} training images. "
+            f"Received: {batch_size}"
+        )

@@ -16,7 +16,7 @@ class PaperSGD(keras.optimizers.Optimizer):
         w ← w + v
 
     g is the mean gradient over the batch; ε = learning_rate × the variable's multiplier. A
-    variable whose multiplier is 0 is frozen: neither w moves, nor what is left of v.
+    variable whose multiplier is 0 is frozen: w stays as it is, and v becomes 0.
 
     Keras's own `SGD(weight_decay=...)` differs: its decay stays outside the velocity.
 
@@ -75,7 +75,13 @@ class PaperSGD(keras.optimizers.Optimizer):
         self._multipliers = [
             self.add_variable((), initializer="ones", name="rate_multiplier") for _ in variables
         ]
-        for pattern, multiplier in self.initial_multipliers.items():
+        self.set_rate_multipliers(self.initial_multipliers)
+
+    def set_rate_multipliers(self, multipliers: dict[str, float]) -> None:
+        """Replaces all multipliers; the arguments and errors are the constructor's."""
+        for factor in self._multipliers:
+            factor.assign(1.0)
+        for pattern, multiplier in multipliers.items():
             self.multiply_rate(pattern, multiplier)
 
     def multiply_rate(self, pattern: str, multiplier: float) -> list[str]:

@@ -47,7 +47,8 @@ def make_train_step(
             scaled = optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, model.trainable_variables)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        correct = tf.reduce_sum(tf.cast(tf.math.in_top_k(labels, logits, 1), tf.float32))
+        hits = tf.argmax(logits, axis=1) == labels
+        correct = tf.reduce_sum(tf.cast(hits, tf.float32))
         return {"loss": loss, "correct": correct}
 
     compiled = tf.function(replica_step, jit_compile=True) if jit_compile else replica_step

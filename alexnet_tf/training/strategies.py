@@ -5,8 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from alexnet_tf.errors import UserError
-
-STRATEGIES = ("auto", "one", "mirrored")
+from alexnet_tf.training.options import STRATEGIES
 
 
 def make_strategy(name: str = "auto", logical_cpus: int = 1) -> tf.distribute.Strategy:

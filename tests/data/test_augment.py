@@ -60,3 +60,11 @@ def test_each_augmentation_can_be_switched_off(off):
 
 def test_no_lighting_where_the_variant_has_none():
     assert not draws(20, spec=Preprocessing(image_size=12, crop_size=8))["alpha"].any()
+
+
+def test_no_draw_follows_from_another():
+    values = draws(5000)
+    together = np.column_stack([values["offset"], values["reflect"], values["alpha"]])
+    assert np.abs(np.corrcoef(together.T)[np.triu_indices(6, 1)]).max() < 0.06
+    squares = np.column_stack([values["offset"], values["alpha"] ** 2])
+    assert np.abs(np.corrcoef(squares.T)[np.triu_indices(5, 1)]).max() < 0.06

@@ -68,6 +68,15 @@ def test_seeds_give_other_streams():
     assert any((a["label"] != b["label"]).any() for a, b in zip(one, other, strict=True))
 
 
+def test_the_global_seed_does_not_matter():
+    streams = []
+    for seed in (0, 1):
+        tf.random.set_seed(seed)
+        streams.append(batches(5))
+    for one, other in zip(*streams, strict=True):
+        np.testing.assert_array_equal(one["label"], other["label"])
+
+
 def test_small_shuffle_buffers_still_serve_every_example(monkeypatch):
     monkeypatch.setattr(pipeline, "SHUFFLE_BUFFER", 5)
     labels = np.concatenate([b["label"] for b in batches(EXAMPLES // BATCH)])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_tf.layers import UnscaledDropout
+from alexnet_tf.layers import InvertedDropout, UnscaledDropout
 
 UNITS = tf.random.stateless_uniform((100, 400), (1, 2), 1.0, 2.0)  # none of them 0
 
@@ -40,3 +40,12 @@ def test_gradient_is_the_mask():
         tape.watch(UNITS)
         y = layer(UNITS, training=True)
     np.testing.assert_array_equal(tape.gradient(y, UNITS), np.not_equal(y, 0))
+
+
+def test_inverted_dropout_scales_in_training_and_not_at_test():
+    inputs = np.arange(1, 2001, dtype=np.float32)[None]
+    unscaled, inverted = UnscaledDropout(0.2, seed=3), InvertedDropout(0.2, seed=3)
+    np.testing.assert_allclose(
+        inverted(inputs, training=True), unscaled(inputs, training=True) / np.float32(0.8)
+    )
+    np.testing.assert_array_equal(inverted(inputs, training=False), inputs)

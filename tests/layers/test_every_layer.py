@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from alexnet_tf.layers import (
     GroupedConv2D,
+    InvertedDropout,
     LocalResponseNormalization,
     NoisyReLU,
     UnscaledDropout,
@@ -38,10 +39,11 @@ ARGUMENTS = {
         "bias_initializer": keras.initializers.Constant(0.5),
     },
     UnscaledDropout: {"rate": 0.3, "seed": 1},
+    InvertedDropout: {"rate": 0.3, "seed": 1},
     NoisyReLU: {"seed": 1},
 }
 LAYERS = {kind.__name__: functools.partial(kind, **ARGUMENTS[kind]) for kind in ARGUMENTS}
-RANDOM = {name: LAYERS[name] for name in ("UnscaledDropout", "NoisyReLU")}
+RANDOM = {name: LAYERS[name] for name in ("UnscaledDropout", "InvertedDropout", "NoisyReLU")}
 # Responses as large as conv1's: their squares do not fit into float16.
 IMAGES = tf.constant(np.random.default_rng(0).normal(0, 150, (2, 7, 6, 8)), tf.float32)
 

@@ -9,7 +9,7 @@ import pytest
 
 import alexnet_tf
 from alexnet_tf.errors import UserError
-from alexnet_tf.layers import UnscaledDropout
+from alexnet_tf.layers import InvertedDropout, UnscaledDropout
 from alexnet_tf.models.build import AlexNet
 from alexnet_tf.models.variants import get_variant, variants
 from alexnet_tf.training.sgd import PaperSGD
@@ -71,7 +71,7 @@ CAFFE = Expected(
     sigmas=(0.01, 0.01, 0.01, 0.01, 0.01, 0.005, 0.005, 0.01),
     biases=(0, 0.1, 0, 0.1, 0.1, 0.1, 0.1, 0),
     norm=(5, 1.0, 1e-4, 0.75, True, 1),
-    dropout=keras.layers.Dropout,
+    dropout=InvertedDropout,
 )
 EXPECTED = {
     "paper": PAPER,
@@ -95,7 +95,7 @@ EXPECTED = {
         ONE_WEIRD_TRICK_ORDER,
         ONE_WEIRD_TRICK_KERNELS,
         norm=None,
-        dropout=keras.layers.Dropout,
+        dropout=InvertedDropout,
     ),
 }
 WEIGHTED = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
@@ -210,7 +210,7 @@ def test_without_top_ends_at_pool5():
     assert model.layers[-1].name == "pool5"
 
 
-@pytest.mark.parametrize("variant, side", [("tiny", 56), ("tiny32", 28)])
+@pytest.mark.parametrize("variant, side", [("tiny", 64), ("tiny32", 28)])
 def test_small_variants(variant, side):
     model = AlexNet(variant, classes=10)
     assert model.input_shape == (None, side, side, 3)
@@ -242,7 +242,7 @@ def test_activations(activation, expected):
     for number in range(1, 8):
         actual = model.get_layer(f"{activation}{number}")(X)
         np.testing.assert_allclose(actual, expected, rtol=1e-5)
-    logits = model(np.random.default_rng(0).normal(0, 5, (2, 56, 56, 3)))
+    logits = model(np.random.default_rng(0).normal(0, 5, (2, 64, 64, 3)))
     assert np.all(np.isfinite(logits))
 
 
@@ -251,7 +251,7 @@ def test_weights_round_trip(tmp_path):
     saved = AlexNet("tiny", classes=10)
     saved.save_weights(path)
     loaded = AlexNet("tiny", classes=10, weights=path)
-    image = np.random.default_rng(0).normal(0, 5, (2, 56, 56, 3))
+    image = np.random.default_rng(0).normal(0, 5, (2, 64, 64, 3))
     assert np.any(np.not_equal(AlexNet("tiny", classes=10)(image), saved(image)))
     np.testing.assert_array_equal(loaded(image), saved(image))
 
@@ -279,7 +279,7 @@ def test_trains_in_a_plain_keras_program():
     before = model.get_weights()
     rng = np.random.default_rng(0)
     history = model.fit(
-        rng.normal(0, 5, (8, 56, 56, 3)), rng.integers(10, size=8), batch_size=8, verbose=0
+        rng.normal(0, 5, (8, 64, 64, 3)), rng.integers(10, size=8), batch_size=8, verbose=0
     )
     assert np.isfinite(history.history["loss"]).all()
     for weights, now in zip(before, model.get_weights(), strict=True):
