@@ -284,3 +284,19 @@ def test_trains_in_a_plain_keras_program():
     assert np.isfinite(history.history["loss"]).all()
     for weights, now in zip(before, model.get_weights(), strict=True):
         assert np.any(weights != now)
+
+
+def test_weights_made_with_the_top_load_without_it(tmp_path):
+    path = tmp_path / "tiny.weights.h5"
+    whole = AlexNet("tiny", classes=10)
+    whole.save_weights(path)
+    body = AlexNet("tiny", include_top=False, weights=path)
+    np.testing.assert_array_equal(body.get_layer("conv5").kernel, whole.get_layer("conv5").kernel)
+
+
+def test_weights_that_do_not_fit_are_refused_in_one_line(tmp_path):
+    path = tmp_path / "tiny.weights.h5"
+    AlexNet("tiny", classes=10).save_weights(path)
+    with pytest.raises(ValueError, match="Received: weights=") as error:
+        AlexNet("tiny", classes=11, weights=path)
+    assert "\n" not in str(error.value)
