@@ -23,7 +23,11 @@ def run(main: Callable[[list[str]], int | None]) -> None:
 def _parse(argv: list[str]) -> list[str]:
     """As absl does it, but with one line for a wrong flag."""
     try:
-        return app.parse_flags_with_usage(argv) if _wants_help(argv) else flags.FLAGS(argv)
+        if _wants_help(argv):
+            app.parse_flags_with_usage(argv)  # prints and exits, with 1 as absl sees it
+        return flags.FLAGS(argv)
+    except SystemExit:
+        sys.exit(0)
     except flags.Error as error:
         print(f"error: {error} (--help lists the flags)", file=sys.stderr)
         sys.exit(1)
@@ -35,7 +39,7 @@ def _wants_help(argv: list[str]) -> bool:
 
 def _guarded(main: Callable[[list[str]], int | None], argv: list[str]) -> None:
     try:
-        logging.set_verbosity(logging.WARNING)  # of TensorFlow and TFDS: ours is printed
+        logging.set_verbosity(logging.ERROR)  # of TensorFlow and TFDS; ours is printed
         _import_tensorflow_quietly()
         sys.exit(main(argv[1:]) or 0)
     except UserError as error:

@@ -27,6 +27,8 @@ def main(argv: list[str]) -> int:
     if argv:
         raise UserError(f"Expected flags only. Received: {argv[0]}")
     views = int(_FLAGS.views)
+    if _FLAGS.json:
+        _check_writable(_FLAGS.json)  # before the work, not after it
     strategy = make_strategy(_FLAGS.strategy, _FLAGS.logical_cpus)
     check_batch_size(_FLAGS.batch_size, strategy)
     with strategy.scope():
@@ -50,14 +52,20 @@ def main(argv: list[str]) -> int:
             "dataset": dataset,
             "split": _FLAGS.split,
         }
-        try:
-            pathlib.Path(_FLAGS.json).write_text(json.dumps(report, indent=1) + "\n")
-        except OSError as error:
-            raise UserError(
-                f"Expected --json to be a file that can be written. Received: {_FLAGS.json} "
-                f"({error.strerror})"
-            ) from None
+        pathlib.Path(_FLAGS.json).write_text(json.dumps(report, indent=1) + "\n")
     return 0
+
+
+def _check_writable(path: str) -> None:
+    from alexnet_tf.errors import UserError
+
+    try:
+        with open(path, "a"):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"Expected --json to be a file that can be written. Received: {path} ({error.strerror})"
+        ) from None
 
 
 if __name__ == "__main__":

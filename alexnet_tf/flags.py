@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 
 from absl import flags
@@ -64,6 +65,8 @@ def _define(field: dataclasses.Field, kind: object) -> None:
         flags.DEFINE_integer(name, default, help_text, **bounds)
     elif kind is float:
         flags.DEFINE_float(name, default, help_text, **bounds)
+        # The bounds let NaN through: it is neither below nor above them.
+        flags.register_validator(name, lambda value: not math.isnan(value), "must be a number")
     elif kind == tuple[float, ...]:
         flags.DEFINE_list(name, [str(value) for value in default], help_text)
         _validate_numbers(name)
@@ -89,7 +92,7 @@ def _validate_members(name: str, allowed: tuple[str, ...]) -> None:
 def _validate_numbers(name: str) -> None:
     def numbers(values: list[str]) -> bool:
         try:
-            return all(float(value) >= 0 for value in values)
+            return all(0 <= float(value) < math.inf for value in values)
         except ValueError:
             return False
 

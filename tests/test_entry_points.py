@@ -54,6 +54,7 @@ def test_help_answers_at_once_and_lists_the_flags(name):
         started = time.monotonic()
         done = run(name, "--help")
         seconds.append(time.monotonic() - started)
+    assert done.returncode == 0
     assert "--model_dir" in done.stdout
     assert f"alexnet_tf.{name}" in done.stdout
     assert min(seconds) < 2
@@ -216,6 +217,8 @@ _NO_SUCH = "/no/such/place"
         ("train", ["--dataset=cifar01", "--data_dir=."], "did you mean cifar10"),
         ("train", ["--dataset=CIFAR-10", "--data_dir=."], "did you mean cifar10"),
         ("train", ["--momentum=1"], "momentum"),
+        ("train", ["--epochs=nan"], "must be a number"),
+        ("train", ["--validate_every=inf"], "validate_every"),
         ("train", ["--seed=5000000000"], "seed"),
         ("train", ["--dataset=folder", f"--data_dir={_NO_SUCH}"], f"Received: {_NO_SUCH}"),
         ("train", ["--batch_size=0"], "positive multiple of the 1 replicas"),
@@ -229,6 +232,7 @@ _NO_SUCH = "/no/such/place"
         ("train", ["surplus"], "flags only. Received: surplus"),
         ("evaluate", [f"--model_dir={_NO_SUCH}"], f"Received: {_NO_SUCH}"),
         ("evaluate", [], "--model_dir"),
+        ("evaluate", ["--model_dir=.", f"--json={_NO_SUCH}"], "--json to be a file"),
         ("predict", [f"--model_dir={_NO_SUCH}", "x.jpg"], f"Received: {_NO_SUCH}"),
         ("predict", ["--model_dir=."], "Received: none"),
         ("export", [f"--model_dir={_NO_SUCH}"], f"Received: {_NO_SUCH}"),

@@ -9,8 +9,10 @@ A source yields light records; decoding belongs to the pipeline.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
+import io
 import os
 import pathlib
 import re
@@ -222,7 +224,9 @@ def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
         if not sys.stderr.isatty():
             tfds.disable_progress_bar()
         try:
-            builder.download_and_prepare()
+            # TFDS announces a download even where there is nothing to download.
+            with contextlib.redirect_stdout(io.StringIO()):
+                builder.download_and_prepare()
         except Exception as error:  # TFDS raises plain exceptions for failed downloads
             raise UserError(
                 f"Expected dataset {name} in {builder.data_dir}, or to be able to prepare it "

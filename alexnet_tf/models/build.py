@@ -65,8 +65,8 @@ def AlexNet(  # noqa: N802 - a constructor in the eyes of its users, as in keras
         FileNotFoundError: no such weights file.
     """
     spec = variant if isinstance(variant, Variant) else get_variant(variant)
-    if classes < 1:
-        raise ValueError(f"`classes` must be at least 1. Received: classes={classes}")
+    if not isinstance(classes, int) or classes < 1:
+        raise ValueError(f"`classes` must be a positive integer. Received: classes={classes!r}")
     side = spec.preprocessing.crop_size
     inputs = keras.Input((side, side, 3), name="image")
     x = inputs

@@ -59,6 +59,10 @@ class Card:
         return dataclasses.replace(get_variant(self.variant), activation=self.activation)
 
 
+def _summary(classes: tuple[str, ...]) -> str:
+    return f"{classes[0]}, ... ({len(classes)})"
+
+
 class RunState(tf.train.experimental.PythonState):
     """The part of a run that lives on the host.
 
@@ -148,7 +152,7 @@ class ModelDirectory:
         for name, (before, now) in facts.items():
             if before != now:
                 if name == "classes":
-                    before, now = f"{len(before)} classes", f"{len(now)} other classes"
+                    before, now = _summary(before), _summary(now)
                 raise UserError(
                     f"Expected {self.path} to be new or a run with {name} {now}. Received: a run "
                     f"with {name} {before}; choose another --model_dir"
@@ -182,9 +186,24 @@ class ModelDirectory:
         Raises:
             UserError: there is none.
         """
-        latest = tf.train.latest_checkpoint(str(self.checkpoints))
+        latest = self.find_checkpoint()
         if latest is None:
             raise UserError(f"Expected a checkpoint in {self.checkpoints}. Received: none there")
+        return latest
+
+    def find_checkpoint(self) -> str | None:
+        """The newest checkpoint's prefix, or None if none was ever written.
+
+        Raises:
+            UserError: there are checkpoints, but the file that says which is the newest is damaged.
+        """
+        latest = tf.train.latest_checkpoint(str(self.checkpoints))
+        if latest is None and any(self.checkpoints.glob("ckpt-*")):
+            raise UserError(
+                f"Expected {self.checkpoints / 'checkpoint'} to name the newest of the checkpoints "
+                "beside it. Received: a missing or damaged file; restore it, or choose another "
+                "--model_dir"
+            )
         return latest
 
     def load(self) -> tuple[Classifier, Card, int]:

@@ -73,8 +73,8 @@ class Logs:
         loss = self._sums["loss"] / self._steps
         if not math.isfinite(loss):
             raise UserError(
-                f"Expected a finite loss. Received: {loss} at or before step {step:,}; what was "
-                "saved earlier is untouched. Try a lower --learning_rate, or --precision=float32"
+                f"Expected a finite loss. Received: {loss} at or before step {step:,}; it was not "
+                "saved. Try a lower --learning_rate, or --precision=float32"
             )
         self.text = f"loss {loss:.3f}, top-1 {self._top1():.0%}"
 

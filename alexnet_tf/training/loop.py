@@ -141,7 +141,7 @@ class Run:
         )
 
     def _restore(self) -> None:
-        latest = self.manager.latest_checkpoint
+        latest = self.directory.find_checkpoint()
         if latest is None:
             return
         try:
@@ -150,7 +150,8 @@ class Run:
             first_line = str(error).strip().splitlines()[0]
             raise UserError(
                 f"Expected a checkpoint of this model and optimizer. Received: {latest} "
-                f"({first_line}); choose another --model_dir"
+                f"({first_line}); choose another --model_dir, or name an older one in "
+                f"{self.directory.checkpoints / 'checkpoint'}"
             ) from None
         print(f"Going on after step {self.state.step:,} of the run in {self.directory.path}")
 

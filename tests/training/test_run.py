@@ -157,6 +157,13 @@ def test_a_damaged_directory_is_named(folder, tmp_path):
         path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(UserError, match="Expected a checkpoint of tiny"):
         directory.load()
+    with pytest.raises(UserError, match="older one"):
+        run.train(options(folder, tmp_path, steps=2))
+    (directory.checkpoints / "checkpoint").write_text("junk")
+    with pytest.raises(UserError, match="missing or damaged file"):
+        run.train(options(folder, tmp_path, steps=2))
+    with pytest.raises(UserError, match="missing or damaged file"):
+        directory.load()
     for path in directory.checkpoints.iterdir():
         path.unlink()
     with pytest.raises(UserError, match="Received: none there"):
