@@ -173,19 +173,28 @@ def test_a_damaged_directory_is_named(folder, tmp_path):
         directory.load()
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_mixed_precision_learns_what_float32_learns(folder, tmp_path, precision, without_dropout):
-    start = run.train(options(folder, tmp_path / "start", steps=1, learning_rate=0.0))
-    full = run.train(options(folder, tmp_path / "full", steps=8))
-    mixed = run.train(options(folder, tmp_path / "mixed", steps=8, precision=precision))
-    start, full, mixed = weights(start), weights(full), weights(mixed)
+def test_bfloat16_learns_what_float32_learns(folder, tmp_path, without_dropout):
+    start = weights(run.train(options(folder, tmp_path / "start", steps=1, learning_rate=0.0)))
+    full = weights(run.train(options(folder, tmp_path / "full", steps=8)))
+    mixed = weights(run.train(options(folder, tmp_path / "mixed", steps=8, precision="bfloat16")))
     for path, before in start.items():
         assert mixed[path].dtype == np.float32
         if path.endswith("kernel"):
             learned, other = (full[path] - before).ravel(), (mixed[path] - before).ravel()
-            # Not as far, perhaps: float16 skips steps until it has found its loss scale.
             cosine = learned @ other / (np.linalg.norm(learned) * np.linalg.norm(other))
-            assert cosine > 0.5, path  # of unrelated directions it would be some hundredths
+            assert cosine > 0.8, path  # unrelated directions have some hundredths
+
+
+def test_float16_finds_its_loss_scale_and_trains(folder, tmp_path):
+    """The steps that it skips until then are others than float32's: nothing to compare with."""
+    start = weights(run.train(options(folder, tmp_path / "start", steps=1, learning_rate=0.0)))
+    result = run.train(options(folder, tmp_path / "mixed", steps=12, precision="float16"))
+    assert np.isfinite(result.evaluation.loss)
+    for path, value in weights(result).items():
+        if path.endswith("kernel"):
+            assert value.dtype == np.float32
+            assert np.isfinite(value).all()
+            assert np.abs(value - start[path]).max() > 1e-5, path
 
 
 def test_a_layer_freezes_at_its_epoch_and_stays_frozen_after_a_resume(folder, tmp_path):
