@@ -224,7 +224,7 @@ def _small_denses(units: int) -> tuple[Dense, ...]:
 
 TINY = Variant(
     name="tiny",
-    summary="every feature of the paper at 64 pixels, trains in two minutes on two cores",
+    summary="every feature of the paper at 64 pixels, trains in three minutes on two cores",
     convs=_small_convs(
         ("conv1", 32, 5, 2, (0, 0), 1),  # 64 -> 30, then 14, 6 and 2 as the pools go
         ("conv2", 64, 5, 1, "same", 2),
