@@ -25,6 +25,8 @@ setup(
         "tensorboard>=2.20,<3",
         "tensorflow-datasets>=4.9.9,<5",
         "importlib_resources",
+        # What tensorflow-datasets asks of etils excludes 1.14 there; older pips search for an hour.
+        "etils<1.14; python_version < '3.11'",
         "absl-py>=2.1",
         "numpy>=1.26",
         "pillow>=10.4",
