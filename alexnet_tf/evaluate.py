@@ -19,6 +19,7 @@ _FLAGS = absl_flags.FLAGS
 def main(argv: list[str]) -> int:
     """Evaluates and reports; returns the exit code."""
     from alexnet_tf.data.sources import open_source
+    from alexnet_tf.data.unreadable import Unreadable
     from alexnet_tf.errors import UserError
     from alexnet_tf.evaluation import Evaluator
     from alexnet_tf.training.checkpoints import ModelDirectory
@@ -34,7 +35,8 @@ def main(argv: list[str]) -> int:
     with strategy.scope():
         classifier, card, step = ModelDirectory(_FLAGS.model_dir).load()
     dataset = _FLAGS.dataset or card.dataset
-    source = open_source(dataset, _FLAGS.data_dir or (None if _FLAGS.dataset else card.data_dir))
+    data_dir = _FLAGS.data_dir or (None if _FLAGS.dataset else card.data_dir)
+    source = open_source(dataset, data_dir, _FLAGS.max_unreadable)
     if source.classes != card.classes:
         raise UserError(
             f"Expected a dataset with the model's {len(card.classes)} classes "
@@ -42,8 +44,12 @@ def main(argv: list[str]) -> int:
             f"({source.classes[0]}, ...)"
         )
     split = source.train if _FLAGS.split == "train" else source.validation
-    evaluation = Evaluator(classifier, strategy, _FLAGS.batch_size, views)(split)
+    unreadable = Unreadable(split, _FLAGS.max_unreadable)
+    evaluator = Evaluator(classifier, strategy, _FLAGS.batch_size, views)
+    evaluation = evaluator(split, unreadable=unreadable)
     print(f"{card.variant}, step {step:,}, {dataset} {_FLAGS.split}: {evaluation}")
+    if len(unreadable):
+        print(unreadable)
     if _FLAGS.json:
         report = {
             **dataclasses.asdict(evaluation),
@@ -76,5 +82,5 @@ if __name__ == "__main__":
     flags.define_views()
     absl_flags.DEFINE_string("json", None, "a file to write the result to; errors are fractions")
     absl_flags.DEFINE_integer("batch_size", 64, "images per step; each counts --views times")
-    flags.define_strategy()
+    flags.define_as_in_training("max_unreadable", "strategy", "logical_cpus")
     app.run(main)

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from alexnet_tf.classifier import Classifier
 from alexnet_tf.data.pipeline import evaluation_dataset
-from alexnet_tf.data.sources import Split
+from alexnet_tf.data.split import Split
+from alexnet_tf.data.unreadable import Unreadable
 from alexnet_tf.errors import UserError
 from alexnet_tf.progress import Progress
 
@@ -66,7 +67,11 @@ class Evaluator:
         self._step = tf.function(self._distributed_step)
 
     def __call__(
-        self, split: Split, title: str = "evaluating", stop: Callable[[], bool] = lambda: False
+        self,
+        split: Split,
+        title: str = "evaluating",
+        stop: Callable[[], bool] = lambda: False,
+        unreadable: Unreadable | None = None,
     ) -> Evaluation | None:
         """Goes once over a split.
 
@@ -74,35 +79,40 @@ class Evaluator:
             split: the examples.
             title: of the progress bar.
             stop: asked after each batch whether to give up.
+            unreadable: is told of images that do not decode, and says when they are too many.
 
         Returns:
             The result, or None if stopped.
 
         Raises:
-            UserError: no example could be decoded.
+            UserError: no example could be decoded, or too many could not.
         """
+        unreadable = Unreadable(split) if unreadable is None else unreadable
         spec = self.classifier.preprocessor.spec
-        dataset = evaluation_dataset(split, spec, self.batch_size)
+        dataset = evaluation_dataset(split, spec, self.batch_size, unreadable)
         totals = None
         with Progress(title, split.examples, "images") as progress:
             for batch in self.strategy.experimental_distribute_dataset(dataset):
                 sums = self._step(batch)
                 totals = sums if totals is None else totals + sums
                 progress.advance(int(sums[0]))
+                unreadable.check()
                 if stop():
                     return None
-        if totals is None:
-            raise UserError(f"Expected {split.examples} images. Received: none that decodes")
         count, top1, top5, loss = (float(value) for value in totals)
         examples = int(count)
-        if examples > split.examples:
-            raise AssertionError(f"{examples} examples counted of {split.examples}")
+        if examples + len(unreadable) != split.examples:
+            raise AssertionError(
+                f"{examples} examples counted and {len(unreadable)} unreadable of {split.examples}"
+            )
+        if not examples:
+            raise UserError(f"Expected {split.examples} images. Received: {unreadable}")
         return Evaluation(
             top1_error=(count - top1) / count,
             top5_error=(count - top5) / count,
             loss=loss / count,
             examples=examples,
-            unreadable=split.examples - examples,
+            unreadable=len(unreadable),
             views=self.views,
         )
 

@@ -39,10 +39,10 @@ def define_model_dir() -> None:
     flags.DEFINE_string("model_dir", None, "a directory that alexnet_tf.train wrote", required=True)
 
 
-def define_strategy() -> None:
-    """Defines --strategy and --logical_cpus, as in training."""
+def define_as_in_training(*names: str) -> None:
+    """Defines some of the flags of `define_options`."""
     for field in dataclasses.fields(Options):
-        if field.name in ("strategy", "logical_cpus"):
+        if field.name in names:
             _define(field, typing.get_type_hints(Options)[field.name])
 
 
@@ -70,9 +70,9 @@ def _define(field: dataclasses.Field, kind: object) -> None:
     elif kind == tuple[float, ...]:
         flags.DEFINE_list(name, [str(value) for value in default], help_text)
         _validate_numbers(name)
-    elif kind == tuple[str, ...]:
+    elif kind in (tuple[str, ...], tuple[str, ...] | None):
         help_text = f"{help_text}: {', '.join(enum)}" if enum else help_text
-        flags.DEFINE_list(name, list(default), help_text)
+        flags.DEFINE_list(name, default and list(default), help_text)
         if enum:
             _validate_members(name, enum)
     elif enum:
@@ -84,7 +84,7 @@ def _define(field: dataclasses.Field, kind: object) -> None:
 def _validate_members(name: str, allowed: tuple[str, ...]) -> None:
     flags.register_validator(
         name,
-        lambda values: set(values) <= set(allowed),
+        lambda values: set(values or ()) <= set(allowed),
         f"must be a comma-separated list of {', '.join(allowed)}, or empty",
     )
 

@@ -1,50 +1,105 @@
-"""The random numbers of one training image (paper §4.1).
+"""The random numbers of training images (paper §4.1).
 
-They are drawn on the host, image by image, as a pure function of (seed, epoch, index), so that
+They are drawn on the host, a batch at a time, as a pure function of (seed, epoch, index), so that
 any step can be made again alone and the number of replicas changes nothing; they are applied on
-the device by `preprocess.py`.
+the device by `preprocess.py`, but for the crop, which is cut out as the image is decoded.
 """
 
 from __future__ import annotations
 
+import math
+
 import tensorflow as tf
 
-from alexnet_tf.models.spec import AUGMENTATIONS, Preprocessing
+from alexnet_tf.data.random_bits import make_key, normal, uniform
+from alexnet_tf.models.spec import Preprocessing
+
+# Set these random numbers apart from each other and from those of `order.py`.
+_GEOMETRY, _LIGHTING, _WINDOW = 2, 3, 4
+
+# torchvision's RandomResizedCrop: share of the image's area, width / height, and tries.
+_AREA = (0.08, 1.0)
+_ASPECT = (3 / 4, 4 / 3)
+_TRIES = 10
 
 
 def draw(
     seed: int,
     epoch: tf.Tensor,
     index: tf.Tensor,
+    place: tf.Tensor,
     spec: Preprocessing,
-    augmentations: tuple[str, ...] = AUGMENTATIONS,
+    augmentations: tuple[str, ...],
 ) -> dict[str, tf.Tensor]:
-    """Draws where to crop, whether to reflect and how to light one image.
+    """Draws where to crop, whether to reflect and how to light images.
 
     Args:
         seed: the run's.
-        epoch: int64 scalar.
-        index: int64 scalar, the image's place in the unshuffled training set.
+        epoch: int64 [B].
+        index: int64 [B], each image's place in the unshuffled training set.
+        place: int64 [B], its place in the order of the epoch; counts only where several images
+            share one offset and reflection, as in the original code (`spec.chunk`).
         spec: says the sides and whether there is lighting.
-        augmentations: which of `AUGMENTATIONS` are on; without "crop" the crop is the centre.
+        augmentations: which of `spec.AUGMENTATIONS` are on; without "crop" the offset is the
+            centre's.
 
     Returns:
-        offset int32 [2] (row and column, uniform on 0 to S - C, ends included), reflect bool,
-        and alpha float32 [3] (Gaussian of the lighting's σ, or zeros).
+        offset int32 [B, 2] (row and column, uniform on 0 to S - C, ends included), reflect bool
+        [B], alpha float32 [B, 3] (Gaussian of the lighting's σ, or zeros); and with
+        "resized_crop" also window float32 [B, tries, 4], for `resized_crop`.
     """
     margin = spec.image_size - spec.crop_size
-    # Two words of a counter-based generator: the run, and the image in its epoch.
-    words = tf.stack([tf.constant(seed, tf.int64), epoch * 2**40 + index])
-    # Split, because uniform and Gaussian numbers of one seed are made of the same bits, and the
-    # colour of an image would follow from the place of its crop.
-    uniform_seed, normal_seed = tf.unstack(tf.random.split(words, 2))
-    uniform = tf.random.stateless_uniform([3], uniform_seed)
-    offset = tf.fill([2], margin // 2)
+    owner = index if spec.chunk == 1 else place // spec.chunk
+    geometry = uniform(make_key(seed, _GEOMETRY, epoch, owner), 3)  # [B, 3]
     if "crop" in augmentations:
-        offset = tf.cast(uniform[:2] * tf.cast(margin + 1, tf.float32), tf.int32)
+        offset = tf.cast(geometry[:, :2] * tf.cast(margin + 1, tf.float32), tf.int32)
         offset = tf.minimum(offset, margin)  # uniform · (margin + 1) may round up to the end
-    alpha = tf.zeros([3])
+    else:
+        offset = tf.fill([tf.size(index), 2], margin // 2)
+    reflect = geometry[:, 2] < (0.5 if "reflect" in augmentations else 0.0)
     if "lighting" in augmentations and spec.lighting is not None:
-        alpha = spec.lighting.sigma * tf.random.stateless_normal([3], normal_seed)
-    reflect = (uniform[2] < 0.5) if "reflect" in augmentations else tf.constant(False)
-    return {"offset": offset, "reflect": reflect, "alpha": alpha}
+        alpha = spec.lighting.sigma * normal(make_key(seed, _LIGHTING, epoch, index), 3)
+    else:
+        alpha = tf.zeros([tf.size(index), 3])
+    draws = {"offset": offset, "reflect": reflect, "alpha": alpha}
+    if "resized_crop" in augmentations:
+        window = uniform(make_key(seed, _WINDOW, epoch, index), 4 * _TRIES)
+        draws["window"] = tf.reshape(window, [-1, _TRIES, 4])
+    return draws
+
+
+def resized_crop(window: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """The part of an image that torchvision's RandomResizedCrop would take.
+
+    Args:
+        window: float32 [tries, 4], uniform on 0 to 1: area, aspect ratio, top and left of
+            each try. The first that fits is taken; if none does, the largest central part whose
+            aspect ratio is allowed.
+        size: int32 [2], height and width of the image.
+
+    Returns:
+        int32 [4]: top, left, height and width.
+    """
+    height, width = tf.unstack(tf.cast(size, tf.float32))
+    area, aspect, top, left = tf.unstack(window, axis=1)  # [tries]
+    area = height * width * (_AREA[0] + area * (_AREA[1] - _AREA[0]))
+    low, high = (math.log(ratio) for ratio in _ASPECT)
+    aspect = tf.exp(low + aspect * (high - low))
+    heights, widths = tf.round(tf.sqrt(area / aspect)), tf.round(tf.sqrt(area * aspect))
+    fits = (heights >= 1) & (heights <= height) & (widths >= 1) & (widths <= width)
+    tops = tf.floor(tf.minimum(top * (height - heights + 1), height - heights))
+    lefts = tf.floor(tf.minimum(left * (width - widths + 1), width - widths))
+
+    central_width = tf.minimum(width, tf.maximum(1.0, tf.round(height * _ASPECT[1])))
+    central_height = tf.minimum(height, tf.maximum(1.0, tf.round(width / _ASPECT[0])))
+    central = tf.stack(
+        [
+            (height - central_height) // 2,
+            (width - central_width) // 2,
+            central_height,
+            central_width,
+        ]
+    )
+    tries = tf.stack([tops, lefts, heights, widths], axis=1)  # [tries, 4]
+    first = tf.argmax(tf.cast(fits, tf.int32))
+    return tf.cast(tf.where(tf.reduce_any(fits), tries[first], central), tf.int32)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from alexnet_tf.data.augment import resized_crop
+from alexnet_tf.data.limits import MAX_PIXELS
 from alexnet_tf.models.spec import Preprocessing
 
 _DCT = (
@@ -28,11 +30,11 @@ def decode(encoded: tf.Tensor, smallest: int) -> tf.Tensor:
         uint8 [H, W, 3].
 
     Raises:
-        tf.errors.InvalidArgumentError: not an image, or a damaged one.
+        tf.errors.InvalidArgumentError: not an image, or a damaged one, or more than `MAX_PIXELS`.
     """
 
     def jpeg() -> tf.Tensor:
-        shorter = tf.reduce_min(tf.image.extract_jpeg_shape(encoded)[:2])
+        shorter = tf.reduce_min(_jpeg_size(encoded))
         times = shorter // smallest
         branch = tf.cast(times >= 2, tf.int32) + tf.cast(times >= 4, tf.int32)
         branch += tf.cast(times >= 8, tf.int32)
@@ -46,11 +48,7 @@ def decode(encoded: tf.Tensor, smallest: int) -> tf.Tensor:
             ],
         )
 
-    def other() -> tf.Tensor:
-        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-        return tf.ensure_shape(image, [None, None, 3])
-
-    return tf.cond(tf.io.is_jpeg(encoded), jpeg, other)  # [H, W, 3]
+    return tf.cond(tf.io.is_jpeg(encoded), jpeg, lambda: _decode_other(encoded))  # [H, W, 3]
 
 
 def square(image: tf.Tensor, spec: Preprocessing) -> tf.Tensor:
@@ -69,16 +67,11 @@ def square(image: tf.Tensor, spec: Preprocessing) -> tf.Tensor:
 
     def resized() -> tf.Tensor:
         if spec.resize == "warp":
-            target = tf.constant([side, side])
-        else:
-            scale = side / tf.reduce_min(size)
-            target = tf.maximum(
-                side, tf.cast(tf.round(tf.cast(size, scale.dtype) * scale), tf.int32)
-            )
-        pixels = tf.image.resize(image, target, antialias=True)
-        pixels = tf.saturate_cast(tf.round(pixels), tf.uint8)
-        top, left = (target[0] - side) // 2, (target[1] - side) // 2
-        return pixels[top : top + side, left : left + side]
+            return _resize(image, [side, side])
+        # The central square is cut out before the rest is resized for nothing.
+        shorter = tf.reduce_min(size)
+        top, left = (size[0] - shorter) // 2, (size[1] - shorter) // 2
+        return _resize(image[top : top + shorter, left : left + shorter], [side, side])
 
     fits = tf.reduce_all(size == side)
     return tf.ensure_shape(tf.cond(fits, lambda: image, resized), [side, side, 3])
@@ -106,9 +99,7 @@ def decode_crop(encoded: tf.Tensor, offset: tf.Tensor, spec: Preprocessing) -> t
         return tf.reduce_all(tf.image.extract_jpeg_shape(encoded)[:2] == side)
 
     def window() -> tf.Tensor:
-        return tf.io.decode_and_crop_jpeg(
-            encoded, tf.concat([offset, [crop, crop]], axis=0), channels=3, dct_method=_DCT
-        )
+        return _decode_window(encoded, tf.concat([offset, [crop, crop]], axis=0))
 
     def whole() -> tf.Tensor:
         image = decode_square(encoded, spec)
@@ -116,3 +107,82 @@ def decode_crop(encoded: tf.Tensor, offset: tf.Tensor, spec: Preprocessing) -> t
 
     fast = tf.cond(tf.io.is_jpeg(encoded), is_square_jpeg, lambda: tf.constant(False))
     return tf.ensure_shape(tf.cond(fast, window, whole), [crop, crop, 3])
+
+
+def decode_resized_crop(encoded: tf.Tensor, window: tf.Tensor, spec: Preprocessing) -> tf.Tensor:
+    """A random part of the original image, at its own size and aspect ratio, made C×C.
+
+    Args:
+        encoded: scalar string.
+        window: float32 [tries, 4] of `augment.draw`.
+        spec: says C.
+
+    Returns:
+        uint8 [C, C, 3].
+    """
+
+    def jpeg() -> tf.Tensor:
+        return _decode_window(encoded, resized_crop(window, _jpeg_size(encoded)))
+
+    def other() -> tf.Tensor:
+        image = _decode_other(encoded)
+        top, left, height, width = tf.unstack(resized_crop(window, tf.shape(image)[:2]))
+        return image[top : top + height, left : left + width]
+
+    part = tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
+    return _resize(part, [spec.crop_size, spec.crop_size])
+
+
+def _resize(image: tf.Tensor, size: list[int]) -> tf.Tensor:
+    """uint8 [H, W, 3] to uint8 of another size."""
+    pixels = tf.image.resize(image, size, antialias=True)
+    return tf.ensure_shape(tf.saturate_cast(tf.round(pixels), tf.uint8), [*size, 3])
+
+
+def _decode_window(encoded: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+    """The part [top, left, height, width] of a JPEG; it must lie inside."""
+    return tf.io.decode_and_crop_jpeg(encoded, window, channels=3, dct_method=_DCT)
+
+
+def _decode_other(encoded: tf.Tensor) -> tf.Tensor:
+    """PNG, BMP or the first frame of a GIF."""
+    with tf.control_dependencies([_check_pixels(_header_pixels(encoded))]):
+        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    return tf.ensure_shape(image, [None, None, 3])
+
+
+def _jpeg_size(encoded: tf.Tensor) -> tf.Tensor:
+    """int32 [2], height and width of a JPEG that is not too large."""
+    size = tf.image.extract_jpeg_shape(encoded)[:2]
+    with tf.control_dependencies([_check_pixels(tf.reduce_prod(tf.cast(size, tf.int64)))]):
+        return tf.identity(size)
+
+
+def _check_pixels(pixels: tf.Tensor) -> tf.Operation:
+    return tf.debugging.assert_less_equal(
+        pixels, tf.constant(MAX_PIXELS, tf.int64), "Expected an image of fewer pixels"
+    )
+
+
+def _header_pixels(encoded: tf.Tensor) -> tf.Tensor:
+    """Height times width as the header of a PNG, GIF or BMP has them, int64."""
+
+    def product(start: int, length: int, big_endian: bool = False) -> tf.Tensor:
+        octets = tf.io.decode_raw(tf.strings.substr(encoded, start, 2 * length), tf.uint8)
+        octets = tf.cast(tf.reshape(octets, [2, length]), tf.int64)
+        weights = [256**power for power in range(length)]
+        width, height = tf.unstack(
+            tf.reduce_sum(octets * (weights[::-1] if big_endian else weights), axis=1)
+        )
+        if length == 4:  # a BMP whose rows run downwards has a negative height
+            height = tf.where(height < 2**31, height, 2**32 - height)
+        return tf.minimum(width, 2**31) * tf.minimum(height, 2**31)
+
+    start = tf.strings.substr(encoded, 0, 4)
+    return tf.case(
+        [
+            (tf.equal(start, b"\x89PNG"), lambda: product(16, 4, big_endian=True)),
+            (tf.equal(start, b"GIF8"), lambda: product(6, 2)),
+        ],
+        default=lambda: product(18, 4),
+    )

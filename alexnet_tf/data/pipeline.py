@@ -3,18 +3,31 @@
 A training batch is cut out while it is decoded and travels to the device as uint8 with the random
 numbers of its images; everything else happens there (`preprocess.py`). Order and
 augmentation of an epoch are a pure function of (seed, epoch), so a stream can start at any step.
+
+Records are batched while they are still encoded, and each batch is decoded by one thread: less
+work for the scheduler than a task an image, and the place in the data never depends on whether
+an image can be decoded. One that cannot is black, has weight 0, and is reported.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data import augment
-from alexnet_tf.data.decode import decode_crop, decode_square
-from alexnet_tf.data.sources import Split
-from alexnet_tf.models.spec import AUGMENTATIONS, Preprocessing
+from alexnet_tf.data.decode import decode_crop, decode_resized_crop, decode_square
+from alexnet_tf.data.order import shuffled_records
+from alexnet_tf.data.split import Records, Split
+from alexnet_tf.data.unreadable import Unreadable
+from alexnet_tf.models.spec import Preprocessing
 
-SHUFFLE_BUFFER = 10_000  # records, still encoded: 0.2 GB of 256×256 JPEGs, 1.1 GB of ImageNet's
+if TYPE_CHECKING:
+    from alexnet_tf.data.squares import Squares
+
+_PADDING = -1  # the index of what only fills up a batch
 
 
 def training_dataset(
@@ -23,80 +36,148 @@ def training_dataset(
     batch_size: int,
     seed: int,
     first_step: int = 0,
-    augmentations: tuple[str, ...] = AUGMENTATIONS,
+    augmentations: tuple[str, ...] | None = None,
+    unreadable: Unreadable | None = None,
+    reader: int = 0,
+    readers: int = 1,
+    squares: Squares | None = None,
 ) -> tf.data.Dataset:
-    """Batches without end, epoch after epoch; the rest of an epoch that fills no batch is left.
+    """Batches without end, epoch after epoch.
+
+    A batch may hold the end of one epoch and the beginning of the next.
 
     Args:
         split: the training set.
         spec: the variant's preprocessing.
-        batch_size: B, over all replicas; at most the number of examples.
+        batch_size: B, over all readers.
         seed: of order and augmentation.
-        first_step: the step whose batch comes first; what precedes it is skipped undecoded.
-        augmentations: which of `spec.AUGMENTATIONS` are on.
+        first_step: the step whose batch comes first; what precedes it is not decoded.
+        augmentations: which of `spec.AUGMENTATIONS` are on; None: the variant's own.
+        unreadable: is told of images that do not decode.
+        reader: number of this one, of several that together yield what one alone would.
+        readers: how many; each yields its own part of every batch.
+        squares: the split's decoded images, where there is a cache of them.
 
     Returns:
-        Batches of image uint8 [B, C, C, 3], label int64 [B], offset int32 [B, 2], reflect bool
-        [B], alpha float32 [B, 3].
+        Batches of image uint8 [b, C, C, 3], index, epoch and label int64 [b], weight float32 [b],
+        offset int32 [b, 2], reflect bool [b], alpha float32 [b, 3], with b = B / readers.
     """
-    first_epoch, first_batch = divmod(first_step, split.examples // batch_size)
+    if augmentations is None:
+        augmentations = spec.augmentations
+    part = batch_size // readers
+    unreadable = Unreadable(split) if unreadable is None else unreadable
 
-    def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
-        def example(record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            draws = augment.draw(seed, epoch, record["index"], spec, augmentations)
-            image = decode_crop(split.load(record["image"]), draws["offset"], spec)
-            return {"image": image, "label": record["label"], **draws}
+    def own_part(records: Records) -> Records:
+        return {name: values[reader * part :][:part] for name, values in records.items()}
 
-        skipped = tf.where(epoch == first_epoch, first_batch * batch_size, 0)
-        # Of this graph alone, in place of the process's global seed, which would enter into the
-        # order (and which tf.data cannot combine with a tensor if it is 0).
-        tf.compat.v1.set_random_seed(1)
-        order = tf.random.stateless_uniform([], [seed, epoch], maxval=2**31 - 1, dtype=tf.int64)
-        buffer = split.examples if split.light else min(split.examples, SHUFFLE_BUFFER)
-        return (
-            split.records.shuffle(buffer, seed=order, reshuffle_each_iteration=False)
-            .skip(tf.cast(skipped, tf.int64))
-            .map(example, tf.data.AUTOTUNE, deterministic=True)
-            .ignore_errors()  # an image that does not decode; `compute_statistics` counts them
-            .batch(batch_size, drop_remainder=True)
-        )
+    def batch(records: Records) -> Records:
+        images, labels = split.parse(records)
+        epoch, index, place = (records[name] for name in ("epoch", "index", "place"))
+        draws = augment.draw(seed, epoch, index, place, spec, augmentations)
+        window = draws.pop("window", None)
+        if squares is not None:
+            pixels, weight = squares.crops(index, draws["offset"], spec.crop_size)
+        elif window is not None:
+            pixels, weight = _decode(
+                lambda i: decode_resized_crop(split.load(images[i]), window[i], spec),
+                images, index, spec.crop_size, unreadable,
+            )  # fmt: skip
+        else:
+            pixels, weight = _decode(
+                lambda i: decode_crop(split.load(images[i]), draws["offset"][i], spec),
+                images, index, spec.crop_size, unreadable,
+            )  # fmt: skip
+        batch = {"image": pixels, "weight": weight, "label": labels, "index": index, **draws}
+        return _with_length({**batch, "epoch": epoch}, part)
 
-    epochs = tf.data.Dataset.counter(first_epoch)
-    return epochs.flat_map(epoch_batches).prefetch(2)
+    records = shuffled_records(split, seed, first_step * batch_size)
+    records = records.batch(batch_size, drop_remainder=True)
+    if readers > 1:
+        records = records.map(own_part)
+    return records.map(batch, tf.data.AUTOTUNE, deterministic=True).prefetch(2)
 
 
-def evaluation_dataset(split: Split, spec: Preprocessing, batch_size: int) -> tf.data.Dataset:
-    """Every readable example once, in order, the last batch filled up with weight 0.
+def evaluation_dataset(
+    split: Split,
+    spec: Preprocessing,
+    batch_size: int,
+    unreadable: Unreadable | None = None,
+    every: int = 1,
+) -> tf.data.Dataset:
+    """Every example once, in order, the last batch filled up with weight 0.
 
     Args:
         split: the examples.
         spec: the variant's preprocessing.
         batch_size: B, over all replicas.
+        unreadable: is told of images that do not decode; they have weight 0.
+        every: take only each `every`-th example.
 
     Returns:
-        Batches of image uint8 [B, S, S, 3], label int64 [B], weight float32 [B].
+        Batches of image uint8 [B, S, S, 3], index and label int64 [B], weight float32 [B].
     """
+    unreadable = Unreadable(split) if unreadable is None else unreadable
 
-    def example(record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return {
-            "image": decode_square(split.load(record["image"]), spec),
-            "label": record["label"],
-            "weight": tf.constant(1.0),
-        }
+    def batch(records: Records) -> Records:
+        images, labels = split.parse(records)
+        missing = batch_size - tf.size(labels)
+        index = tf.pad(records["index"], [[0, missing]], constant_values=_PADDING)
+        images, labels = tf.pad(images, [[0, missing]]), tf.pad(labels, [[0, missing]])
+        pixels, weight = _decode(
+            lambda i: decode_square(split.load(images[i]), spec),
+            images, index, spec.image_size, unreadable,
+        )  # fmt: skip
+        batch = {"image": pixels, "weight": weight, "label": labels, "index": index}
+        return _with_length(batch, batch_size)
 
-    def fill(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        missing = batch_size - tf.shape(batch["label"])[0]
+    records = split.in_order().shard(every, 0).batch(batch_size)
+    return records.map(batch, tf.data.AUTOTUNE, deterministic=True).prefetch(2)
 
-        def padded(values: tf.Tensor) -> tf.Tensor:
-            edges = [[0, missing]] + [[0, 0]] * (len(values.shape) - 1)
-            return tf.ensure_shape(tf.pad(values, edges), [batch_size, *values.shape[1:]])
 
-        return {name: padded(values) for name, values in batch.items()}
+def _decode(
+    decode: Callable[[tf.Tensor], tf.Tensor],
+    images: tf.Tensor,
+    index: tf.Tensor,
+    side: int,
+    unreadable: Unreadable,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Decodes a batch of whatever images.
 
-    return (
-        split.records.map(example, tf.data.AUTOTUNE, deterministic=True)
-        .ignore_errors()  # the evaluation counts what is missing and says so
-        .batch(batch_size)
-        .map(fill)
-        .prefetch(2)
-    )
+    Args:
+        decode: place in the batch to uint8 [side, side, 3]; may raise.
+        images: `Split.parse`'s, string [B].
+        index: int64 [B], `_PADDING` where there is no image.
+        side: pixels.
+        unreadable: is told of those that raise.
+
+    Returns:
+        uint8 [B, side, side, 3], and weight float32 [B], 0 where there is no image.
+    """
+    count = tf.size(index)
+    # A graph cannot catch an error, but a dataset can drop the element that caused it. The
+    # black one at the end is not of the batch: without it, there might be no element at all.
+    decoded = tf.data.Dataset.range(tf.cast(count, tf.int64), output_type=tf.int32)
+    decoded = decoded.map(lambda i: (i, decode(i))).ignore_errors()
+    black = tf.data.Dataset.from_tensors((count, tf.zeros([side, side, 3], tf.uint8)))
+    whole = decoded.concatenate(black).batch(tf.cast(count, tf.int64) + 1)
+    places, pixels = whole.get_single_element()
+
+    def tell(indices: np.ndarray, images: np.ndarray) -> np.int64:
+        unreadable.tell(indices, images)
+        return np.int64(len(unreadable))
+
+    def with_gaps() -> tuple[tf.Tensor, tf.Tensor]:
+        whole = tf.scatter_nd(places[:, None], pixels, [count + 1, side, side, 3])
+        weight = tf.scatter_nd(places[:, None], tf.ones([tf.size(places)]), [count + 1])[:count]
+        missing = (weight == 0) & (index != _PADDING)
+        told = tf.numpy_function(tell, [index[missing], images[missing]], tf.int64)
+        with tf.control_dependencies([told]):
+            return whole[:count], weight
+
+    complete = tf.equal(tf.size(places), count + 1)
+    return tf.cond(complete, lambda: (pixels[:count], tf.ones([count])), with_gaps)
+
+
+def _with_length(batch: Records, length: int) -> Records:
+    """The batch with its length known before it runs."""
+    return {name: tf.ensure_shape(v, [length, *v.shape[1:]]) for name, v in batch.items()}

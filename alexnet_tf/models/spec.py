@@ -13,7 +13,8 @@ from typing import Literal, Union
 
 ACTIVATION = "activation"  # stands for the variant's own nonlinearity in a row's `then`
 
-AUGMENTATIONS = ("crop", "reflect", "lighting")  # of training images, paper §4.1
+# Of training images: paper §4.1; in place of "crop", torchvision's RandomResizedCrop.
+AUGMENTATIONS = ("crop", "resized_crop", "reflect", "lighting")
 
 ActivationName = Literal["relu", "tanh", "sigmoid", "leaky_relu", "noisy_relu"]
 # σ of a zero-mean Gaussian; or "he": σ = √(2 / fan-in); or "torch": U(±1 / √fan-in), bias too.
@@ -113,6 +114,8 @@ class Preprocessing:
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)  # R, G, B: divides after the mean is gone
     channels: Literal["rgb", "bgr"] = "rgb"  # what the network sees
     lighting: Lighting | None = None
+    augmentations: tuple[str, ...] = ("crop", "reflect", "lighting")  # where a run names none
+    chunk: int = 1  # training images that follow each other and share one offset and reflection
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,7 @@ CODE2012 = Variant(
         _PAPER_INPUT,
         mean="pixel_centre",  # the original data provider subtracts the mean's centre crop
         lighting=Lighting(scaled_by="standard_deviation", divisor=1.1),  # and divides by 1.1
+        chunk=32,  # and crops 32 images of a batch at one offset, reflected together
     ),
 )
 
@@ -192,6 +193,7 @@ ONE_WEIRD_TRICK = Variant(
     preprocessing=Preprocessing(
         mean=(123.675, 116.28, 103.53),  # torchvision's .485 .456 .406 of 255
         std=(58.395, 57.12, 57.375),  # torchvision's .229 .224 .225 of 255
+        augmentations=("resized_crop", "reflect"),  # torchvision's references/classification
     ),
 )
 

@@ -13,8 +13,10 @@ import tensorflow as tf
 from alexnet_tf.classifier import Classifier
 from alexnet_tf.data.pipeline import training_dataset
 from alexnet_tf.data.preprocess import Preprocessor
-from alexnet_tf.data.sources import Source
+from alexnet_tf.data.split import Source
+from alexnet_tf.data.squares import make_squares
 from alexnet_tf.data.statistics import Statistics
+from alexnet_tf.data.unreadable import Unreadable
 from alexnet_tf.errors import UserError
 from alexnet_tf.evaluation import Evaluation, Evaluator
 from alexnet_tf.models.build import AlexNet
@@ -75,7 +77,7 @@ class Run:
     ):
         self.options, self.variant, self.source = options, variant, source
         self.directory, self.strategy = directory, strategy
-        self.batches_per_epoch = source.train.examples // options.batch_size
+        self.batches_per_epoch = source.train.examples / options.batch_size
         self.total_steps = options.steps or round(options.epochs * self.batches_per_epoch)
         if self.total_steps < 1:
             raise UserError(f"Expected at least one step. Received: --epochs={options.epochs:g}")
@@ -101,6 +103,10 @@ class Run:
             directory, self.model, self.optimizer, self.state, options.keep_checkpoints
         )
         self.logs = Logs(directory, options.batch_size)
+        self.unreadable = {
+            split.name: Unreadable(split, options.max_unreadable)
+            for split in (source.train, source.validation)
+        }
         self.evaluation: Evaluation | None = None
         self._rate: float | None = None  # the rate that the optimizer was last given
         self._frozen: list[str] | None = None  # the layers that it was last told to freeze
@@ -121,7 +127,7 @@ class Run:
         if not interrupt() and self.evaluation is None:  # the run was complete before
             complete = True
             print("The run is complete: nothing to train.", flush=True)
-            self.evaluation = self.evaluator(self.source.validation, "validation", interrupt)
+            self.evaluation = self._evaluate(interrupt)
         if interrupt():
             self._save()
             print(
@@ -131,6 +137,9 @@ class Run:
             )
             self.evaluation = None
         self.logs.close()
+        for name, unreadable in self.unreadable.items():
+            if len(unreadable):
+                print(f"{name} images: {unreadable}", flush=True)
         return Result(
             self.directory,
             self.state.step,
@@ -183,15 +192,7 @@ class Run:
         """Trains until the next validation is due, or the interrupt."""
         state, images = self.state, self.options.batch_size
         if self._batches is None:
-            dataset = training_dataset(
-                self.source.train,
-                self.variant.preprocessing,
-                images,
-                self.options.seed,
-                state.step,
-                self.options.augment,
-            )
-            self._batches = iter(self.strategy.experimental_distribute_dataset(dataset))
+            self._batches = iter(self._training_batches())
         self.logs.restart_clock()
         with Progress(
             "training", self.total_steps * images, "images", state.step * images
@@ -202,9 +203,29 @@ class Run:
                 state.step += 1
                 self.logs.step(state.step, metrics, rate)
                 progress.advance(images, f"epoch {self._epoch():.1f}, {self.logs.text}")
+                self.unreadable[self.source.train.name].check()
                 if self._validation_due():
                     break
         self.logs.read(state.step)  # all of it, so that no loss that is not finite gets saved
+
+    def _training_batches(self) -> tf.distribute.DistributedDataset:
+        split, spec = self.source.train, self.variant.preprocessing
+        unreadable, squares = self.unreadable[split.name], None
+        if self.options.cache != "none":
+            file = self.directory.path / "cache" / "train.npy"
+            on_disk = self.options.cache == "disk"
+            squares = make_squares(split, spec, unreadable, file if on_disk else None)
+        dataset = training_dataset(
+            split,
+            spec,
+            self.options.batch_size,
+            self.options.seed,
+            self.state.step,
+            self.options.augment,
+            unreadable,
+            squares=squares,
+        )
+        return self.strategy.experimental_distribute_dataset(dataset)
 
     def _prepare_step(self) -> float:
         """Sets the learning rate, freezes layers whose epoch has come, returns the rate."""
@@ -220,9 +241,13 @@ class Run:
             self._frozen = frozen
         return rate
 
+    def _evaluate(self, interrupt: Interrupt) -> Evaluation | None:
+        split = self.source.validation
+        return self.evaluator(split, "validation", interrupt, self.unreadable[split.name])
+
     def _validate(self, interrupt: Interrupt) -> None:
         """Validates, tells the schedule, logs and saves."""
-        evaluation = self.evaluator(self.source.validation, "validation", interrupt)
+        evaluation = self._evaluate(interrupt)
         if evaluation is None:  # interrupted: `validated_step` stays, the next start does it again
             return
         self.evaluation, self.state.validated_step = evaluation, self.state.step

@@ -6,11 +6,13 @@ import dataclasses
 import typing
 from typing import Any
 
+from alexnet_tf.data.limits import MAX_UNREADABLE
 from alexnet_tf.models.spec import AUGMENTATIONS, ActivationName
 from alexnet_tf.models.variants import variants
 
 STRATEGIES = ("auto", "one", "mirrored")
 PRECISIONS = ("float32", "bfloat16", "float16")
+CACHES = ("none", "memory", "disk")
 
 
 def _option(default: Any, help: str, **metadata: Any) -> Any:
@@ -32,16 +34,29 @@ class Options:
     )
     dataset: str = _option(
         "shapes",
-        "shapes (built in), folder (--data_dir holds train/<class>/ and val/<class>/), or the "
-        "name of a TensorFlow Datasets image classification dataset, e.g. cifar10",
+        "shapes (built in), folder (--data_dir holds train/<class>/ and val/<class>/), a directory "
+        "that alexnet_tf.prepare wrote, or the name of a TensorFlow Datasets image classification "
+        "dataset, e.g. cifar10",
     )
     data_dir: str | None = _option(
         None, "the image folder, or where TensorFlow Datasets keeps its datasets"
     )
-    augment: tuple[str, ...] = _option(
-        AUGMENTATIONS,
-        "augmentations of training images; lighting only where the variant has it",
+    augment: tuple[str, ...] | None = _option(
+        None,
+        "augmentations of training images in place of the variant's own; lighting only where the "
+        "variant has it",
         enum=AUGMENTATIONS,
+    )
+    max_unreadable: float = _option(
+        MAX_UNREADABLE,
+        "the share of a split's images that may be impossible to decode; more end the run",
+        lower_bound=0,
+        upper_bound=1,
+    )
+    cache: str = _option(
+        "none",
+        "keep decoded training images in memory, or on disk in the model directory",
+        enum=CACHES,
     )
     batch_size: int = _option(32, "images per step over all replicas (paper §5: 128)")
     epochs: float = _option(24.0, "passes over the training set", lower_bound=0, upper_bound=1e6)

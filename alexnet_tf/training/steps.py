@@ -28,7 +28,7 @@ def make_train_step(
         model: to logits [B, classes]; made, like the optimizer, under the strategy's scope.
         optimizer: with or without loss scaling.
         preprocessor: the model's.
-        batch_size: over all replicas.
+        batch_size: over all replicas; images of weight 0 count in it too.
         jit_compile: whether XLA compiles each replica's part.
 
     Returns:
@@ -43,12 +43,12 @@ def make_train_step(
             logits = tf.cast(logits, tf.float32)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
             # The optimizer adds the replicas' gradients up, so each divides by the whole batch.
-            loss = tf.reduce_sum(losses) / batch_size
+            loss = tf.reduce_sum(losses * batch["weight"]) / batch_size
             scaled = optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, model.trainable_variables)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         hits = tf.argmax(logits, axis=1) == labels
-        correct = tf.reduce_sum(tf.cast(hits, tf.float32))
+        correct = tf.reduce_sum(tf.cast(hits, tf.float32) * batch["weight"])
         return {"loss": loss, "correct": correct}
 
     compiled = tf.function(replica_step, jit_compile=True) if jit_compile else replica_step

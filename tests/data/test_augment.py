@@ -1,19 +1,22 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_tf.data.augment import draw
+from alexnet_tf.data.augment import draw, resized_crop
 from alexnet_tf.models.spec import Lighting, Preprocessing
 
 SPEC = Preprocessing(image_size=12, crop_size=8, lighting=Lighting(sigma=0.1))
 
 
-def draws(number, seed=0, epoch=0, spec=SPEC, **options):
-    """The draws of `number` images, stacked, made as the pipeline makes them."""
-    indices = tf.data.Dataset.range(number)
-    epoch = tf.constant(epoch, tf.int64)
-    mapped = indices.map(lambda index: draw(seed, epoch, index, spec, **options))
-    return next(mapped.batch(number).as_numpy_iterator())
+def draws(number, seed=0, epoch=0, spec=SPEC, places=None, augmentations=None):
+    """The draws of `number` images of one epoch."""
+    index = tf.range(number, dtype=tf.int64)
+    place = index if places is None else tf.constant(places, tf.int64)
+    names = spec.augmentations if augmentations is None else augmentations
+    values = draw(seed, tf.fill([number], tf.constant(epoch, tf.int64)), index, place, spec, names)
+    return {name: value.numpy() for name, value in values.items()}
 
 
 def test_offsets_are_uniform_from_0_to_the_margin_inclusive():
@@ -56,6 +59,50 @@ def test_each_augmentation_can_be_switched_off(off):
             assert (values[name] == constant).all()
         else:
             np.testing.assert_array_equal(values[name], usual[name])
+
+
+def test_a_chunk_shares_offset_and_reflection_but_not_lighting():
+    spec = dataclasses.replace(SPEC, chunk=32)
+    places = np.random.default_rng(0).permutation(320)
+    values = draws(320, spec=spec, places=places)
+    geometry = np.column_stack([values["offset"], values["reflect"]])
+    chunks = [geometry[places // 32 == chunk] for chunk in range(10)]
+    assert all((chunk == chunk[0]).all() for chunk in chunks)
+    assert len({tuple(chunk[0]) for chunk in chunks}) > 5
+    assert len(np.unique(values["alpha"][:, 0])) == 320
+
+
+def torchvision_window(tries, height, width):
+    """RandomResizedCrop.get_params, with its random numbers given."""
+    for area, aspect, top, left in tries:
+        target = height * width * (0.08 + area * 0.92)
+        ratio = np.exp(np.log(3 / 4) + aspect * np.log((4 / 3) / (3 / 4)))
+        w, h = round(np.sqrt(target * ratio)), round(np.sqrt(target / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            return int(top * (height - h + 1)), int(left * (width - w + 1)), h, w
+    if width / height < 3 / 4:
+        w, h = width, round(width / (3 / 4))
+    elif width / height > 4 / 3:
+        h, w = height, round(height * (4 / 3))
+    else:
+        w, h = width, height
+    return (height - h) // 2, (width - w) // 2, h, w
+
+
+@pytest.mark.parametrize("size", [(375, 500), (500, 333), (256, 256), (10, 300), (300, 10), (1, 1)])
+def test_resized_crops_follow_torchvision(size):
+    tries = draws(40, augmentations=("resized_crop",))["window"]
+    for window in tries:
+        part = resized_crop(tf.constant(window), tf.constant(size)).numpy()
+        assert tuple(part) == torchvision_window(window.astype(float), *size)
+
+
+def test_areas_of_resized_crops_span_their_range():
+    tries = draws(2000, augmentations=("resized_crop",))["window"]
+    parts = np.array([resized_crop(tf.constant(w), tf.constant((400, 400))) for w in tries[:300]])
+    share = parts[:, 2] * parts[:, 3] / 400**2
+    assert share.min() < 0.12 and share.max() > 0.9
+    assert (parts[:, :2] >= 0).all() and (parts[:, :2] + parts[:, 2:] <= 400).all()
 
 
 def test_no_lighting_where_the_variant_has_none():

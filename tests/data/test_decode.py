@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from alexnet_tf.data.decode import decode, decode_crop, decode_square
+from alexnet_tf.data.augment import resized_crop
+from alexnet_tf.data.decode import decode, decode_crop, decode_resized_crop, decode_square
 from alexnet_tf.models.spec import Preprocessing
 
 WHOLE = 10_000  # pixels: more than any picture here has, so that none is decoded small
@@ -104,3 +105,37 @@ def test_a_crop_is_a_part_of_the_square(form, height, width, offset):
 def test_what_is_no_image_raises(content):
     with pytest.raises(tf.errors.InvalidArgumentError):
         decode(content, WHOLE)
+
+
+def claim_size(image, form, height, width):
+    """The encoded image with another size in its header."""
+    data = bytearray(encoded(image, form))
+    if form == "jpeg":
+        place = data.index(b"\xff\xc0") + 5
+        data[place : place + 4] = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    elif form == "gif":
+        data[6:10] = width.to_bytes(2, "little") + height.to_bytes(2, "little")
+    elif form == "bmp":
+        data[18:26] = width.to_bytes(4, "little") + height.to_bytes(4, "little")
+    else:
+        data[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    return bytes(data)
+
+
+@pytest.mark.parametrize("form", ["jpeg", "png", "gif", "bmp"])
+def test_a_header_that_claims_a_huge_image_is_not_believed(form):
+    huge = claim_size(photograph(20, 30), form, 60_000, 60_000)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="fewer pixels"):
+        decode(huge, WHOLE)
+
+
+@pytest.mark.parametrize("form", ["jpeg", "png"])
+def test_a_resized_crop_is_the_part_made_square(form):
+    image = photograph(90, 120)
+    window = tf.constant(np.random.default_rng(5).random((10, 4)), tf.float32)
+    top, left, height, width = resized_crop(window, tf.constant([90, 120])).numpy()
+    result = decode_resized_crop(encoded(image, form), window, SPEC).numpy().astype(float)
+    part = decode(encoded(image, form), WHOLE)[top : top + height, left : left + width]
+    expected = tf.image.resize(part, [56, 56], antialias=True).numpy()
+    assert result.shape == (56, 56, 3)
+    assert np.abs(result - expected)[:, :-1].max() <= (0.51 if form == "png" else 16)

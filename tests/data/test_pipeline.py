@@ -5,46 +5,36 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_tf.data import pipeline
+from alexnet_tf.data import order
 from alexnet_tf.data.pipeline import evaluation_dataset, training_dataset
-from alexnet_tf.data.sources import Split
+from alexnet_tf.data.squares import make_squares
+from alexnet_tf.data.unreadable import Unreadable
 from alexnet_tf.models.spec import Lighting, Preprocessing
+from tests.data.splits import sharded_split
 
 SPEC = Preprocessing(image_size=8, crop_size=6, lighting=Lighting())
-EXAMPLES, BATCH = 22, 4
-
-
-def make_split(examples=EXAMPLES, broken=(), light=False):
-    """PNGs of one shade each; image i is all i and has label i, those in `broken` are no PNGs."""
-    encoded = [
-        b"broken" if i in broken else tf.io.encode_png(np.full((8, 8, 3), i, np.uint8)).numpy()
-        for i in range(examples)
-    ]
-    records = tf.data.Dataset.from_tensor_slices(
-        {
-            "index": tf.range(examples, dtype=tf.int64),
-            "image": encoded,
-            "label": tf.range(examples, dtype=tf.int64),
-        }
-    )
-    return Split(records, examples, lambda image: image, light=light)
+LENGTHS, BATCH = (9, 9, 4), 4
+EXAMPLES = sum(LENGTHS)
 
 
 def batches(number, split=None, **options):
     options = {"seed": 3, **options}
-    dataset = training_dataset(split or make_split(), SPEC, BATCH, **options)
+    dataset = training_dataset(split or sharded_split(LENGTHS), SPEC, BATCH, **options)
     return list(itertools.islice(dataset.as_numpy_iterator(), number))
 
 
-@pytest.mark.parametrize("light", [False, True])
-def test_each_example_at_most_once_an_epoch_and_in_another_order_each(light):
-    per_epoch = EXAMPLES // BATCH
-    labels = [b["label"] for b in batches(3 * per_epoch, make_split(light=light))]
-    epochs = np.array(labels).reshape(3, -1)
-    for epoch in epochs:
-        assert len(set(epoch)) == per_epoch * BATCH
-    assert len({tuple(epoch) for epoch in epochs}) == 3
-    assert any(tuple(epoch) != tuple(sorted(epoch)) for epoch in epochs)
+def assert_equal_batches(one, other):
+    assert len(one) == len(other)
+    for a, b in zip(one, other, strict=True):
+        assert a.keys() == b.keys()
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+def test_every_example_once_an_epoch_though_batches_straddle_epochs():
+    indices = np.concatenate([batch["index"] for batch in batches(11)])  # 44 images: two epochs
+    for epoch in indices.reshape(2, EXAMPLES):
+        assert sorted(epoch) == list(range(EXAMPLES))
 
 
 def test_image_and_label_stay_together():
@@ -55,12 +45,47 @@ def test_image_and_label_stay_together():
 
 
 @pytest.mark.parametrize("first_step", [0, 3, 5, 8, 12])
-def test_the_stream_can_start_at_any_step(first_step):
-    undisturbed = batches(first_step + 7)[first_step:]
-    resumed = batches(7, first_step=first_step)
-    for one, other in zip(undisturbed, resumed, strict=True):
-        for name in one:
-            np.testing.assert_array_equal(one[name], other[name])
+@pytest.mark.parametrize("broken", [(), (2, 7)])
+def test_the_stream_can_start_at_any_step(first_step, broken):
+    split = sharded_split(LENGTHS, broken)
+    assert_equal_batches(
+        batches(first_step + 7, split)[first_step:], batches(7, split, first_step=first_step)
+    )
+
+
+@pytest.mark.parametrize("readers", [1, 2, 4])
+def test_several_readers_together_yield_what_one_would(readers, monkeypatch):
+    monkeypatch.setattr(order, "WINDOW_BYTES", 100 * 5)
+    parts = [batches(11, reader=reader, readers=readers) for reader in range(readers)]
+    joined = [
+        {name: np.concatenate([part[name] for part in step]) for name in step[0]}
+        for step in zip(*parts, strict=True)
+    ]
+    assert_equal_batches(batches(11), joined)
+
+
+def test_the_ids_of_an_epoch_with_three_readers():
+    split = sharded_split(LENGTHS)
+    seen = collections.Counter()
+    for reader in range(3):
+        dataset = training_dataset(split, SPEC, 6, 3, reader=reader, readers=3)
+        for batch in itertools.islice(dataset.as_numpy_iterator(), 11):  # 66 images: three epochs
+            seen.update(zip(batch["epoch"].tolist(), batch["index"].tolist(), strict=True))
+    assert seen == {(epoch, index): 1 for epoch in range(3) for index in range(EXAMPLES)}
+
+
+def test_augmentation_is_a_function_of_seed_epoch_and_index():
+    """The same image in the same epoch has the same draws, whatever surrounds it."""
+    one = {
+        (e, i): offset.tolist()
+        for batch in batches(11)
+        for e, i, offset in zip(batch["epoch"], batch["index"], batch["offset"], strict=True)
+    }
+    dataset = training_dataset(sharded_split((EXAMPLES,)), SPEC, 11, seed=3)
+    for batch in itertools.islice(dataset.as_numpy_iterator(), 4):
+        for e, i, offset in zip(batch["epoch"], batch["index"], batch["offset"], strict=True):
+            assert one.pop((e, i)) == offset.tolist()
+    assert not one
 
 
 def test_seeds_give_other_streams():
@@ -73,26 +98,60 @@ def test_the_global_seed_does_not_matter():
     for seed in (0, 1):
         tf.random.set_seed(seed)
         streams.append(batches(5))
-    for one, other in zip(*streams, strict=True):
-        np.testing.assert_array_equal(one["label"], other["label"])
+    assert_equal_batches(*streams)
 
 
-def test_small_shuffle_buffers_still_serve_every_example(monkeypatch):
-    monkeypatch.setattr(pipeline, "SHUFFLE_BUFFER", 5)
-    labels = np.concatenate([b["label"] for b in batches(EXAMPLES // BATCH)])
-    assert len(set(labels)) == len(labels)
+def test_broken_images_have_weight_0_and_are_told():
+    split = sharded_split(LENGTHS, broken=(2, 7))
+    unreadable = Unreadable(split)
+    for batch, whole in zip(batches(11, split, unreadable=unreadable), batches(11), strict=True):
+        broken = np.isin(batch["index"], (2, 7))
+        np.testing.assert_array_equal(batch["weight"], ~broken)
+        np.testing.assert_array_equal(batch["index"], whole["index"])
+        np.testing.assert_array_equal(batch["image"][~broken], whole["image"][~broken])
+        assert not batch["image"][broken].any()
+    assert len(unreadable) == 2
+    assert "train example 2, train example 7" in str(unreadable)
 
 
-def test_broken_images_are_left_out_of_training():
-    labels = np.concatenate([b["label"] for b in batches(10, make_split(broken=(2, 7)))])
-    assert not {2, 7} & set(labels)
+def test_a_batch_of_broken_images_alone():
+    split = sharded_split((4,), broken=(0, 1, 2, 3))
+    unreadable = Unreadable(split)
+    (batch,) = batches(1, split, unreadable=unreadable)
+    assert not batch["weight"].any()
+    assert len(unreadable) == 4
 
 
-@pytest.mark.parametrize("examples", [8, 9, 11])
-def test_evaluation_weighs_every_example_exactly_once(examples):
+@pytest.mark.parametrize("place", ["memory", "disk"])
+def test_a_cache_changes_nothing(place, tmp_path):
+    split = sharded_split(LENGTHS, broken=(2,))
+    unreadable = Unreadable(split)
+    path = tmp_path / "cache" / "train.npy" if place == "disk" else None
+    squares = make_squares(split, SPEC, unreadable, path)
+    assert len(unreadable) == 1
+    assert_equal_batches(batches(11, split), batches(11, split, squares=squares))
+    if path:
+        again = make_squares(split, SPEC, Unreadable(split), path)
+        np.testing.assert_array_equal(again.images, squares.images)
+        np.testing.assert_array_equal(again.readable, squares.readable)
+
+
+@pytest.mark.parametrize("lengths", [(8,), (5, 4), (4, 4, 3)])
+@pytest.mark.parametrize("broken", [(), (1, 6)])
+def test_evaluation_weighs_every_example_exactly_once(lengths, broken):
     weight_of = collections.Counter()
-    for batch in evaluation_dataset(make_split(examples), SPEC, BATCH).as_numpy_iterator():
+    unreadable = Unreadable(sharded_split(lengths))
+    dataset = evaluation_dataset(sharded_split(lengths, broken), SPEC, BATCH, unreadable)
+    for batch in dataset.as_numpy_iterator():
         assert batch["image"].shape == (BATCH, 8, 8, 3)
-        for label, weight in zip(batch["label"], batch["weight"], strict=True):
-            weight_of[int(label)] += float(weight)
-    assert weight_of == {i: 1.0 for i in range(examples)}
+        for index, weight in zip(batch["index"], batch["weight"], strict=True):
+            weight_of[int(index)] += float(weight)
+    del weight_of[-1]  # what fills the last batch up
+    assert weight_of == {i: float(i not in broken) for i in range(sum(lengths))}
+    assert len(unreadable) == len(broken)
+
+
+def test_evaluation_of_every_third_example():
+    dataset = evaluation_dataset(sharded_split(LENGTHS), SPEC, BATCH, every=3)
+    indices = np.concatenate([batch["index"] for batch in dataset.as_numpy_iterator()])
+    assert [i for i in indices if i >= 0] == list(range(0, EXAMPLES, 3))

@@ -18,12 +18,14 @@ def test_folder_yields_files_with_labels_in_order(folder):
     source = open_source("folder", str(folder))
     assert source.classes == tuple(sorted(CLASSES))
     assert (source.train.examples, source.validation.examples) == (20, 10)
-    records = list(source.train.records.as_numpy_iterator())
-    assert [record["index"] for record in records] == list(range(20))
-    for record in records:
-        path = pathlib.Path(record["image"].decode())
-        assert source.classes[record["label"]] == path.parent.name
-        assert source.train.load(record["image"]).numpy() == path.read_bytes()
+    assert source.train.lengths == (20,)
+    records = next(iter(source.train.in_order().batch(20)))
+    assert records["index"].numpy().tolist() == list(range(20))
+    images, labels = source.train.parse(records)
+    for image, label in zip(images, labels, strict=True):
+        path = pathlib.Path(image.numpy().decode())
+        assert source.classes[label] == path.parent.name
+        assert source.train.load(image).numpy() == path.read_bytes()
 
 
 def test_other_files_than_images_are_passed_over(folder):

@@ -3,8 +3,10 @@ import pytest
 import tensorflow as tf
 
 from alexnet_tf.data import statistics
-from alexnet_tf.data.sources import Split, open_source
+from alexnet_tf.data.sources import open_source
+from alexnet_tf.data.split import make_split
 from alexnet_tf.data.statistics import Statistics, compute_statistics, principal_components
+from alexnet_tf.data.unreadable import Unreadable
 from alexnet_tf.errors import UserError
 from alexnet_tf.models.spec import Preprocessing
 from tests.folders import write_folder
@@ -15,14 +17,7 @@ SPEC = Preprocessing(image_size=8, crop_size=8)
 def split_of(images):
     """A split of PNGs of uint8 images [N, H, W, 3], or of bytes as they are."""
     encoded = [x if isinstance(x, bytes) else tf.io.encode_png(x).numpy() for x in images]
-    records = tf.data.Dataset.from_tensor_slices(
-        {
-            "index": tf.range(len(encoded), dtype=tf.int64),
-            "image": encoded,
-            "label": tf.zeros(len(encoded), tf.int64),
-        }
-    )
-    return Split(records, len(encoded), lambda image: image, light=False)
+    return make_split(encoded, [0] * len(encoded))
 
 
 def colours(number):
@@ -34,8 +29,7 @@ def colours(number):
 
 def test_mean_image_and_components_against_numpy():
     images = colours(50)
-    result, unreadable = compute_statistics(split_of(images), SPEC)
-    assert unreadable == 0
+    result = compute_statistics(split_of(images), SPEC)
     np.testing.assert_allclose(result.mean, images.mean(axis=0), rtol=1e-6)
     covariance = np.cov(images.reshape(-1, 3).T / 255, bias=True)
     np.testing.assert_allclose(
@@ -58,21 +52,25 @@ def test_components_are_ordered_orthonormal_and_of_fixed_sign():
 def test_large_sets_are_sampled_evenly(monkeypatch):
     monkeypatch.setattr(statistics, "MAX_IMAGES", 10)
     images = colours(25)
-    result, _ = compute_statistics(split_of(images), SPEC)
+    result = compute_statistics(split_of(images), SPEC)
     np.testing.assert_allclose(result.mean, images[::3].mean(axis=0), rtol=1e-6)
 
 
 def test_images_that_do_not_decode_are_counted():
     images = colours(5)
-    result, unreadable = compute_statistics(split_of([*images, b"broken", b""]), SPEC)
-    assert unreadable == 2
+    split = split_of([*images, b"broken", b""])
+    unreadable = Unreadable(split)
+    result = compute_statistics(split, SPEC, unreadable)
+    assert len(unreadable) == 2
     np.testing.assert_allclose(result.mean, images.mean(axis=0), rtol=1e-6)
     with pytest.raises(UserError, match="none that decodes"):
         compute_statistics(split_of([b"broken"]), SPEC)
+    with pytest.raises(UserError, match="to be unreadable"):
+        compute_statistics(split, SPEC, Unreadable(split, limit=0.2))
 
 
 def test_round_trip_and_damage(tmp_path):
-    result, _ = compute_statistics(open_source("folder", write_folder(tmp_path, 1, 1)).train, SPEC)
+    result = compute_statistics(open_source("folder", write_folder(tmp_path, 1, 1)).train, SPEC)
     path = tmp_path / "statistics.npz"
     result.save(str(path))
     again = Statistics.load(str(path))

@@ -1,0 +1,96 @@
+"""Folders of images: train/<class>/ and val/<class>/."""
+
+from __future__ import annotations
+
+import pathlib
+
+from alexnet_tf.data.split import Source, Split, make_split
+from alexnet_tf.errors import UserError
+from alexnet_tf.progress import Progress
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
+# The first bytes of JPEG, PNG, GIF and BMP files.
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")
+
+
+def open_folder(data_dir: str, max_unreadable: float) -> Source:
+    """Opens a folder whose classes are the names of the folders in its train/.
+
+    Args:
+        data_dir: the folder.
+        max_unreadable: the share of files that may have an image's name and begin like none.
+
+    Raises:
+        UserError: no such folder, other classes in val/ than in train/, a class without images,
+            or too many files that are none.
+    """
+    root = pathlib.Path(data_dir).expanduser()
+    if not root.is_dir():
+        raise UserError(f"Expected a folder with train/<class>/ and val/<class>/. Received: {root}")
+    classes = _class_names(root / "train")
+    other = _class_names(root / "val")
+    if classes != other:
+        odd = sorted(set(classes) ^ set(other))
+        raise UserError(
+            f"Expected the same classes in train/ and val/ of {root}. Received: {odd[0]} "
+            f"({len(odd)} in all) in one of them only"
+        )
+    return Source(
+        "folder",
+        classes,
+        _folder_split(root / "train", classes, max_unreadable),
+        _folder_split(root / "val", classes, max_unreadable),
+    )
+
+
+def _class_names(folder: pathlib.Path) -> tuple[str, ...]:
+    if not folder.is_dir():
+        raise UserError(f"Expected a folder of classes, one folder each. Received: no {folder}")
+    names = tuple(
+        sorted(e.name for e in folder.iterdir() if e.is_dir() and not e.name.startswith("."))
+    )
+    if not names:
+        raise UserError(f"Expected one folder a class in {folder}. Received: none")
+    return names
+
+
+def _folder_split(folder: pathlib.Path, classes: tuple[str, ...], max_unreadable: float) -> Split:
+    paths: list[str] = []
+    labels: list[int] = []
+    for label, name in enumerate(classes):
+        found = sorted(
+            str(path) for path in (folder / name).iterdir() if path.suffix.lower() in IMAGE_SUFFIXES
+        )
+        if not found:
+            raise UserError(
+                f"Expected images ({', '.join(IMAGE_SUFFIXES)}) of every class. "
+                f"Received: none in {folder / name}"
+            )
+        paths += found
+        labels += [label] * len(found)
+    _refuse_other_files(paths, max_unreadable)
+    return make_split(paths, labels, folder.name, files=True)
+
+
+def _refuse_other_files(paths: list[str], max_unreadable: float) -> None:
+    """Looks at the first bytes of every file, so that a wrong folder is known before any work."""
+    odd = []
+    with Progress("looking at files", len(paths), "files") as progress:
+        for path in paths:
+            try:
+                with open(path, "rb") as file:
+                    start = file.read(8)
+            except OSError as error:
+                raise UserError(
+                    f"Expected a readable image. Received: {path} ({error.strerror})"
+                ) from None
+            if not start.startswith(_MAGIC):
+                odd.append((path, start))
+            progress.advance(1)
+    if len(odd) > max_unreadable * len(paths):
+        path, start = odd[0]
+        raise UserError(
+            f"Expected JPEG, PNG, GIF or BMP images. Received: {path}, which begins with {start!r}"
+            + (f", and {len(odd) - 1} more such files" if len(odd) > 1 else "")
+            + "; remove or rename what is no image"
+        )

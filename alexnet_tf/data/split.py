@@ -1,0 +1,90 @@
+"""What a dataset is to the pipeline: shards of records, and how to read them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import tensorflow as tf
+
+Records = dict[str, tf.Tensor]  # of one example, or batched
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """A training or validation set, always in the same order.
+
+    Attributes:
+        name: e.g. "train".
+        lengths: examples in each shard.
+        read: number of a shard, int64 scalar, to its records in order, in graph mode: each has
+            index, int64, its place in the whole split, and what `parse` wants.
+        parse: records, batched, to image, string [B], and label, int64 [B]; in graph mode.
+        files: whether image is the path of a file; else it is the encoded image itself.
+        record_bytes: of memory that a record takes, on average.
+    """
+
+    name: str
+    lengths: tuple[int, ...]
+    read: Callable[[tf.Tensor], tf.data.Dataset]
+    parse: Callable[[Records], tuple[tf.Tensor, tf.Tensor]]
+    files: bool
+    record_bytes: int
+
+    @property
+    def examples(self) -> int:
+        """How many."""
+        return sum(self.lengths)
+
+    def in_order(self) -> tf.data.Dataset:
+        """All records, shard after shard."""
+        return tf.data.Dataset.range(len(self.lengths)).flat_map(self.read)
+
+    def load(self, image: tf.Tensor) -> tf.Tensor:
+        """`parse`'s image, one of it, to its encoded bytes, a scalar string."""
+        return tf.io.read_file(image) if self.files else image
+
+    def title(self, index: int, image: bytes) -> str:
+        """What to call an example in a message."""
+        return image.decode(errors="replace") if self.files else f"{self.name} example {index}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A dataset to train and evaluate on.
+
+    Attributes:
+        name: as given.
+        classes: names in label order.
+        train, validation: the splits.
+        statistics: the file in which it brings its own, of squares of 256 pixels, or None.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split
+    validation: Split
+    statistics: str | None = None
+
+
+def make_split(
+    images: list[str] | list[bytes], labels: list[int], name: str = "train", files: bool = False
+) -> Split:
+    """A split in memory, of one shard.
+
+    Args:
+        images: paths or encoded images.
+        labels: of each.
+        name: of the split.
+        files: whether `images` are paths.
+    """
+    images_, labels_ = tf.constant(images, tf.string), tf.constant(labels, tf.int64)
+
+    def read(shard: tf.Tensor) -> tf.data.Dataset:
+        del shard  # there is one
+        return tf.data.Dataset.range(len(labels)).map(lambda index: {"index": index})
+
+    def parse(records: Records) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.gather(images_, records["index"]), tf.gather(labels_, records["index"])
+
+    return Split(name, (len(labels),), read, parse, files, record_bytes=8)
