@@ -1,0 +1,94 @@
+"""A picture of a training batch before and after augmentation."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image, ImageDraw
+
+from alexnet_tf.data.decode import decode_square
+from alexnet_tf.data.pipeline import training_dataset
+from alexnet_tf.data.preprocess import Preprocessor
+from alexnet_tf.data.split import Split, make_split
+
+_GAP = 8  # pixels between pictures
+_TEXT = 16  # pixels of height for a line of text
+_FRAME = (230, 120, 0)  # orange, for all eyes
+
+
+def contact_sheet(
+    examples: list[tuple[bytes, int]],
+    classes: tuple[str, ...],
+    preprocessor: Preprocessor,
+    seed: int = 0,
+) -> bytes:
+    """Draws squares with the crop framed, above what the network gets of them.
+
+    The lower row is the real pipeline's and the real preprocessing's; only the mean is added
+    again and the scale taken back, as negative colours cannot be seen.
+
+    Args:
+        examples: encoded images that decode, and their labels.
+        classes: names in label order.
+        preprocessor: of the variant and the training set.
+        seed: of the augmentation.
+
+    Returns:
+        A PNG.
+    """
+    spec = preprocessor.spec
+    split = make_split([image for image, _ in examples], [label for _, label in examples])
+    batch = next(iter(training_dataset(split, spec, len(examples), seed)))
+    inputs = _visible(preprocessor, batch)
+    side, crop = spec.image_size, spec.crop_size
+    width = _GAP + len(examples) * (side + _GAP)
+    sheet = Image.new("RGB", (width, 4 * _GAP + 2 * _TEXT + side + crop), "white")
+    draw = ImageDraw.Draw(sheet)
+    for column, index in enumerate(batch["index"].numpy()):
+        left, top = _GAP + column * (side + _GAP), _GAP + _TEXT
+        encoded, label = examples[index]
+        square = decode_square(tf.constant(encoded), spec).numpy()
+        draw.text((left, _GAP // 2), classes[label], "black")
+        sheet.paste(Image.fromarray(square), (left, top))
+        if "resized_crop" not in spec.augmentations:
+            y, x = batch["offset"][column].numpy()
+            corners = [left + x, top + y, left + x + crop - 1, top + y + crop - 1]
+            draw.rectangle(corners, outline=_FRAME, width=max(1, side // 128))
+        top += side + _GAP
+        reflected = ", reflected" if batch["reflect"][column] else ""
+        draw.text((left, top), f"as trained on{reflected}", "black")
+        sheet.paste(Image.fromarray(inputs[column]), (left + (side - crop) // 2, top + _TEXT))
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def sample(split: Split, number: int, seed: int = 0) -> list[tuple[bytes, int]]:
+    """Some readable examples of a split, encoded, with their labels."""
+    records = split.in_order().shard(max(1, split.examples // (4 * number)), 0)
+    found = []
+    for record in records.shuffle(4 * number, seed=seed).batch(1):
+        images, labels = split.parse(record)
+        try:
+            encoded = split.load(images[0])
+            tf.io.decode_image(encoded, expand_animations=False)
+        except tf.errors.OpError:
+            continue
+        found.append((encoded.numpy(), int(labels[0])))
+        if len(found) == number:
+            break
+    return found
+
+
+def _visible(preprocessor: Preprocessor, batch: dict[str, tf.Tensor]) -> np.ndarray:
+    """The network's input as a picture, uint8 [B, C, C, 3]."""
+    spec = preprocessor.spec
+    inputs = preprocessor.training(batch).numpy()
+    inputs = inputs[..., ::-1] if spec.channels == "bgr" else inputs
+    if isinstance(spec.mean, tuple):
+        mean = np.array(spec.mean)
+    else:
+        mean = preprocessor.statistics.mean.mean(axis=(0, 1))
+    return np.clip(np.round(inputs * np.array(spec.std) + mean), 0, 255).astype(np.uint8)
