@@ -82,13 +82,17 @@ def decode_square(encoded: tf.Tensor, spec: Preprocessing) -> tf.Tensor:
     return square(decode(encoded, smallest=spec.image_size), spec)
 
 
-def decode_crop(encoded: tf.Tensor, offset: tf.Tensor, spec: Preprocessing) -> tf.Tensor:
+def decode_crop(
+    encoded: tf.Tensor, offset: tf.Tensor, spec: Preprocessing, is_square: bool = False
+) -> tf.Tensor:
     """A crop of the square image, decoding no more than needed.
 
     Args:
         encoded: scalar string.
         offset: int32 [2], row and column of the crop's corner, 0 to S - C.
         spec: says S and C.
+        is_square: whether the image is said to be a JPEG of S×S pixels. One that is none raises;
+            not having to look for other kinds makes the input a tenth faster.
 
     Returns:
         uint8 [C, C, 3]: `decode_square(encoded, spec)` from `offset` on.
@@ -99,7 +103,12 @@ def decode_crop(encoded: tf.Tensor, offset: tf.Tensor, spec: Preprocessing) -> t
         return tf.reduce_all(tf.image.extract_jpeg_shape(encoded)[:2] == side)
 
     def window() -> tf.Tensor:
-        return _decode_window(encoded, tf.concat([offset, [crop, crop]], axis=0))
+        part = _decode_window(encoded, tf.concat([offset, [crop, crop]], axis=0))
+        return tf.ensure_shape(part, [crop, crop, 3])
+
+    if is_square:  # a crop that reached outside the image would end the process
+        with tf.control_dependencies([tf.debugging.Assert(is_square_jpeg(), ["no square"])]):
+            return window()
 
     def whole() -> tf.Tensor:
         image = decode_square(encoded, spec)

@@ -65,6 +65,7 @@ def training_dataset(
     if augmentations is None:
         augmentations = spec.augmentations
     part = batch_size // readers
+    is_square = split.side == spec.image_size
     unreadable = Unreadable(split) if unreadable is None else unreadable
 
     def own_part(records: Records) -> Records:
@@ -84,7 +85,7 @@ def training_dataset(
             )  # fmt: skip
         else:
             pixels, weight = _decode(
-                lambda i: decode_crop(split.load(images[i]), draws["offset"][i], spec),
+                lambda i: decode_crop(split.load(images[i]), draws["offset"][i], spec, is_square),
                 images, index, spec.crop_size, unreadable,
             )  # fmt: skip
         batch = {"image": pixels, "weight": weight, "label": labels, "index": index, **draws}

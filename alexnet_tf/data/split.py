@@ -22,6 +22,7 @@ class Split:
         parse: records, batched, to image, string [B], and label, int64 [B]; in graph mode.
         files: whether image is the path of a file; else it is the encoded image itself.
         record_bytes: of memory that a record takes, on average.
+        side: pixels, where all images are known to be square JPEGs of one size; else None.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Split:
     parse: Callable[[Records], tuple[tf.Tensor, tf.Tensor]]
     files: bool
     record_bytes: int
+    side: int | None = None
 
     @property
     def examples(self) -> int:

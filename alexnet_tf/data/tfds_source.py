@@ -153,4 +153,15 @@ def _split(info: tfds.core.DatasetInfo, name: str, keys: tuple[str, str]) -> Spl
 
     whole = info.splits[name.split("[")[0]]
     record_bytes = max(1, whole.num_bytes // max(1, whole.num_examples))
-    return Split(name, tuple(lengths), read, parse, files=False, record_bytes=record_bytes)
+    image = info.features[image_key]
+    height, width, _ = image.shape
+    is_square_jpeg = height is not None and height == width and image.encoding_format == "jpeg"
+    return Split(
+        name,
+        tuple(lengths),
+        read,
+        parse,
+        files=False,
+        record_bytes=record_bytes,
+        side=height if is_square_jpeg else None,
+    )

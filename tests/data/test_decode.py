@@ -139,3 +139,14 @@ def test_a_resized_crop_is_the_part_made_square(form):
     expected = tf.image.resize(part, [56, 56], antialias=True).numpy()
     assert result.shape == (56, 56, 3)
     assert np.abs(result - expected)[:, :-1].max() <= (0.51 if form == "png" else 16)
+
+
+def test_what_is_said_to_be_a_square_jpeg_must_be_one():
+    offset = tf.constant((3, 5))
+    square = encoded(photograph(64, 64), "jpeg")
+    np.testing.assert_array_equal(
+        decode_crop(square, offset, SPEC, is_square=True), decode_crop(square, offset, SPEC)
+    )
+    for other in (encoded(photograph(64, 64), "png"), encoded(photograph(40, 64), "jpeg")):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            decode_crop(other, offset, SPEC, is_square=True)

@@ -106,7 +106,7 @@ def test_output_shape(make):
 @every_layer
 def test_config_holds_every_argument(make):
     config = make().get_config()
-    arguments = set(inspect.signature(make.func).parameters) - {"kwargs"}
+    arguments = set(inspect.signature(make.func.__init__).parameters) - {"self", "kwargs"}
     assert arguments == set(make.keywords)
     for name in arguments:
         expected = make.keywords[name]
