@@ -1,9 +1,7 @@
 """One tiny network from photographs through training, stop, resume, evaluation and export."""
 
 import dataclasses
-import itertools
 import json
-import os
 import signal
 
 import numpy as np
@@ -16,59 +14,13 @@ from alexnet_tf.models.spec import ACTIVATION
 from alexnet_tf.serving.saved_model import export
 from alexnet_tf.training import loop, run
 from alexnet_tf.training.checkpoints import ModelDirectory
-from alexnet_tf.training.options import Options
 from tests.folders import write_folder
-
-# 4 images a class of 10 classes, batches of 8: 5 steps an epoch.
-SHORT = Options(
-    dataset="folder",
-    batch_size=8,
-    epochs=3.0,
-    decay_epochs=(2.0,),
-    validate_every=1.0,
-    learning_rate=0.005,
-    export=False,
-)
+from tests.training.runs import Killer, assert_equal_weights, options, weights
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return str(write_folder(tmp_path_factory.mktemp("images")))
-
-
-def options(folder, model_dir, **changes):
-    return dataclasses.replace(SHORT, data_dir=folder, model_dir=str(model_dir), **changes)
-
-
-def weights(result):
-    return {variable.path: variable.numpy() for variable in result.classifier.model.weights}
-
-
-def assert_equal_weights(one, other, rtol=0.0, atol=0.0):
-    one, other = weights(one), weights(other)
-    assert one.keys() == other.keys()
-    for path, value in one.items():
-        np.testing.assert_allclose(value, other[path], rtol, atol, err_msg=path)
-
-
-class Killer:
-    """Sends this process a signal in the middle of a given training step."""
-
-    def __init__(self, monkeypatch, step, number=signal.SIGINT):
-        self.steps = itertools.count(1)
-        make = loop.make_train_step
-
-        def make_train_step(*args, **kwargs):
-            train_step = make(*args, **kwargs)
-
-            def counted(iterator):
-                if next(self.steps) == step:
-                    os.kill(os.getpid(), number)
-                return train_step(iterator)
-
-            return counted
-
-        monkeypatch.setattr(loop, "make_train_step", make_train_step)
 
 
 @pytest.mark.parametrize(

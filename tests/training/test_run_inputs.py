@@ -1,0 +1,65 @@
+"""Runs over images that cannot be read, over a cache, and with other crops."""
+
+import pathlib
+
+import pytest
+
+from alexnet_tf.errors import UserError
+from alexnet_tf.training import run
+from tests.folders import write_folder
+from tests.training.runs import Killer, assert_equal_weights, options
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return str(write_folder(tmp_path_factory.mktemp("images")))
+
+
+def spoil(folder, number):
+    """Cuts the ends off some training images."""
+    for path in sorted((pathlib.Path(folder) / "train").glob("*/*"))[:: 40 // number]:
+        path.write_bytes(path.read_bytes()[:1500])
+
+
+def test_unreadable_images_are_said_and_change_nothing_about_a_resume(
+    tmp_path, monkeypatch, capsys
+):
+    folder = str(write_folder(tmp_path / "images"))
+    spoil(folder, 2)
+    wanted = {"max_unreadable": 0.06}
+    undisturbed = run.train(options(folder, tmp_path / "whole", **wanted))
+    assert "train images: 2 unreadable (2 truncated): " in capsys.readouterr().out
+    Killer(monkeypatch, 7)
+    assert run.train(options(folder, tmp_path / "stopped", **wanted)).step == 7
+    monkeypatch.undo()
+    resumed = run.train(options(folder, tmp_path / "stopped", **wanted))
+    assert_equal_weights(undisturbed, resumed)
+
+
+def test_too_many_unreadable_images_end_the_run(tmp_path):
+    folder = str(write_folder(tmp_path / "images"))
+    spoil(folder, 4)
+    with pytest.raises(UserError, match=r"at most 1\.00%.*truncated.*--max_unreadable"):
+        run.train(options(folder, tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("place", ["memory", "disk"])
+def test_a_cache_of_decoded_images_changes_no_weight(folder, tmp_path, place):
+    plain = run.train(options(folder, tmp_path / "plain"))
+    cached = run.train(options(folder, tmp_path / "cached", cache=place))
+    assert_equal_weights(plain, cached)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"augment": ("crop", "resized_crop")}, {"augment": ("resized_crop",), "cache": "disk"}],
+)
+def test_augmentations_that_exclude_each_other_are_refused(folder, tmp_path, changes):
+    with pytest.raises(UserError, match="resized_crop"):
+        run.train(options(folder, tmp_path, **changes))
+
+
+def test_training_with_resized_crops(folder, tmp_path):
+    result = run.train(options(folder, tmp_path, epochs=1.0, augment=("resized_crop", "reflect")))
+    assert result.step == 5
