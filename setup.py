@@ -10,6 +10,12 @@ VERSION = re.search(
     r'^__version__ = "(.+)"$', (HERE / "alexnet_tf" / "__init__.py").read_text(), re.MULTILINE
 ).group(1)
 
+# Vector instructions for `alexnet_tf.prepare`; cykooz.resizer has no wheels for Linux on ARM.
+PREPARE = [
+    "simplejpeg>=1.8",
+    "cykooz.resizer>=3.0; sys_platform != 'linux' or platform_machine == 'x86_64'",
+]
+
 setup(
     name="alexnet_tf",
     version=VERSION,
@@ -34,6 +40,7 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<3"],
-        "test": ["pytest>=8", "ruff>=0.6"],
+        "prepare": PREPARE,
+        "test": ["pytest>=8", "ruff>=0.6", *PREPARE],
     },
 )

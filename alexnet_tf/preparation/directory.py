@@ -1,0 +1,112 @@
+"""The output directory: one run at a time, and what an earlier run has left there."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from alexnet_tf.errors import UserError
+from alexnet_tf.preparation import report
+from alexnet_tf.preparation.journal import Journal, check_identity
+from alexnet_tf.preparation.shards import PARTIAL, room, sha256
+from alexnet_tf.progress import Progress
+
+METADATA = "dataset_info.json"  # TFDS's, written last
+
+
+@contextlib.contextmanager
+def locked(folder: pathlib.Path) -> Iterator[None]:
+    """Makes the directory if need be, and keeps other runs out of it.
+
+    Raises:
+        UserError: it cannot be made, or another run is at work there.
+    """
+    with room(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise UserError(
+            f"Expected --output to be no other run's. Received: {folder}, where one is at work"
+        ) from None
+    except OSError:
+        pass  # some network file systems lock no directories
+    try:
+        yield
+    finally:
+        os.close(descriptor)  # which unlocks it
+
+
+def begin(folder: pathlib.Path, journal: Journal) -> None:
+    """Reads the journal of an earlier run, or starts one.
+
+    Raises:
+        UserError: the directory holds something else, or was begun in another way.
+    """
+    if journal.load():
+        for partial in folder.glob(f"*{PARTIAL}*"):
+            partial.unlink()
+    elif any(folder.iterdir()):
+        raise UserError(
+            "Expected --output to be new, empty, or left by an earlier run of this command. "
+            f"Received: {folder}, with {min(path.name for path in folder.iterdir())} in it"
+        )
+    else:
+        journal.save()
+
+
+def complete(folder: pathlib.Path, identity: dict[str, Any], workers: int) -> dict[str, Any] | None:
+    """The report of a directory that needs nothing more; None if there is work to do.
+
+    Raises:
+        UserError: it is complete but was made in another way, or is damaged.
+    """
+    if Journal.exists(folder) or not (folder / METADATA).exists():
+        return None
+    try:
+        found = json.loads((folder / report.JSON).read_text())
+        digests = {
+            file: shard["sha256"]
+            for split in found["prepared"].values()
+            for file, shard in split["shards"].items()
+        }
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"Expected --output to be of an earlier run of this command. Received: {folder}, "
+            f"with {METADATA} but without its {report.JSON} ({error})"
+        ) from None
+    check_identity(folder, found, identity)
+    damaged = sorted(set(digests) - intact(folder, digests, workers))
+    if damaged:
+        raise UserError(
+            f"Expected {folder} as it was prepared. Received: another {damaged[0]} "
+            f"({len(damaged)} such shards); remove the directory to prepare it again"
+        )
+    return found
+
+
+def intact(folder: pathlib.Path, digests: dict[str, str], workers: int) -> set[str]:
+    """Those files that are there and have their SHA-256, given by name."""
+
+    def check(item: tuple[str, str]) -> bool:
+        path = folder / item[0]
+        return path.exists() and sha256(path) == item[1]
+
+    found = set()
+    with (
+        Progress("checking", len(digests), "shards") as progress,
+        concurrent.futures.ThreadPoolExecutor(workers) as threads,  # hashing frees Python's lock
+    ):
+        for file, good in zip(digests, threads.map(check, digests.items()), strict=True):
+            if good:
+                found.add(file)
+            progress.advance(1)
+    return found

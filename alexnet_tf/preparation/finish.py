@@ -1,0 +1,71 @@
+"""What a dataset has besides its shards: statistics, reports, and what TFDS wants to know."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from alexnet_tf.data.statistics import Statistics, principal_components
+from alexnet_tf.errors import UserError
+from alexnet_tf.preparation.inputs import Input
+from alexnet_tf.preparation.journal import Journal
+from alexnet_tf.preparation.moments import Moments
+from alexnet_tf.preparation.report import make_report, write_report
+from alexnet_tf.preparation.shards import room
+
+STATISTICS = "statistics.npz"
+
+
+def finish(source: Input, journal: Journal) -> dict[str, Any]:
+    """Writes all that, once every shard is in the journal; then the journal has done its work.
+
+    Returns:
+        The report.
+
+    Raises:
+        UserError: a split without a usable picture, or a full disk.
+    """
+    folder = journal.folder
+    report = make_report(journal, source.classes, source.ignored)
+    for split in source.splits:
+        if not report["prepared"][split]["examples"]:
+            raise UserError(f"Expected usable pictures in {split}. Received: none")
+    with room(folder):
+        _statistics(journal.moments).save(str(folder / STATISTICS))
+        write_report(folder, report)
+        _write_metadata(folder, source, report)
+        journal.remove()
+    return report
+
+
+def _statistics(moments: Moments) -> Statistics:
+    values, vectors = principal_components(moments.covariance())
+    return Statistics(moments.mean().astype(np.float32), values, vectors)
+
+
+def _write_metadata(folder: pathlib.Path, source: Input, report: dict[str, Any]) -> None:
+    """Features and splits, for `tfds.builder_from_directory`."""
+    size = report["settings"]["size"]
+    tfds.folder_dataset.write_metadata(
+        data_dir=folder,
+        features=tfds.features.FeaturesDict(
+            {
+                "image": tfds.features.Image(shape=(size, size, 3), encoding_format="jpeg"),
+                "label": tfds.features.ClassLabel(names=source.classes),
+                "file_name": tfds.features.Text(),
+            }
+        ),
+        split_infos=[
+            tfds.core.SplitInfo(
+                name, [shard["examples"] for shard in split["shards"].values()], split["bytes"]
+            )
+            for name, split in report["prepared"].items()
+        ],
+        version="1.0.0",
+        supervised_keys=("image", "label"),
+        description=f"Squares of {size} pixels: {source.description}.",
+        check_data=False,
+    )

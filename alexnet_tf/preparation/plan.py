@@ -1,0 +1,91 @@
+"""Which example goes into which shard, and where: a pure function of the seed and the examples.
+
+An example's place is the rank of a hash of (seed, split, name). Archives are sorted by class; so
+every shard, and every stretch of a shard, is a fair mixture of all of them, and a reader needs a
+small shuffle buffer only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+
+import numpy as np
+
+from alexnet_tf.preparation.inputs import Input, Pictures
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a dataset depends on, besides its source and the libraries.
+
+    Attributes:
+        size: S, pixels.
+        quality: of the JPEGs, 1 to 95.
+        shard_examples: about how many examples a shard has.
+        seed: of the order of the examples.
+    """
+
+    size: int
+    quality: int
+    shard_examples: int
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """A file to be.
+
+    Attributes:
+        file: its name, as TFDS has it.
+        split: its split's name.
+        indices: int64 [N], the numbers of its examples in the order of its records.
+        measured: bool [N], which of them count for the statistics.
+    """
+
+    file: str
+    split: str
+    indices: np.ndarray
+    measured: np.ndarray
+
+
+def plan(source: Input, settings: Settings, measured: int) -> list[Shard]:
+    """Lays all splits out.
+
+    Args:
+        source: the examples.
+        settings: say the seed and the length of shards; those of a split differ by one at most.
+        measured: of how many training examples at most statistics are made; they are spread evenly.
+    """
+    shards = []
+    for split, pictures in source.splits.items():
+        order = _order(pictures, f"{settings.seed} {split} ", settings.shard_examples)
+        every = -(-pictures.count // measured)
+        numbers = np.arange(pictures.count)
+        marks = (numbers % every == 0) if split == "train" else np.zeros(pictures.count, bool)
+        bounds = _bounds(pictures.count, settings.shard_examples)
+        for number, (first, end) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+            file = f"{source.dataset}-{split}.tfrecord-{number:05d}-of-{len(bounds) - 1:05d}"
+            shards.append(Shard(file, split, order[first:end], marks[first:end]))
+    return shards
+
+
+def _order(pictures: Pictures, salt: str, shard_examples: int) -> np.ndarray:
+    """Numbers of examples in the order of the records of all shards, int64 [N]."""
+    hashes = np.empty(pictures.count, np.uint64)
+    for index in range(pictures.count):
+        name = f"{salt}{pictures.key(index)}".encode(errors="surrogateescape")
+        hashes[index] = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big")
+    if not pictures.in_order_only:
+        return np.argsort(hashes, kind="stable")
+    bounds = _bounds(pictures.count, shard_examples)
+    parts = [
+        first + np.argsort(hashes[first:end], kind="stable")
+        for first, end in zip(bounds[:-1], bounds[1:], strict=True)
+    ]
+    return np.concatenate(parts)
+
+
+def _bounds(count: int, shard_examples: int) -> list[int]:
+    shards = max(1, -(-count // shard_examples))
+    return [count * shard // shards for shard in range(shards + 1)]

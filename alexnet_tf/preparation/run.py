@@ -1,0 +1,103 @@
+"""A whole preparation: from a source to a directory that TFDS reads, or to where it was stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import pathlib
+import signal
+from typing import Any
+
+from PIL import features as pillow
+
+import alexnet_tf
+from alexnet_tf.data.statistics import MAX_IMAGES
+from alexnet_tf.errors import UserError
+from alexnet_tf.preparation import directory, fast
+from alexnet_tf.preparation.assembly import SkipLimit, prepare_shards
+from alexnet_tf.preparation.finish import finish
+from alexnet_tf.preparation.inputs import Input
+from alexnet_tf.preparation.journal import Journal
+from alexnet_tf.preparation.plan import Settings, plan
+from alexnet_tf.training.interrupt import Interrupt
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """How a preparation ended.
+
+    Attributes:
+        report: of all that there is, see `report.py`; None if it was interrupted.
+        images: pictures that this run went through.
+        interrupted_by: the signal, or None.
+    """
+
+    report: dict[str, Any] | None
+    images: int
+    interrupted_by: signal.Signals | None = None
+
+
+def prepare_dataset(
+    source: Input, output: str, settings: Settings, workers: int, max_skipped: float
+) -> Result:
+    """Prepares what an earlier run has not, and the statistics and reports of it all.
+
+    Args:
+        source: the pictures.
+        output: the directory: new, empty, or left by an earlier run.
+        settings: of the dataset.
+        workers: processes.
+        max_skipped: the share of a split's pictures that may be unusable.
+
+    Raises:
+        UserError: a directory of something else or in use, too many unusable pictures, a worker
+            that died, a full disk.
+    """
+    for split, pictures in source.splits.items():
+        if not pictures.count:
+            raise UserError(f"Expected pictures in {split}. Received: none")
+    folder = pathlib.Path(output).expanduser()
+    identity = _identity(source, settings)
+    with directory.locked(folder):
+        report = directory.complete(folder, identity, workers)
+        if report is not None:
+            return Result(report, images=0)
+        journal = Journal(folder, identity, len(source.splits), len(source.classes))
+        directory.begin(folder, journal)
+        digests = {file: entry.sha256 for file, entry in journal.entries.items()}
+        finished = directory.intact(folder, digests, workers)
+        limit = SkipLimit(source, max_skipped)
+        for file in sorted(finished):
+            limit.add(journal.entries[file].split, journal.entries[file].skipped)
+        shards = plan(source, settings, MAX_IMAGES)
+        todo = [shard for shard in shards if shard.file not in finished]
+        with Interrupt() as interrupt:
+            images = prepare_shards(source, settings, todo, journal, limit, workers, interrupt)
+        if interrupt():
+            return Result(None, images, interrupt.signal)
+        return Result(finish(source, journal), images)
+
+
+def _identity(source: Input, settings: Settings) -> dict[str, Any]:
+    """All that the bytes of the dataset depend on; a run goes on only where this is the same."""
+    names = "\0".join(source.classes).encode(errors="surrogateescape")
+    return {
+        "source": {
+            "dataset": source.dataset,
+            "description": source.description,
+            "classes": len(source.classes),
+            "names": hashlib.sha256(names).hexdigest(),
+        },
+        "splits": {
+            name: f"{pictures.count} pictures, {pictures.fingerprint()}"
+            for name, pictures in source.splits.items()
+        },
+        "settings": dataclasses.asdict(settings),
+        "libraries": {
+            "alexnet_tf": alexnet_tf.__version__,
+            "Pillow": importlib.metadata.version("pillow"),
+            "libjpeg-turbo": pillow.version("libjpeg_turbo") or "none",
+            **fast.libraries(),
+        },
+    }

@@ -1,0 +1,200 @@
+"""ILSVRC's archives as they are downloaded: read where they lie, never unpacked.
+
+`ILSVRC2012_img_train.tar` holds one archive a class, n01440764.tar, which holds its pictures,
+n01440764_10026.JPEG. `ILSVRC2012_img_val.tar` holds pictures, ILSVRC2012_val_00000001.JPEG, whose
+classes are in a list apart, a synset a line, in the order of their names.
+
+The headers are read once, one in every 110 KB: minutes, during which the disk is what is slow.
+Names in an archive are names only and nothing is opened by them. Anything but plain files, such as
+links or devices, is ignored and counted.
+"""
+
+from __future__ import annotations
+
+import array
+import os
+import pathlib
+import re
+import tarfile
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+from alexnet_tf.errors import UserError
+from alexnet_tf.preparation.inputs import Input, Listing
+from alexnet_tf.progress import Progress
+
+TRAIN = "ILSVRC2012_img_train.tar"
+VALIDATION = "ILSVRC2012_img_val.tar"
+
+_MB = 10**6
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"PK": "zip"}
+_CLASS_ARCHIVE = re.compile(r"([A-Za-z0-9_-]+)\.tar")
+
+
+class _Member(NamedTuple):
+    name: str  # without folders
+    offset: int  # bytes
+    size: int  # bytes
+
+
+class _Members:
+    """Many members, in columns: a million tuples would take four times the memory."""
+
+    def __init__(self):
+        self.names: list[str] = []
+        self.offsets = array.array("q")
+        self.sizes = array.array("q")
+
+    def add(self, member: _Member) -> None:
+        self.names.append(member.name)
+        self.offsets.append(member.offset)
+        self.sizes.append(member.size)
+
+    def listing(self, path: pathlib.Path, labels: list[int]) -> Listing:
+        return Listing(str(path), self.names, labels, self.offsets, self.sizes)
+
+
+def open_imagenet(data_dir: str, val_labels: str) -> Input:
+    """Indexes the two archives.
+
+    Args:
+        data_dir: the folder they are in.
+        val_labels: a text file, the synset of each validation picture in the order of their names.
+
+    Raises:
+        UserError: an archive is missing, damaged, compressed or of another layout, or the list has
+            another length or other synsets.
+    """
+    folder = pathlib.Path(data_dir).expanduser()
+    missing = [name for name in (TRAIN, VALIDATION) if not (folder / name).is_file()]
+    if missing:
+        raise UserError(
+            f"Expected {TRAIN} and {VALIDATION} in --data_dir={folder}. "
+            f"Received: no {' and no '.join(missing)}"
+        )
+    with _Archive(folder / TRAIN) as archive:
+        classes, train = _index_train(archive)
+        ignored = archive.ignored
+    with _Archive(folder / VALIDATION) as archive:
+        validation = _index_validation(archive, classes, val_labels)
+        ignored += archive.ignored
+    return Input(
+        "imagenet2012",
+        f"{TRAIN} and {VALIDATION}",
+        classes,
+        {"train": train, "validation": validation},
+        ignored,
+    )
+
+
+def _index_train(archive: _Archive) -> tuple[tuple[str, ...], Listing]:
+    members, owners = _Members(), []
+    for outer in archive.members():
+        match = _CLASS_ARCHIVE.fullmatch(outer.name)
+        if not match:
+            raise UserError(
+                f"Expected one archive a class in {archive.path}, as n01440764.tar. "
+                f"Received: {outer.name}"
+            )
+        for member in archive.members(outer.offset, outer.size):
+            members.add(member)
+            owners.append(match[1])
+    classes = tuple(sorted(set(owners)))
+    label = {name: number for number, name in enumerate(classes)}
+    return classes, members.listing(archive.path, [label[owner] for owner in owners])
+
+
+def _index_validation(archive: _Archive, classes: tuple[str, ...], val_labels: str) -> Listing:
+    members = _Members()
+    for member in archive.members():
+        members.add(member)
+    count = len(members.names)
+    try:
+        synsets = pathlib.Path(val_labels).expanduser().read_text().split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"Expected --val_labels to be a text file. Received: {error}") from None
+    if len(synsets) != count:
+        raise UserError(
+            f"Expected as many lines in --val_labels as there are pictures in {archive.path}, "
+            f"{count:,}. Received: {len(synsets):,} in {val_labels}"
+        )
+    unknown = sorted(set(synsets) - set(classes))
+    if unknown:
+        raise UserError(
+            f"Expected classes of the training set in --val_labels={val_labels}. "
+            f"Received: {unknown[0]} ({len(unknown)} such in all)"
+        )
+    label = {name: number for number, name in enumerate(classes)}
+    labels = [0] * count
+    by_name = sorted(range(count), key=members.names.__getitem__)
+    for place, synset in zip(by_name, synsets, strict=True):
+        labels[place] = label[synset]
+    return members.listing(archive.path, labels)
+
+
+class _Archive:
+    """A tar archive that is open for its headers to be read, with a progress bar.
+
+    Attributes:
+        path: of the file.
+        ignored: entries so far that are neither plain files nor folders.
+    """
+
+    def __init__(self, path: pathlib.Path):
+        self.path = path
+        self.ignored = 0
+        self._file: BinaryIO = path.open("rb")
+        self._size = os.fstat(self._file.fileno()).st_size
+        self._shown = 0  # MB
+        self._progress = Progress(f"index of {path.name}", self._size // _MB, "MB")
+
+    def __enter__(self) -> _Archive:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._file.close()
+        self._progress.__exit__(*exception)
+
+    def members(self, start: int = 0, size: int | None = None) -> Iterator[_Member]:
+        """The plain files of the archive in [start, start + size) of the file.
+
+        Raises:
+            UserError: no tar archive, or a damaged one.
+        """
+        end = start + (self._size if size is None else size)
+        self._file.seek(start)
+        kind = _COMPRESSED.get(self._file.read(2))
+        if kind:
+            raise UserError(
+                f"Expected a tar archive that is not compressed. Received: {self.path}, "
+                f"{kind} data at byte {start:,}; unpack that layer first"
+            )
+        self._file.seek(start)
+        place = start
+        try:
+            with tarfile.open(fileobj=self._file, mode="r:") as tar:
+                while (entry := tar.next()) is not None:
+                    tar.members.clear()  # which keeps a kilobyte for each
+                    place = entry.offset_data
+                    if place + entry.size > end:
+                        raise tarfile.ReadError("an entry longer than the archive")
+                    if entry.isreg() and not entry.issparse():
+                        yield _Member(pathlib.PurePosixPath(entry.name).name, place, entry.size)
+                    else:
+                        self.ignored += not entry.isdir()
+                    self._show(place)
+                place = tar.offset
+            self._file.seek(place)
+            # Python's reader takes a damaged header for the end; the end is a block of zeros.
+            if self._file.read(tarfile.BLOCKSIZE).strip(b"\0") or place >= end:
+                raise tarfile.ReadError("no header and no end")
+        except tarfile.TarError as error:
+            raise UserError(
+                f"Expected a whole tar archive. Received: {self.path}, damaged or cut short about "
+                f"byte {place:,} of {self._size:,} ({error})"
+            ) from None
+
+    def _show(self, place: int) -> None:
+        if place // _MB > self._shown:
+            self._progress.advance(place // _MB - self._shown)
+            self._shown = place // _MB

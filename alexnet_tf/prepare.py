@@ -1,0 +1,116 @@
+"""Prepares a dataset of photographs for training: squares of 256 pixels, sharded, with statistics.
+
+python -m alexnet_tf.prepare --source=imagenet --data_dir=DIR_WITH_TARS --output=DIR
+python -m alexnet_tf.prepare --source=folder --data_dir=DIR    DIR/train/<class>/, DIR/val/<class>/
+python -m alexnet_tf.prepare --source=tfds:imagenet2012 --output=DIR
+
+Whenever it is stopped, even by force, the same command goes on from there.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import typing
+
+from absl import flags as absl_flags
+
+from alexnet_tf import app
+
+if typing.TYPE_CHECKING:
+    from alexnet_tf.preparation.inputs import Input
+
+_FLAGS = absl_flags.FLAGS
+_VAL_LABELS = "datasets/imagenet2012/validation_labels.txt"  # in the package of TFDS
+
+
+def main(argv: list[str]) -> int:
+    """Prepares and reports; returns the exit code, as shells count signals."""
+    from alexnet_tf.errors import UserError
+    from alexnet_tf.preparation.plan import Settings
+    from alexnet_tf.preparation.run import prepare_dataset
+
+    if argv:
+        raise UserError(f"Expected flags only. Received: {argv[0]}")
+    settings = Settings(_FLAGS.size, _FLAGS.quality, _FLAGS.shard_examples, _FLAGS.seed)
+    started = time.monotonic()
+    result = prepare_dataset(
+        _open_input(_FLAGS.source, _FLAGS.data_dir, _FLAGS.val_labels),
+        _FLAGS.output,
+        settings,
+        _FLAGS.workers or _cores(),
+        _FLAGS.max_skipped,
+    )
+    if result.report is None:
+        print(f"interrupted after {result.images:,} images; the same command goes on from there")
+        return 128 + result.interrupted_by
+    for name, split in result.report["prepared"].items():
+        print(
+            f"{name + ':':12}{split['examples']:,} images in {len(split['shards']):,} shards, "
+            f"{split['bytes'] / 1e6:,.1f} MB; {len(split['skipped']):,} skipped"
+        )
+    seconds = time.monotonic() - started
+    if result.images:
+        print(f"wall time   {seconds:.0f} s, {result.images / seconds:,.0f} images/s")
+    else:
+        print("nothing to do: complete, and every shard as it was written")
+    print(f"report      {os.path.join(_FLAGS.output, 'report.txt')}")
+    print(f"\nNext:\n  python -m alexnet_tf.train --dataset={_FLAGS.output} --variant=paper")
+    return 0
+
+
+def _open_input(source: str, data_dir: str | None, val_labels: str | None) -> Input:
+    from alexnet_tf.errors import UserError
+
+    kind, _, name = source.partition(":")
+    if kind == "tfds" and name:
+        from alexnet_tf.preparation.tfds_input import open_tfds_input
+
+        return open_tfds_input(name, data_dir)
+    if source not in ("imagenet", "folder"):
+        raise UserError(f"Expected --source=imagenet, folder or tfds:NAME. Received: {source}")
+    if not data_dir:
+        raise UserError(f"Expected --data_dir with --source={source}. Received: none")
+    if source == "folder":
+        from alexnet_tf.preparation.folders import open_folders
+
+        return open_folders(data_dir)
+    import tensorflow_datasets as tfds
+
+    from alexnet_tf.preparation.tars import open_imagenet
+
+    return open_imagenet(data_dir, val_labels or str(tfds.core.tfds_path(_VAL_LABELS)))
+
+
+def _cores() -> int:
+    """Those that this process may use, which in a container are not all."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+if __name__ == "__main__":
+    absl_flags.DEFINE_string("source", None, "imagenet, folder or tfds:NAME", required=True)
+    absl_flags.DEFINE_string(
+        "data_dir", None,
+        "imagenet: the folder with the two tars; folder: that with train/ and val/; "
+        "tfds: where TFDS keeps datasets",
+    )  # fmt: skip
+    absl_flags.DEFINE_string("output", None, "the directory to write", required=True)
+    absl_flags.DEFINE_integer("size", 256, "pixels of a side (paper §2)", lower_bound=1)
+    absl_flags.DEFINE_integer("quality", 90, "of the JPEGs", lower_bound=1, upper_bound=95)
+    absl_flags.DEFINE_integer("shard_examples", 1024, "about, in each shard", lower_bound=1)
+    absl_flags.DEFINE_integer(
+        "workers", None, "processes; default: one for each core", lower_bound=1
+    )
+    absl_flags.DEFINE_integer("seed", 0, "of the order of the examples")
+    absl_flags.DEFINE_float(
+        "max_skipped", 0.01, "the share of a split's pictures that may be unusable",
+        lower_bound=0, upper_bound=1,
+    )  # fmt: skip
+    absl_flags.DEFINE_string(
+        "val_labels", None,
+        "with imagenet: a file with the synset of each validation picture, in the order of their "
+        "names; default: TFDS's, which is of all 50,000",
+    )  # fmt: skip
+    app.run(main)
