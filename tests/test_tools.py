@@ -1,25 +1,64 @@
+import io
 import pathlib
+import re
 import subprocess
 import sys
 
+import pytest
+from PIL import Image
+
+from alexnet_tf.data.shapes import jpeg
 from tests.folders import write_folder
 
 ROOT = pathlib.Path(__file__).parent.parent
 
 
-def test_linear_baseline_reports_every_rate(tmp_path):
-    write_folder(tmp_path)
+def run(tool, *arguments):
     done = subprocess.run(
-        [
-            *(sys.executable, "-m", "tools.linear_baseline", "--dataset=folder"),
-            *(f"--data_dir={tmp_path}", "--epochs=1", "--batch_size=8"),
-        ],
+        [sys.executable, "-m", f"tools.{tool}", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=300,
     )
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    for index in range(8):
+        picture = Image.open(io.BytesIO(jpeg(0, index))).resize((400 + 20 * index, 300))
+        picture.save(folder / f"{index}.jpg")
+    return folder
+
+
+def test_mutated_images_neither_crash_nor_hang(photos):
+    printed = run("fuzz_decoding", f"--photos={photos}", "--images=400")
+    assert printed.splitlines()[-1] == "no crash, no hang"
+    for decoder in ("preparation", "square", "crop", "resized crop"):
+        counts = re.findall(rf"^{decoder}: .* ([\d,]+)$", printed, re.MULTILINE)
+        assert sum(map(int, counts)) == 400  # every image went through every decoder
+        assert f"{decoder}: decoded" in printed and f"{decoder}: refused" in printed
+
+
+def test_the_input_benchmark_measures_and_compares(photos):
+    options = ("--readers=ours,plain", "--rounds=1", "--images=256")
+    printed = run("benchmark_input", f"--photos={photos}", *options)
+    rates = {m[0]: m[1] for m in re.findall(r"^\| (\w+) \| ([\d,]+) \(", printed, re.MULTILINE)}
+    assert rates.keys() == {"ours", "plain"}
+
+
+def test_the_preparation_benchmark_compares_pixels(photos):
+    printed = run("benchmark_preparation", f"--photos={photos}", "--rounds=1")
+    lowest = dict(re.findall(r"^\| (\w+) .*, ([\d.]+) \|$", printed, re.MULTILINE))
+    assert float(lowest["ours"]) > 35 and float(lowest["pillow_only"]) > 35
+
+
+def test_linear_baseline_reports_every_rate(tmp_path):
+    write_folder(tmp_path)
+    options = ("--dataset=folder", f"--data_dir={tmp_path}", "--epochs=1", "--batch_size=8")
+    lines = run("linear_baseline", *options).splitlines()
     assert len(lines) == 6
     assert sum("validation" in line and "on 20 images" in line for line in lines) == 3

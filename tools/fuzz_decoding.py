@@ -5,7 +5,7 @@ python -m tools.fuzz_decoding --photos=DIR --images=100000
 Each image is one of the photographs, or of them as PNG, GIF, BMP or WebP, with bits flipped, its
 end cut off, bytes of its header replaced, or pieces repeated or taken out. It goes through
 preparation (Pillow) and through the pipeline's graphs (TensorFlow) in a process of its own, which
-is replaced if it dies or hangs. Exit code 1 if anything did.
+is replaced if it dies or hangs. Exit code 1 if anything did, or took over 1 GB.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from alexnet_tf import app
 
 _FLAGS = absl_flags.FLAGS
 _SECONDS = 2.0  # for one image in one decoder
+_MEMORY = 1.0  # GB that decoding any image may add to what the process had before the first
 _PATIENCE = 60.0  # seconds until a silent process counts as hung
 _KINDS = ("flip", "truncate", "header", "repeat", "remove", "size")
 
@@ -174,6 +175,8 @@ def main(argv: list[str]) -> int:
                         if seconds > _SECONDS:
                             faults.append(f"image {number} took {name} {seconds:.1f} s")
                     progress.advance(1)
+    if peak / 1e6 > _MEMORY:
+        faults.append(f"memory rose by {peak / 1e6:.2f} GB")
     for (name, outcome), count in sorted(outcomes.items()):
         print(f"{name}: {outcome} {count:,}")
     print(f"slowest {slowest:.2f} s; memory at most {peak / 1e6:.2f} GB above the start")

@@ -31,7 +31,7 @@ def main(argv: list[str]) -> None:
 
     spec = get_variant(_FLAGS.variant).preprocessing
     source = open_source(_FLAGS.dataset, _FLAGS.data_dir)
-    preprocessor = Preprocessor(spec, compute_statistics(source.train, spec)[0])
+    preprocessor = Preprocessor(spec, compute_statistics(source.train, spec))
     strategy = tf.distribute.get_strategy()
     steps = round(_FLAGS.epochs * source.train.examples / _FLAGS.batch_size)
     for rate in _RATES:
