@@ -41,17 +41,17 @@ def prepare_jpeg(
         quality: of the result, 1 to 95.
 
     Returns:
-        A JPEG of S×S pixels; None if the libraries are not there or complain of the picture.
+        A JPEG of S×S pixels; None if the libraries are not there.
+
+    Raises:
+        ValueError: libjpeg-turbo complains of the original, even if it would go on all the same.
     """
     if simplejpeg is None:
         return None
     width, height = shape
-    try:
-        pixels = simplejpeg.decode_jpeg(encoded, "RGBX", min_width=width, min_height=height)
-    except ValueError:
-        return None
+    pixels = simplejpeg.decode_jpeg(encoded, "RGBX", min_width=width, min_height=height)
     if pixels.shape != (height, width, 4):
-        return None
+        raise ValueError(f"Expected {shape} pixels. Received: {pixels.shape}")
     square = _resize(pixels, box, size)  # [S, S, 4]
     return simplejpeg.encode_jpeg(
         square, quality, colorspace="RGBX", colorsubsampling="420", fastdct=False

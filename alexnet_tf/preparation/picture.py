@@ -55,7 +55,7 @@ class Facts:
     Attributes:
         format: one of `FORMATS`, or "" if they are none.
         mode: Pillow's name for the kind of pixels, e.g. "RGB", "L", "CMYK", "I;16".
-        width, height: pixels.
+        width, height: pixels; 0 if that is unknown.
         notes: what is odd about them; see `notes`.
         reason: why they cannot be used, as in `Refused`; None if they can.
     """

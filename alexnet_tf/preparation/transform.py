@@ -65,9 +65,11 @@ def prepare(encoded: bytes, size: int = SIZE, quality: int = QUALITY) -> Prepare
     """Makes the shorter side `size` pixels and cuts out the central square (paper §2).
 
     Grey becomes RGB, CMYK and palettes are converted, transparency is dropped, 16 bits are scaled
-    to 8, a turned photograph is made upright, a small one enlarged; each adds a note. An RGB JPEG
-    that is such a square already is kept byte for byte, as encoding it again could only harm it,
-    unless it is progressive, which is slow to read, or larger than its pixels.
+    to 8, a turned photograph is made upright, a small one enlarged; each adds a note. "blemished"
+    is a JPEG of which libjpeg-turbo complains, though it decodes it, as when bits have flipped; only
+    `fast.py` hears of that. An RGB JPEG that is such a square already is kept byte for byte, as
+    encoding it again could only harm it, unless it is progressive, which is slow to read, or larger
+    than its pixels.
 
     Args:
         encoded: a picture in one of `picture.FORMATS`; the first of it, if it moves.
@@ -92,7 +94,10 @@ def prepare(encoded: bytes, size: int = SIZE, quality: int = QUALITY) -> Prepare
         many = max(image.width * image.height, len(encoded)) > _MANY
         if image.mode == "RGB" and not odd and not many:
             box = _scaled(central_box(width, height, size), (width, height), image.size)
-            jpeg = prepare_jpeg(encoded, image.size, box, size, quality)
+            try:
+                jpeg = prepare_jpeg(encoded, image.size, box, size, quality)
+            except ValueError:
+                odd = ("blemished",)  # unless Pillow finds that it is worse
         return Prepared(jpeg or _prepare_any(image, (width, height), size, quality), odd + small)
     except Exception as error:  # whatever a decoder makes of a stranger's bytes
         raise Refused(reason_of(error)) from None

@@ -31,10 +31,12 @@ def test_it_does_what_pillow_does():
     assert set(fast.libraries()) == {"simplejpeg", "cykooz.resizer"}
 
 
-def test_what_it_cannot_read_is_left_to_pillow():
+def test_it_complains_of_what_is_not_perfect():
     pytest.importorskip("simplejpeg")
     pytest.importorskip("cykooz_resizer")
     encoded = encode(photo())
-    assert fast.prepare_jpeg(encoded[:5000], (500, 375), BOX, 256, 90) is None
-    assert fast.prepare_jpeg(b"no JPEG", (500, 375), BOX, 256, 90) is None
-    assert fast.prepare_jpeg(encoded, (400, 300), BOX, 256, 90) is None  # a size that there is not
+    for damaged in (encoded[:5000], b"no JPEG", encoded[:5000] + encoded[-2:]):
+        with pytest.raises(ValueError):
+            fast.prepare_jpeg(damaged, (500, 375), BOX, 256, 90)
+    with pytest.raises(ValueError, match="Expected"):  # a size that there is not
+        fast.prepare_jpeg(encoded, (400, 300), BOX, 256, 90)

@@ -157,6 +157,15 @@ def test_unusable_ones_are_refused_with_a_reason(way, name):
     assert str(refused.value) == reason
 
 
+def test_a_blemished_picture_is_used_and_noted():
+    encoded = encode(photo(3))
+    middle = len(encoded) // 2
+    blemished = encoded[:middle] + b"\xff\xd9" + encoded[middle + 2 :]  # ends half-way, it says
+    prepared = prepare(blemished)
+    assert decode(prepared.jpeg).shape == (256, 256, 3)
+    assert prepared.notes == (("blemished",) if fast.simplejpeg else ())
+
+
 def test_workers_need_no_tensorflow():
     code = (
         "import sys; from alexnet_tf.preparation import transform, workers; "
