@@ -66,10 +66,10 @@ def prepare(encoded: bytes, size: int = SIZE, quality: int = QUALITY) -> Prepare
 
     Grey becomes RGB, CMYK and palettes are converted, transparency is dropped, 16 bits are scaled
     to 8, a turned photograph is made upright, a small one enlarged; each adds a note. "blemished"
-    is a JPEG of which libjpeg-turbo complains, though it decodes it, as when bits have flipped; only
-    `fast.py` hears of that. An RGB JPEG that is such a square already is kept byte for byte, as
-    encoding it again could only harm it, unless it is progressive, which is slow to read, or larger
-    than its pixels.
+    is a JPEG that libjpeg-turbo decodes but complains of, as when bits have flipped; only `fast.py`
+    hears of it. An RGB JPEG that is such a square already is kept byte for byte, as encoding
+    it again could only harm it, unless it is progressive, which is slow to read, or larger than its
+    pixels.
 
     Args:
         encoded: a picture in one of `picture.FORMATS`; the first of it, if it moves.

@@ -17,6 +17,8 @@ from tests.preparation.pictures import (
     unusable,
 )
 
+pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # pytest undoes what `picture.py` does
+
 SECONDS = 2.0  # for any bytes whatsoever, as `picture.py` promises
 
 

@@ -1,0 +1,50 @@
+import os
+
+import numpy as np
+import pytest
+
+from alexnet_tf.errors import UserError
+from alexnet_tf.preparation.folders import open_folders
+from alexnet_tf.preparation.workers import _read
+
+
+def write(root, paths):
+    for path in paths:
+        file = root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(path)
+    return root
+
+
+@pytest.mark.parametrize("validation", ["val", "validation"])
+def test_folders_are_classes(tmp_path, validation):
+    files = ["train/b/2.jpg", "train/b/1.png", "train/a/9.JPEG", f"{validation}/b/1.jpg"]
+    write(tmp_path, [*files, "train/a/.hidden", "train/notes.txt", "train/.git/x"])
+    os.mkfifo(tmp_path / "train" / "a" / "pipe")
+    source = open_folders(str(tmp_path))
+    assert source.classes == ("a", "b")
+    train = source.splits["train"]
+    examples = list(train.examples(np.arange(train.count)))
+    assert [(e.file_name, e.label) for e in examples] == [
+        ("a/9.JPEG", 0), ("b/1.png", 1), ("b/2.jpg", 1)
+    ]  # fmt: skip
+    assert [_read(e.picture).decode() for e in examples] == [
+        f"train/{example.file_name}" for example in examples
+    ]
+    assert source.splits["validation"].count == 1
+    assert source.ignored == 1
+
+
+@pytest.mark.parametrize(
+    ("paths", "words"),
+    [
+        (["train/a/1.jpg"], "val/<class>/"),
+        (["val/a/1.jpg"], "train/<class>/"),
+        (["train/1.jpg", "val/a/1.jpg"], "one folder a class"),
+        (["train/a/1.jpg", "val/b/1.jpg"], "Received: b"),
+        (["train/a/1.jpg", "val/a/.1.jpg"], "Expected pictures"),
+    ],
+)
+def test_other_layouts_are_refused(tmp_path, paths, words):
+    with pytest.raises(UserError, match=words):
+        open_folders(str(write(tmp_path, paths)))

@@ -1,0 +1,172 @@
+"""Preparations in this process: what a second run makes of what a first one left."""
+
+import fcntl
+import io
+import os
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from alexnet_tf.data.statistics import Statistics
+from alexnet_tf.errors import UserError
+from alexnet_tf.preparation import assembly
+from alexnet_tf.preparation.folders import open_folders
+from alexnet_tf.preparation.plan import Settings
+from alexnet_tf.preparation.run import prepare_dataset
+from alexnet_tf.preparation.tfds_input import open_tfds_input
+from tests.preparation.pictures import encode, photo
+
+SETTINGS = Settings(size=32, quality=90, shard_examples=8, seed=0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("in")
+    for split, count in (("train", 20), ("val", 6)):
+        for index in range(count):
+            file = root / split / "ab"[index % 2] / f"{index}.jpg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(encode(photo(index, 60, 50)))
+    return root
+
+
+def prepare(folder, output, max_skipped=0.0, settings=SETTINGS):
+    return prepare_dataset(open_folders(str(folder)), str(output), settings, 1, max_skipped)
+
+
+def tree(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def whole(folder, tmp_path_factory):
+    """A complete dataset."""
+    output = tmp_path_factory.mktemp("out") / "dataset"
+    assert prepare(folder, output).images == 26
+    return output
+
+
+class CrashError(Exception):
+    pass
+
+
+@pytest.fixture
+def crashed(folder, tmp_path, monkeypatch):
+    """Stopped just after its second shard was finished."""
+    written = []
+
+    def write(self, folder):
+        if len(written) == 2:
+            raise CrashError
+        written.append(self.shard.file)
+        return original(self, folder)
+
+    original = assembly._Assembly.write
+    with monkeypatch.context() as patch:
+        patch.setattr(assembly._Assembly, "write", write)
+        with pytest.raises(CrashError):
+            prepare(folder, tmp_path / "crashed")
+    return tmp_path / "crashed", written
+
+
+def test_statistics_are_numpys_to_a_ten_thousandth(whole):
+    builder = tfds.builder_from_directory(whole)
+    examples = builder.as_dataset(split="train", decoders={"image": tfds.decode.SkipDecoding()})
+    images = [Image.open(io.BytesIO(e["image"])) for e in tfds.as_numpy(examples)]
+    pixels = np.stack([np.asarray(image) for image in images])
+    statistics = Statistics.load(str(whole / "statistics.npz"))
+    np.testing.assert_allclose(statistics.mean, pixels.mean(axis=0), rtol=1e-4)
+    values, vectors = np.linalg.eigh(np.cov(pixels.reshape(-1, 3).T / 255, bias=True))
+    np.testing.assert_allclose(statistics.eigenvalues, values[::-1], rtol=1e-4)
+    alike = np.abs((statistics.eigenvectors * vectors[:, ::-1]).sum(axis=0))
+    np.testing.assert_allclose(alike, 1, atol=1e-4)
+
+
+def test_only_what_is_missing_is_done_again(folder, whole, crashed):
+    output, written = crashed
+    times = {name: (output / name).stat().st_mtime_ns for name in written}
+    assert prepare(folder, output).images == 26 - 7 - 6  # shards of 6, 7 and 7, and of 6
+    assert {name: (output / name).stat().st_mtime_ns for name in written} == times
+    assert tree(output) == tree(whole)
+
+
+def test_damaged_and_half_written_shards_are_made_again(folder, whole, crashed):
+    output, written = crashed
+    data = bytearray((output / written[0]).read_bytes())
+    data[len(data) // 2] ^= 1
+    (output / written[0]).write_bytes(data)
+    (output / written[1]).unlink()
+    (output / "folder-train.tfrecord-00002-of-00003.partial").write_bytes(b"half")
+    assert prepare(folder, output).images == 26
+    assert tree(output) == tree(whole)
+
+
+def test_a_source_that_changed_meanwhile_is_noticed(folder, crashed):
+    output, written = crashed
+    (output / written[0]).unlink()
+    changed = folder / "train" / "a" / "0.jpg"
+    before = changed.read_bytes()
+    try:
+        for path in (folder / "train" / "a").iterdir():
+            path.write_bytes(encode(photo(99, 60, 50)))
+        with pytest.raises(UserError, match="the source has changed"):
+            prepare(folder, output)
+    finally:
+        for index in range(0, 20, 2):
+            path = folder / "train" / "a" / f"{index}.jpg"
+            path.write_bytes(encode(photo(index, 60, 50)))
+        assert changed.read_bytes() == before
+
+
+def test_a_complete_dataset_is_checked_to_the_bit(folder, whole):
+    assert prepare(folder, whole).images == 0
+    shard = next(whole.glob("*train*"))
+    good = shard.read_bytes()
+    try:
+        shard.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+        with pytest.raises(UserError, match=f"Received: another {shard.name}"):
+            prepare(folder, whole)
+    finally:
+        shard.write_bytes(good)
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_other_settings_are_refused(folder, whole, crashed, done):
+    with pytest.raises(UserError, match="settings .* seed: none. Received: 7"):
+        prepare(folder, whole if done else crashed[0], settings=Settings(32, 90, 8, 7))
+
+
+def test_a_directory_of_something_else_is_left_alone(folder, tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(UserError, match="with thesis.txt in it"):
+        prepare(folder, tmp_path)
+    assert tree(tmp_path) == {"thesis.txt": b"mine"}
+
+
+def test_two_runs_do_not_share_a_directory(folder, whole):
+    descriptor = os.open(whole, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="where one is at work"):
+            prepare(folder, whole)
+    finally:
+        os.close(descriptor)
+
+
+def test_a_dataset_of_tfds_is_a_source(folder, tmp_path):
+    prepare(folder, tmp_path / "folder" / "1.0.0")
+    source = open_tfds_input("folder", str(tmp_path))
+    assert source.classes == ("a", "b")
+    result = prepare_dataset(source, str(tmp_path / "out"), SETTINGS, 1, 0.0)
+    assert result.report["prepared"]["train"]["notes"] == {"kept": 20}
+    (first, second) = (
+        {
+            e["file_name"]: (e["label"], e["image"].tobytes())
+            for e in tfds.as_numpy(tfds.builder_from_directory(path).as_dataset(split="train"))
+        }
+        for path in (tmp_path / "folder" / "1.0.0", tmp_path / "out")
+    )
+    assert first == second
+    assert len(first) == 20
