@@ -61,6 +61,9 @@ def _import_tensorflow_quietly() -> None:
     import fails. From then on TensorFlow prints errors, or what TF_CPP_MIN_LOG_LEVEL says.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Intel's convolutions; by default TensorFlow has them on only where the CPU has AVX-512 VNNI,
+    # but a training step is 1.5 to 1.9 times as fast with them on an AMD CPU with AVX2.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     sys.stderr.flush()
     with tempfile.TemporaryFile() as kept_back:
         stderr = os.dup(2)

@@ -7,6 +7,7 @@ import pytest
 
 def pytest_configure():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the entry points have it
     import tensorflow as tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]

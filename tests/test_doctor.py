@@ -1,10 +1,7 @@
 """The doctor as a user meets it, on a folder with something wrong in it."""
 
 import io
-import pathlib
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,9 +11,8 @@ from alexnet_tf.data.census import look_alikes, take_census, twins
 from alexnet_tf.data.shapes import CLASSES, jpeg
 from alexnet_tf.data.split import make_split
 from alexnet_tf.data.verdict import describe_classes, findings
+from tests.commands import run
 from tests.folders import write_folder
-
-ROOT = pathlib.Path(__file__).parent.parent
 
 
 def again(encoded, **options):
@@ -89,15 +85,9 @@ def test_the_command_reports_and_draws(tmp_path):
     shutil.copy(next((folder / "train" / "ring").iterdir()), ring / "twin.jpg")
     (ring / "broken.jpg").write_bytes(b"\xff\xd8\xff and no more")
     output = tmp_path / "report"
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "alexnet_tf.doctor", "--dataset=folder", "--variant=tiny"),
-            *(f"--data_dir={folder}", f"--output={output}"),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
+    done = run(
+        "alexnet_tf.doctor",
+        *("--dataset=folder", "--variant=tiny", f"--data_dir={folder}", f"--output={output}"),
     )
     assert done.returncode == 2, done.stderr
     assert f"unreadable: {ring / 'broken.jpg'}" in done.stdout

@@ -16,21 +16,21 @@ import tensorflow as tf
 
 from alexnet_tf.data.decode import decode_square
 from alexnet_tf.training.checkpoints import ModelDirectory
+from tests import commands
+from tests.commands import ROOT
 from tests.folders import write_folder
 
-ROOT = pathlib.Path(__file__).parent.parent
 ENTRY_POINTS = ("train", "evaluate", "predict", "export")
+_ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 SMALL = ("--dataset=folder", "--batch_size=8", "--epochs=2", "--validate_every=1")
 
 
 def command(name, *arguments):
-    return [sys.executable, "-m", f"alexnet_tf.{name}", *map(str, arguments)]
+    return commands.command(f"alexnet_tf.{name}", *arguments)
 
 
 def run(name, *arguments):
-    return subprocess.run(
-        command(name, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
+    return commands.run(f"alexnet_tf.{name}", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +245,22 @@ def test_mistakes_get_one_line_and_a_nonzero_exit(name, arguments, complaint):
     assert done.stderr.startswith("error: ")
     assert complaint in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("told, kept", [(None, "1"), ("0", "0")])
+def test_fast_convolutions_on_every_cpu_unless_told_otherwise(told, kept):
+    environment = {key: value for key, value in os.environ.items() if key != _ONEDNN}
+    code = f"""
+import os, sys
+sys.argv = ["-c"]
+from alexnet_tf import app
+app.run(lambda argv: print(os.environ["{_ONEDNN}"], "tensorflow" in sys.modules))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60,
+        env=environment if told is None else {**environment, _ONEDNN: told},
+    )  # fmt: skip
+    assert done.stdout == f"{kept} True\n", done.stderr
 
 
 def test_the_main_jobs_flagfile_writes_out_the_defaults():

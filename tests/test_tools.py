@@ -1,26 +1,16 @@
 import io
-import pathlib
 import re
-import subprocess
-import sys
 
 import pytest
 from PIL import Image
 
 from alexnet_tf.data.shapes import jpeg
+from tests import commands
 from tests.folders import write_folder
-
-ROOT = pathlib.Path(__file__).parent.parent
 
 
 def run(tool, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", f"tools.{tool}", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = commands.run(f"tools.{tool}", *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

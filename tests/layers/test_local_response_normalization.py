@@ -98,6 +98,12 @@ def test_gradient(settings, numerical_gradient):
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-6)
 
 
+def test_float64_stays_exact():
+    x = responses(2, 3, 3, 16).astype(np.float64)
+    layer = LocalResponseNormalization(alpha=0.05, dtype="float64")
+    np.testing.assert_allclose(layer(x), reference(x, alpha=0.05), rtol=1e-13)
+
+
 def test_refuses_the_batch_axis_by_its_other_name():
     with pytest.raises(ValueError, match="batch axis"):
         LocalResponseNormalization(axis=-2)(np.ones((2, 8), "f"))

@@ -4,10 +4,8 @@ import hashlib
 import io
 import json
 import subprocess
-import sys
 import tarfile
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,9 +16,9 @@ from alexnet_tf.data.shapes import jpeg
 from alexnet_tf.data.sources import open_source
 from alexnet_tf.data.statistics import Statistics, compute_statistics
 from alexnet_tf.models.spec import Preprocessing
+from tests import commands
 from tests.preparation.pictures import encode, photo
 
-ROOT = Path(__file__).parent.parent.parent
 SYNSETS = ("n01440764", "n01443537", "n01484850", "n01491361")
 PER_CLASS = 24
 ODD = {
@@ -62,18 +60,15 @@ def archives(tmp_path_factory):
     return folder
 
 
-def command(archives, output, *more):
+def arguments(archives, output, *more):
     return [
-        *(sys.executable, "-m", "alexnet_tf.prepare", "--source=imagenet"),
-        *(f"--data_dir={archives}", f"--val_labels={archives / 'labels.txt'}"),
+        *("--source=imagenet", f"--data_dir={archives}", f"--val_labels={archives / 'labels.txt'}"),
         *(f"--output={output}", "--shard_examples=10", "--max_skipped=0.05", *more),
     ]
 
 
 def run(archives, output, *more):
-    return subprocess.run(
-        command(archives, output, *more), cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
+    return commands.run("alexnet_tf.prepare", *arguments(archives, output, *more))
 
 
 def tree(folder):
@@ -148,8 +143,8 @@ def test_killed_and_run_again_it_makes_the_same_bytes(archives, prepared, tmp_pa
     output = tmp_path / "imagenet"
     for kill in range(kills):
         process = subprocess.Popen(
-            command(archives, output, "--workers=1"),
-            cwd=ROOT,
+            commands.command("alexnet_tf.prepare", *arguments(archives, output, "--workers=1")),
+            cwd=commands.ROOT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -205,15 +200,10 @@ def test_a_folder_of_pictures(tmp_path):
             folder = tmp_path / "in" / split / name
             folder.mkdir(parents=True)
             (folder / "a.jpg").write_bytes(encode(photo(len(name), 300, 260)))
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "alexnet_tf.prepare", "--source=folder", "--size=64"),
-            *(f"--data_dir={tmp_path / 'in'}", f"--output={tmp_path / 'out'}"),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
+    done = commands.run(
+        "alexnet_tf.prepare",
+        *("--source=folder", "--size=64"),
+        *(f"--data_dir={tmp_path / 'in'}", f"--output={tmp_path / 'out'}"),
     )
     assert done.returncode == 0, done.stderr
     source = open_source(str(tmp_path / "out"))
