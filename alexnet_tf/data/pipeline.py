@@ -61,11 +61,15 @@ def training_dataset(
     Returns:
         Batches of image uint8 [b, C, C, 3], index, epoch and label int64 [b], weight float32 [b],
         offset int32 [b, 2], reflect bool [b], alpha float32 [b, 3], with b = B / readers.
+
+    Raises:
+        ValueError: a batch that does not divide by the readers.
     """
+    if batch_size % readers:
+        raise ValueError(f"Expected a multiple of {readers} readers. Received: {batch_size=}")
     if augmentations is None:
         augmentations = spec.augmentations
     part = batch_size // readers
-    is_square = split.side == spec.image_size
     unreadable = Unreadable(split) if unreadable is None else unreadable
 
     def own_part(records: Records) -> Records:
@@ -76,18 +80,17 @@ def training_dataset(
         epoch, index, place = (records[name] for name in ("epoch", "index", "place"))
         draws = augment.draw(seed, epoch, index, place, spec, augmentations)
         window = draws.pop("window", None)
+
+        def crop(i: tf.Tensor) -> tf.Tensor:
+            encoded = split.load(images[i])
+            if window is not None:
+                return decode_resized_crop(encoded, window[i], spec)
+            return decode_crop(encoded, draws["offset"][i], spec, split.side == spec.image_size)
+
         if squares is not None:
             pixels, weight = squares.crops(index, draws["offset"], spec.crop_size)
-        elif window is not None:
-            pixels, weight = _decode(
-                lambda i: decode_resized_crop(split.load(images[i]), window[i], spec),
-                images, index, spec.crop_size, unreadable,
-            )  # fmt: skip
         else:
-            pixels, weight = _decode(
-                lambda i: decode_crop(split.load(images[i]), draws["offset"][i], spec, is_square),
-                images, index, spec.crop_size, unreadable,
-            )  # fmt: skip
+            pixels, weight = _decode(crop, images, index, spec.crop_size, unreadable)
         batch = {"image": pixels, "weight": weight, "label": labels, "index": index, **draws}
         return _with_length({**batch, "epoch": epoch}, part)
 

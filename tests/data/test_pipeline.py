@@ -64,6 +64,11 @@ def test_several_readers_together_yield_what_one_would(readers, monkeypatch):
     assert_equal_batches(batches(11), joined)
 
 
+def test_a_batch_divides_by_its_readers():
+    with pytest.raises(ValueError, match="multiple of 3 readers"):
+        training_dataset(sharded_split(LENGTHS), SPEC, 8, 3, reader=0, readers=3)
+
+
 def test_the_ids_of_an_epoch_with_three_readers():
     split = sharded_split(LENGTHS)
     seen = collections.Counter()
