@@ -22,7 +22,7 @@ def main(argv: list[str]) -> int:
     from alexnet_tf.data.unreadable import Unreadable
     from alexnet_tf.errors import UserError
     from alexnet_tf.evaluation import Evaluator
-    from alexnet_tf.training.checkpoints import ModelDirectory
+    from alexnet_tf.training.directory import ModelDirectory
     from alexnet_tf.training.strategies import check_batch_size, make_strategy
 
     if argv:
@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
     strategy = make_strategy(_FLAGS.strategy, _FLAGS.logical_cpus)
     check_batch_size(_FLAGS.batch_size, strategy)
     with strategy.scope():
-        classifier, card, step = ModelDirectory(_FLAGS.model_dir).load()
+        classifier, card, step = ModelDirectory(_FLAGS.model_dir).load(_FLAGS.checkpoint)
     dataset = _FLAGS.dataset or card.dataset
     data_dir = _FLAGS.data_dir or (None if _FLAGS.dataset else card.data_dir)
     source = open_source(dataset, data_dir, _FLAGS.max_unreadable)

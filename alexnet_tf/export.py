@@ -16,12 +16,12 @@ def main(argv: list[str]) -> int:
     """Exports; returns the exit code."""
     from alexnet_tf.errors import UserError
     from alexnet_tf.serving.saved_model import export
-    from alexnet_tf.training.checkpoints import ModelDirectory
+    from alexnet_tf.training.directory import ModelDirectory
 
     if argv:
         raise UserError(f"Expected flags only. Received: {argv[0]}")
     directory = ModelDirectory(_FLAGS.model_dir)
-    classifier, card, step = directory.load()
+    classifier, card, step = directory.load(_FLAGS.checkpoint)
     target = export(classifier, _FLAGS.output or directory.saved_model, _FLAGS.version)
     print(f"{card.variant}, step {step:,}: {target}")
     return 0

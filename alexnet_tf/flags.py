@@ -35,8 +35,11 @@ def read_options() -> Options:
 
 
 def define_model_dir() -> None:
-    """Defines --model_dir of a run to read."""
+    """Defines --model_dir of a run to read, and --checkpoint."""
     flags.DEFINE_string("model_dir", None, "a directory that alexnet_tf.train wrote", required=True)
+    flags.DEFINE_enum(
+        "checkpoint", "newest", ["newest", "best"], "best: that of the lowest validation error"
+    )
 
 
 def define_as_in_training(*names: str) -> None:

@@ -17,11 +17,11 @@ def main(argv: list[str]) -> int:
     from absl.flags import FLAGS
 
     from alexnet_tf.errors import UserError
-    from alexnet_tf.training.checkpoints import ModelDirectory
+    from alexnet_tf.training.directory import ModelDirectory
 
     if not argv:
         raise UserError("Expected image files after the flags. Received: none")
-    classifier, _, _ = ModelDirectory(FLAGS.model_dir).load()
+    classifier, _, _ = ModelDirectory(FLAGS.model_dir).load(FLAGS.checkpoint)
     top = min(5, len(classifier.classes))
     unreadable = 0
     for path in argv:

@@ -1,75 +1,51 @@
-"""A model directory on disk: what a run leaves behind, and how to find it again.
+"""Checkpoints that are whole or not there.
 
-model.json        the card: variant, classes, dataset, options of the run
-statistics.npz    mean image and principal components of the training set
-checkpoints/      weights, velocities, random states and the run's state
-tensorboard/      logs
-saved_model/<n>/  for TensorFlow Serving
+checkpoints/00001234/       after step 1,234
+    variables.*             TensorFlow's: weights, velocities, random states, the run's state
+    manifest.json           step, validation error, and a fingerprint of every other file
+checkpoints/*.partial/      being written, or left behind by a kill
+checkpoints/*.damaged/      did not match its manifest, set aside
+
+A checkpoint is written under another name, with its manifest last, forced to disk and then
+renamed: at every moment the newest one without a suffix is whole. A file that changes later does
+not match its checksum, and the checkpoint before is taken.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import errno
 import json
-import os
+import math
 import pathlib
-import tempfile
+import re
+import shutil
 
-import keras
 import tensorflow as tf
 
-from alexnet_tf.classifier import Classifier
-from alexnet_tf.data.preprocess import Preprocessor
-from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.errors import UserError
-from alexnet_tf.models.build import AlexNet
-from alexnet_tf.models.spec import Variant
-from alexnet_tf.models.variants import get_variant
+from alexnet_tf.training.manifest import (
+    DamagedError,
+    force_to_disk,
+    read_facts,
+    verify,
+    write_manifest,
+)
 from alexnet_tf.training.schedules import PlateauState
 
-# What must not change when a run goes on: of the card, and of the options in it. The place in
-# the data is counted in batches of one shuffled order, hence the batch size and the seed; a loss
-# scale is in a checkpoint or is not, hence the precision.
-_FIXED = ("variant", "activation", "dataset", "classes")
-_FIXED_OPTIONS = ("batch_size", "seed", "precision")
-
-
-@dataclasses.dataclass(frozen=True)
-class Card:
-    """What a model is, in words and numbers; `model.json`.
-
-    Attributes:
-        variant: name of the variant.
-        activation: its nonlinearity.
-        classes: names in label order.
-        dataset, data_dir: what it was trained on.
-        options: of the run, for the record.
-    """
-
-    variant: str
-    activation: str
-    classes: tuple[str, ...]
-    dataset: str
-    data_dir: str | None
-    options: dict = dataclasses.field(default_factory=dict)
-
-    def spec(self) -> Variant:
-        """The row of the variant, with the run's activation."""
-        return dataclasses.replace(get_variant(self.variant), activation=self.activation)
-
-
-def _summary(classes: tuple[str, ...]) -> str:
-    return f"{classes[0]}, ... ({len(classes)})"
+_NAME = re.compile(r"(\d{8})(?:-(\d+))?")  # step, and which of several of that step
+_PARTIAL, _DAMAGED = ".partial", ".damaged"
+_PLAIN = ("step", "validated_step", "ended", "halvings")  # of `RunState`
 
 
 class RunState(tf.train.experimental.PythonState):
     """The part of a run that lives on the host.
 
     Attributes:
-        step: training steps done.
+        step: training steps done; it says where in the data the run is.
         validated_step: the step of the last validation.
         ended: whether the schedule has ended the run.
+        halvings: how often the rate was halved after a loss that was not finite.
         plateau: of the schedule.
     """
 
@@ -78,181 +54,157 @@ class RunState(tf.train.experimental.PythonState):
         self.step = 0
         self.validated_step = 0
         self.ended = False
+        self.halvings = 0
         self.plateau = PlateauState()
 
     def serialize(self) -> str:
         """JSON."""
-        return json.dumps(
-            {
-                "step": self.step,
-                "validated_step": self.validated_step,
-                "ended": self.ended,
-                "plateau": dataclasses.asdict(self.plateau),
-            }
-        )
+        values = {name: getattr(self, name) for name in _PLAIN}
+        return json.dumps({**values, "plateau": dataclasses.asdict(self.plateau)})
 
     def deserialize(self, string_value: bytes) -> None:
         """Takes over what `serialize` returned."""
         values = json.loads(string_value)
-        self.step, self.validated_step = values["step"], values["validated_step"]
-        self.ended = values["ended"]
+        for name in _PLAIN:
+            setattr(self, name, values[name])
         self.plateau = PlateauState(**values["plateau"])
 
 
-class ModelDirectory:
-    """Reads and writes a model directory.
+@dataclasses.dataclass(frozen=True)
+class Saved:
+    """A checkpoint on disk.
 
-    Args:
-        path: of the directory.
+    Attributes:
+        path: its directory.
+        step: after which it was written.
+        error: top-1 error of the validation at that step, a fraction; None if there was none.
     """
 
-    def __init__(self, path: str | os.PathLike):
-        self.path = pathlib.Path(path).expanduser()
-        self.card_path = self.path / "model.json"
-        self.statistics_path = self.path / "statistics.npz"
-        self.checkpoints = self.path / "checkpoints"
-        self.tensorboard = self.path / "tensorboard"
-        self.saved_model = self.path / "saved_model"
+    path: pathlib.Path
+    step: int
+    error: float | None
 
-    def check_possible(self) -> None:
-        """Sees whether the directory can be written, and leaves nothing there.
+    @property
+    def prefix(self) -> str:
+        """What TensorFlow calls it."""
+        return str(self.path / "variables")
+
+
+class CheckpointStore:
+    """The checkpoints of a run.
+
+    Args:
+        path: of their directory.
+    """
+
+    def __init__(self, path: pathlib.Path):
+        self.path = path
+
+    def save(
+        self, checkpoint: tf.train.Checkpoint, step: int, error: float | None, keep: int
+    ) -> None:
+        """Writes a checkpoint, then deletes all but the newest and the best.
+
+        Args:
+            checkpoint: what to write.
+            step: after which.
+            error: top-1 error of the validation at that step, or None.
+            keep: how many of the newest to keep; the one of the lowest error is kept as well.
 
         Raises:
-            UserError: it cannot.
+            UserError: the disk is full, or cannot be written; what was there is still there.
         """
-        nearest = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
+        name = f"{step:08d}"
+        earlier = [_number(path)[1] for path in self._directories() if _number(path)[0] == step]
+        if earlier:  # written before the validation that this one comes after
+            name = f"{name}-{max(earlier) + 1}"
+        partial = self.path / f"{name}{_PARTIAL}"
         try:
-            if not nearest.is_dir():
-                raise NotADirectoryError(errno.ENOTDIR, f"{nearest} is not a directory")
-            tempfile.TemporaryFile(dir=nearest).close()
-        except OSError as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            checkpoint.write(str(partial / "variables"))
+            write_manifest(partial, {"step": step, "error": error})
+            partial.rename(self.path / name)
+            force_to_disk(self.path)
+        except (OSError, tf.errors.OpError) as problem:
+            shutil.rmtree(partial, ignore_errors=True)
+            reason = getattr(problem, "strerror", None) or str(problem).strip().splitlines()[0]
+            newest = max((path.name for path in self._directories()), default="none")
             raise UserError(
-                f"Expected --model_dir to be a directory that can be written. Received: "
-                f"{self.path} ({error.strerror})"
+                f"Expected to write a checkpoint into {self.path}. Received: {reason}; the newest "
+                f"there is {newest}. Make room or mend the disk, and start again"
             ) from None
+        self._delete_old(keep)
 
-    def make(self) -> None:
-        """Makes the directory."""
-        self.path.mkdir(parents=True, exist_ok=True)
+    def newest(self, set_aside: bool = False) -> Saved | None:
+        """The newest checkpoint that is as it was written; None if none was ever written.
 
-    def check_card(self, card: Card) -> bool:
-        """Whether there is an earlier run here to go on with.
+        Newer ones that are not are named on standard output.
 
-        Raises:
-            UserError: there is one of another model or dataset.
-        """
-        if not self.card_path.exists():
-            return False
-        earlier = self.read_card()
-        facts = {name: (getattr(earlier, name), getattr(card, name)) for name in _FIXED}
-        if card.dataset == "folder":
-            facts["--data_dir"] = (earlier.data_dir, card.data_dir)
-        for name in _FIXED_OPTIONS:
-            facts[f"--{name}"] = (earlier.options.get(name), card.options.get(name))
-        for name, (before, now) in facts.items():
-            if before != now:
-                if name == "classes":
-                    before, now = _summary(before), _summary(now)
-                raise UserError(
-                    f"Expected {self.path} to be new or a run with {name} {now}. Received: a run "
-                    f"with {name} {before}; choose another --model_dir"
-                )
-        return True
-
-    def write_card(self, card: Card) -> None:
-        """Writes `model.json`, under another name first so that it is never half there."""
-        partial = self.card_path.with_suffix(".partial")
-        partial.write_text(json.dumps(dataclasses.asdict(card), indent=1) + "\n")
-        os.replace(partial, self.card_path)
-
-    def read_card(self) -> Card:
-        """Reads `model.json`.
+        Args:
+            set_aside: whether to rename those, so that they are never looked at again.
 
         Raises:
-            UserError: missing or damaged.
+            UserError: there are checkpoints, but all are damaged.
         """
-        try:
-            values = json.loads(self.card_path.read_text())
-            return Card(**{**values, "classes": tuple(values["classes"])})
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        damaged = [path.name for path in self.path.glob(f"*{_DAMAGED}")]
+        for path in reversed(self._directories()):
+            try:
+                return Saved(path, **verify(path))
+            except DamagedError as problem:
+                damaged.append(path.name)
+                print(f"Damaged checkpoint left out: {path} ({problem})", flush=True)
+            if set_aside:
+                aside = path.with_name(path.name + _DAMAGED)
+                shutil.rmtree(aside, ignore_errors=True)
+                path.rename(aside)
+        if damaged:
             raise UserError(
-                f"Expected --model_dir to be a directory that alexnet_tf.train wrote. Received: "
-                f"{self.path} ({getattr(error, 'strerror', None) or error}: {self.card_path.name})"
-            ) from None
-
-    def latest_checkpoint(self) -> str:
-        """The newest checkpoint's prefix.
-
-        Raises:
-            UserError: there is none.
-        """
-        latest = self.find_checkpoint()
-        if latest is None:
-            raise UserError(f"Expected a checkpoint in {self.checkpoints}. Received: none there")
-        return latest
-
-    def find_checkpoint(self) -> str | None:
-        """The newest checkpoint's prefix, or None if none was ever written.
-
-        Raises:
-            UserError: there are checkpoints, but the file that says which is the newest is damaged.
-        """
-        latest = tf.train.latest_checkpoint(str(self.checkpoints))
-        if latest is None and any(self.checkpoints.glob("ckpt-*")):
-            raise UserError(
-                f"Expected {self.checkpoints / 'checkpoint'} to name the newest of the checkpoints "
-                "beside it. Received: a missing or damaged file; restore it, or choose another "
-                "--model_dir"
+                f"Expected a whole checkpoint in {self.path}. Received: damaged ones only "
+                f"({', '.join(damaged)}); choose another --model_dir, or delete them to begin anew"
             )
-        return latest
+        return None
 
-    def load(self) -> tuple[Classifier, Card, int]:
-        """The trained classifier, its card and the step of its checkpoint.
+    def best(self) -> Saved | None:
+        """The checkpoint of the lowest validation error that is as it was written, or None."""
+        for saved in sorted(self._saved(), key=_error):
+            if saved.error is not None:
+                try:
+                    return Saved(saved.path, **verify(saved.path))
+                except DamagedError as problem:
+                    print(f"Damaged checkpoint left out: {saved.path} ({problem})", flush=True)
+        return None
 
-        Call it under a strategy's scope to have the weights there.
+    def _directories(self) -> list[pathlib.Path]:
+        """Oldest first."""
+        if not self.path.is_dir():
+            return []
+        return sorted((p for p in self.path.iterdir() if _NAME.fullmatch(p.name)), key=_number)
 
-        Raises:
-            UserError: something is missing or damaged.
-        """
-        card = self.read_card()
-        latest = self.latest_checkpoint()
-        spec = card.spec()
-        statistics = Statistics.load(str(self.statistics_path))
-        model = AlexNet(spec, classes=len(card.classes))
-        state = RunState()
-        try:
-            checkpoint = tf.train.Checkpoint(model=model, state=state)
-            checkpoint.restore(latest).expect_partial().assert_existing_objects_matched()
-        except (ValueError, AssertionError, IndexError, tf.errors.OpError) as error:
-            first_line = str(error).strip().splitlines()[0]
-            raise UserError(
-                f"Expected a checkpoint of {card.variant}. Received: {latest} ({first_line})"
-            ) from None
-        classifier = Classifier(model, Preprocessor(spec.preprocessing, statistics), card.classes)
-        return classifier, card, state.step
+    def _saved(self) -> list[Saved]:
+        """Those with a manifest, oldest first, their files not looked at."""
+        every = []
+        for path in self._directories():
+            with contextlib.suppress(DamagedError):
+                every.append(Saved(path, **read_facts(path)))
+        return every
+
+    def _delete_old(self, keep: int) -> None:
+        every = self._saved()
+        best = min(every, key=_error)
+        for saved in every[:-keep]:
+            if saved is not best or saved.error is None:
+                # Renamed first, so that a kill does not leave half of one under a good name.
+                saved.path.rename(saved.path.with_name(saved.path.name + _PARTIAL))
+        for path in self.path.glob(f"*{_PARTIAL}"):
+            shutil.rmtree(path, ignore_errors=True)
 
 
-def make_manager(
-    directory: ModelDirectory,
-    model: keras.Model,
-    optimizer: keras.optimizers.Optimizer,
-    state: RunState,
-    keep: int,
-) -> tf.train.CheckpointManager:
-    """A manager of everything that a run must remember.
+def _number(path: pathlib.Path) -> tuple[int, int]:
+    """Step, and which of several of that step, from 1."""
+    step, serial = _NAME.fullmatch(path.name).groups()
+    return int(step), int(serial or 1)
 
-    Args:
-        directory: where the checkpoints lie.
-        model: weights and the random states of its dropout.
-        optimizer: built; velocities, rate multipliers, loss scale.
-        state: the host's part.
-        keep: how many of the newest checkpoints are kept.
-    """
-    checkpoint = tf.train.Checkpoint(
-        model=model,
-        optimizer=optimizer,
-        state=state,
-        # The states of dropout: Keras does not show them to TensorFlow's checkpoints.
-        seeds=[variable.value for variable in model.non_trainable_variables],
-    )
-    return tf.train.CheckpointManager(checkpoint, str(directory.checkpoints), max_to_keep=keep)
+
+def _error(saved: Saved) -> float:
+    return math.inf if saved.error is None else saved.error

@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import math
 import signal
-from collections.abc import Iterator
+import time
 
-import keras
 import tensorflow as tf
 
 from alexnet_tf.classifier import Classifier
-from alexnet_tf.data.pipeline import training_dataset
-from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.data.split import Source
-from alexnet_tf.data.squares import make_squares
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.data.unreadable import Unreadable
 from alexnet_tf.errors import UserError
-from alexnet_tf.evaluation import Evaluation, Evaluator
-from alexnet_tf.models.build import AlexNet
+from alexnet_tf.evaluation import Evaluation
 from alexnet_tf.models.spec import Variant
 from alexnet_tf.progress import Progress
-from alexnet_tf.training.checkpoints import ModelDirectory, RunState, make_manager
+from alexnet_tf.training.batches import training_batches
+from alexnet_tf.training.checkpoints import RunState
+from alexnet_tf.training.directory import ModelDirectory
 from alexnet_tf.training.interrupt import Interrupt
-from alexnet_tf.training.logs import Logs
-from alexnet_tf.training.options import PRECISIONS, Options
-from alexnet_tf.training.schedules import AtEpochs, OnPlateau, parse_freezes
-from alexnet_tf.training.sgd import PaperSGD
-from alexnet_tf.training.steps import make_train_step
+from alexnet_tf.training.logs import STEPS_BETWEEN_POINTS, Logs
+from alexnet_tf.training.options import Options
+from alexnet_tf.training.parts import make_parts
+from alexnet_tf.training.schedules import make_schedule, parse_freezes
+from alexnet_tf.training.watchdogs import Watchdogs, diagnose
 
-_POLICIES = dict(zip(PRECISIONS, ("float32", "mixed_bfloat16", "mixed_float16"), strict=True))
+_MAX_HALVINGS = 5  # of the rate, after which a run that diverges is given up
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,32 +79,25 @@ class Run:
         if self.total_steps < 1:
             raise UserError(f"Expected at least one step. Received: --epochs={options.epochs:g}")
         self.validation_steps = max(1, round(options.validate_every * self.batches_per_epoch))
-        self.schedule = (
-            OnPlateau(options.plateau_patience, options.plateau_reductions)
-            if options.plateau_patience
-            else AtEpochs(options.decay_epochs)
-        )
-        keras.utils.set_random_seed(options.seed)
-        preprocessor = Preprocessor(variant.preprocessing, statistics)
-        with strategy.scope(), _dtype_policy(_POLICIES[options.precision]):
-            self.model = AlexNet(variant, classes=len(source.classes))
-            self.sgd, self.optimizer = make_optimizer(options, self.model)
+        self.schedule = make_schedule(options)
         self.freezes = parse_freezes(options.freeze, variant)
-        self.classifier = Classifier(self.model, preprocessor, source.classes)
-        self.evaluator = Evaluator(self.classifier, strategy, options.batch_size)
-        self.train_step = make_train_step(
-            strategy, self.model, self.optimizer, preprocessor, options.batch_size, options.xla
-        )
+        self.parts = make_parts(options, variant, source.classes, statistics, strategy)
         self.state = RunState()
-        self.manager = make_manager(
-            directory, self.model, self.optimizer, self.state, options.keep_checkpoints
+        self.checkpoint = tf.train.Checkpoint(
+            model=self.parts.model,
+            optimizer=self.parts.optimizer,
+            state=self.state,
+            # The states of dropout: Keras does not show them to TensorFlow's checkpoints.
+            seeds=[variable.value for variable in self.parts.model.non_trainable_variables],
         )
         self.logs = Logs(directory, options.batch_size)
         self.unreadable = {
             split.name: Unreadable(split, options.max_unreadable)
             for split in (source.train, source.validation)
         }
+        self.watchdogs = Watchdogs(len(source.classes), options.stuck_after)
         self.evaluation: Evaluation | None = None
+        self._saved_at = time.monotonic()
         self._rate: float | None = None  # the rate that the optimizer was last given
         self._frozen: list[str] | None = None  # the layers that it was last told to freeze
         self._batches = None  # made when the first is needed, then kept for the whole run
@@ -118,7 +108,9 @@ class Run:
         complete = False
         print(self._description(), flush=True)
         while not interrupt():
-            if self.state.validated_step < self.state.step and self._validation_due():
+            if self.state.validated_step < self.state.step and self._validation_due(
+                self.state.step
+            ):
                 self._validate(interrupt)
             elif self.state.step < self.total_steps and not self.state.ended:
                 self._train_to_validation(interrupt)
@@ -145,33 +137,38 @@ class Run:
             self.state.step,
             not complete,
             self.evaluation,
-            self.classifier,
+            self.parts.classifier,
             interrupt.signal,
         )
 
-    def _restore(self) -> None:
-        latest = self.directory.find_checkpoint()
-        if latest is None:
-            return
+    def _restore(self) -> bool:
+        """Goes back to the newest whole checkpoint; False if there is none."""
+        saved = self.directory.checkpoints.newest(set_aside=True)
+        if saved is None:
+            return False
         try:
-            self.manager.checkpoint.restore(latest).assert_consumed()
+            self.checkpoint.read(saved.prefix).assert_consumed()
         except (AssertionError, ValueError, IndexError, tf.errors.OpError) as error:
             first_line = str(error).strip().splitlines()[0]
             raise UserError(
-                f"Expected a checkpoint of this model and optimizer. Received: {latest} "
-                f"({first_line}); choose another --model_dir, or name an older one in "
-                f"{self.directory.checkpoints / 'checkpoint'}"
+                f"Expected a checkpoint of this model and optimizer. Received: {saved.path} "
+                f"({first_line}); choose another --model_dir"
             ) from None
+        self._rate = self._frozen = None
         print(f"Going on after step {self.state.step:,} of the run in {self.directory.path}")
+        return True
 
-    def _save(self) -> None:
-        self.manager.save(self.state.step)
+    def _save(self, error: float | None = None) -> None:
+        """Saves; `error` is that of the validation at this step, if there was one."""
+        store, keep = self.directory.checkpoints, self.options.keep_checkpoints
+        store.save(self.checkpoint, self.state.step, error, keep)
+        self._saved_at = time.monotonic()
 
     def _description(self) -> str:
         devices = self.strategy.num_replicas_in_sync
         kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
         return (
-            f"AlexNet {self.variant.name}: {self.model.count_params():,} parameters, "
+            f"AlexNet {self.variant.name}: {self.parts.model.count_params():,} parameters, "
             f"{self.variant.preprocessing.crop_size} pixels, {self.options.precision}, "
             f"{devices} {kind}{'s' if devices > 1 else ''}\n"
             f"{self.source.name}: {self.source.train.examples:,} training and "
@@ -181,61 +178,101 @@ class Run:
             f"({self.total_steps / self.batches_per_epoch:g} epochs)"
         )
 
-    def _epoch(self) -> float:
-        return self.state.step / self.batches_per_epoch
+    def _epoch(self, step: int | None = None) -> float:
+        return (self.state.step if step is None else step) / self.batches_per_epoch
 
-    def _validation_due(self) -> bool:
-        step = self.state.step
+    def _validation_due(self, step: int) -> bool:
         return step % self.validation_steps == 0 or step >= self.total_steps
 
     def _train_to_validation(self, interrupt: Interrupt) -> None:
-        """Trains until the next validation is due, or the interrupt."""
+        """Trains until the next validation is due, the loss is not finite, or the interrupt."""
         state, images = self.state, self.options.batch_size
         if self._batches is None:
-            self._batches = iter(self._training_batches())
+            split = self.source.train
+            self._batches = iter(
+                training_batches(
+                    self.strategy,
+                    split,
+                    self.variant.preprocessing,
+                    self.options,
+                    state.step,
+                    self.unreadable[split.name],
+                    self.directory.path,
+                )
+            )
         self.logs.restart_clock()
+        self.watchdogs.restart()
         with Progress(
             "training", self.total_steps * images, "images", state.step * images
         ) as progress:
             while not interrupt():
                 rate = self._prepare_step()
-                metrics = self.train_step(self._batches)
-                state.step += 1
-                self.logs.step(state.step, metrics, rate)
-                progress.advance(images, f"epoch {self._epoch():.1f}, {self.logs.text}")
-                self.unreadable[self.source.train.name].check()
-                if self._validation_due():
+                count = self._steps_together()
+                sums = self.parts.train_steps(self._batches, tf.constant(count))
+                sums = {name: value.numpy().item() for name, value in sums.items()}
+                if not math.isfinite(sums["loss"]):
+                    self._diverged(state.step + sums["steps"], rate, progress)
                     break
-        self.logs.read(state.step)  # all of it, so that no loss that is not finite gets saved
+                state.step += count
+                self.logs.steps(state.step, sums, rate)
+                progress.advance(count * images, f"epoch {self._epoch():.1f}, {self.logs.text}")
+                self.unreadable[self.source.train.name].check()
+                for message in self.watchdogs.observe(state.step, sums):
+                    progress.write(message)
+                if self._validation_due(state.step):
+                    break
+                if time.monotonic() - self._saved_at >= 60 * self.options.save_minutes:
+                    self._save()
 
-    def _training_batches(self) -> tf.distribute.DistributedDataset:
-        split, spec = self.source.train, self.variant.preprocessing
-        unreadable, squares = self.unreadable[split.name], None
-        if self.options.cache != "none":
-            file = self.directory.path / "cache" / "train.npy"
-            on_disk = self.options.cache == "disk"
-            squares = make_squares(split, spec, unreadable, file if on_disk else None)
-        dataset = training_dataset(
-            split,
-            spec,
-            self.options.batch_size,
-            self.options.seed,
-            self.state.step,
-            self.options.augment,
-            unreadable,
-            squares=squares,
-        )
-        return self.strategy.experimental_distribute_dataset(dataset)
+    def _steps_together(self) -> int:
+        """How many steps to make in one call: up to the next at which the host has to act."""
+        first, count = self.state.step, 1
+        now = self._rate_and_frozen(first)
+        while (
+            count < self.options.steps_per_call
+            and not self._validation_due(first + count)
+            and (first + count) % STEPS_BETWEEN_POINTS
+            and self._rate_and_frozen(first + count) == now
+        ):
+            count += 1
+        return count
+
+    def _diverged(self, step: int, rate: float, progress: Progress) -> None:
+        """Stops, or goes back to the newest checkpoint with half the rate.
+
+        Raises:
+            UserError: it stops.
+        """
+        diagnosis, halvings = diagnose(step, rate, self.parts.model), self.state.halvings
+        if self.options.on_divergence == "stop" or halvings == _MAX_HALVINGS:
+            raise UserError(
+                f"Expected a finite loss. Received: {diagnosis}; nothing of it was saved. Try a "
+                "lower --learning_rate, --precision=float32, or --on_divergence=back"
+            )
+        progress.write(f"Stopped short: {diagnosis}")
+        if not self._restore():
+            raise UserError(
+                f"Expected a checkpoint to go back to. Received: {diagnosis}, before the first was "
+                "written. Try a lower --learning_rate"
+            )
+        self.state.halvings = halvings + 1
+        progress.write(f"The rate is halved, for the {self.state.halvings}. time")
+        self._batches = None
+
+    def _rate_and_frozen(self, step: int) -> tuple[float, list[str]]:
+        """The learning rate of the step after `step`, and the layers that are frozen in it."""
+        epoch = self._epoch(step)
+        factor = self.schedule.rate_factor(self.state.plateau, epoch) / 2**self.state.halvings
+        frozen = [layer for layer, start in self.freezes.items() if epoch >= start]
+        return self.options.learning_rate * factor, frozen
 
     def _prepare_step(self) -> float:
         """Sets the learning rate, freezes layers whose epoch has come, returns the rate."""
-        epoch = self._epoch()
-        rate = self.options.learning_rate * self.schedule.rate_factor(self.state.plateau, epoch)
+        rate, frozen = self._rate_and_frozen(self.state.step)
         if rate != self._rate:
-            self.optimizer.learning_rate = self._rate = rate
-        frozen = [layer for layer, start in self.freezes.items() if epoch >= start]
+            self.parts.optimizer.learning_rate = self._rate = rate
         if frozen != self._frozen:
-            self.sgd.set_rate_multipliers(
+            self.parts.sgd.set_rate_multipliers(
                 {"bias$": self.options.bias_rate, **{f"^{layer}/": 0.0 for layer in frozen}}
             )
             self._frozen = frozen
@@ -243,7 +280,7 @@ class Run:
 
     def _evaluate(self, interrupt: Interrupt) -> Evaluation | None:
         split = self.source.validation
-        return self.evaluator(split, "validation", interrupt, self.unreadable[split.name])
+        return self.parts.evaluator(split, "validation", interrupt, self.unreadable[split.name])
 
     def _validate(self, interrupt: Interrupt) -> None:
         """Validates, tells the schedule, logs and saves."""
@@ -254,32 +291,4 @@ class Run:
         self.state.ended = self.schedule.observe(self.state.plateau, evaluation.top1_error)
         print(f"epoch {self._epoch():g}, step {self.state.step:,}: {evaluation}", flush=True)
         self.logs.validation(self.state.step, evaluation)
-        self._save()
-
-
-@contextlib.contextmanager
-def _dtype_policy(name: str) -> Iterator[None]:
-    """Layers made inside have this policy, and others of the process keep theirs."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
-def make_optimizer(
-    options: Options, model: keras.Model
-) -> tuple[PaperSGD, keras.optimizers.Optimizer]:
-    """The paper's update as the options want it, and what wraps it for float16; both built."""
-    sgd = PaperSGD(
-        options.learning_rate,
-        options.momentum,
-        options.weight_decay,
-        undecayed=None if options.decay_biases else "bias$",
-    )
-    optimizer = sgd
-    if options.precision == "float16":  # small gradients would round to zero
-        optimizer = keras.optimizers.LossScaleOptimizer(sgd)
-    optimizer.build(model.trainable_variables)
-    return sgd, optimizer
+        self._save(evaluation.top1_error)

@@ -11,6 +11,7 @@ from alexnet_tf.models.spec import AUGMENTATIONS, ActivationName
 from alexnet_tf.models.variants import variants
 
 STRATEGIES = ("auto", "one", "mirrored")
+DIVERGENCES = ("stop", "back")
 PRECISIONS = ("float32", "bfloat16", "float16")
 CACHES = ("none", "memory", "disk")
 
@@ -103,5 +104,32 @@ class Options:
         enum=PRECISIONS,
     )
     xla: bool = _option(False, "compile the training step with XLA")
-    keep_checkpoints: int = _option(3, "how many of the newest to keep", lower_bound=1)
+    accumulate: int = _option(
+        1,
+        "parts that a batch is computed in, one after the other, to need less memory",
+        lower_bound=1,
+    )
+    steps_per_call: int = _option(
+        1,
+        "training steps between which Python does nothing; a signal waits for the last of them",
+        lower_bound=1,
+    )
+    on_divergence: str = _option(
+        "stop",
+        "when a loss is not finite: stop, or go back to the newest checkpoint and halve the rate",
+        enum=DIVERGENCES,
+    )
+    stuck_after: int = _option(
+        1000,
+        "steps after which a loss that is still that of guessing is remarked on; 0: never",
+        lower_bound=0,
+    )
+    save_minutes: float = _option(
+        10.0, "between checkpoints; there is one after each validation anyway", lower_bound=0
+    )
+    keep_checkpoints: int = _option(
+        3,
+        "how many of the newest to keep, beside the one of the lowest validation error",
+        lower_bound=1,
+    )
     export: bool = _option(True, "write a SavedModel at the end")

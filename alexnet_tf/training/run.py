@@ -13,7 +13,7 @@ from alexnet_tf.data.unreadable import Unreadable
 from alexnet_tf.errors import UserError
 from alexnet_tf.models.spec import Variant
 from alexnet_tf.models.variants import get_variant
-from alexnet_tf.training.checkpoints import Card, ModelDirectory
+from alexnet_tf.training.directory import Card, ModelDirectory
 from alexnet_tf.training.interrupt import Interrupt
 from alexnet_tf.training.loop import Result, Run
 from alexnet_tf.training.options import Options
@@ -29,7 +29,7 @@ def train(options: Options) -> Result:
             has been trained then.
     """
     strategy = make_strategy(options.strategy, options.logical_cpus)
-    check_batch_size(options.batch_size, strategy)
+    check_batch_size(options.batch_size, strategy, options.accumulate)
     variant = get_variant(options.variant)
     if options.activation:
         variant = dataclasses.replace(variant, activation=options.activation)

@@ -11,6 +11,7 @@ import math
 
 from alexnet_tf.errors import UserError
 from alexnet_tf.models.spec import Variant
+from alexnet_tf.training.options import Options
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +82,13 @@ class OnPlateau:
             return True
         state.reductions, state.waited = state.reductions + 1, 0
         return False
+
+
+def make_schedule(options: Options) -> AtEpochs | OnPlateau:
+    """The schedule that the options name."""
+    if options.plateau_patience:
+        return OnPlateau(options.plateau_patience, options.plateau_reductions)
+    return AtEpochs(options.decay_epochs)
 
 
 def parse_freezes(freeze: tuple[str, ...], variant: Variant) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""One training step on any strategy."""
+"""Training steps on any strategy, several in one call."""
 
 from __future__ import annotations
 
@@ -9,16 +9,22 @@ import tensorflow as tf
 
 from alexnet_tf.data.preprocess import Preprocessor
 
+Batch = dict[str, tf.Tensor]
+# Gradients of the trainable variables; loss, top-1 hits and top-5 hits. Sums over images.
+_Sums = tuple[list[tf.Tensor], tf.Tensor]
+FIGURES = ("loss", "top1_hits", "top5_hits")
 
-def make_train_step(
+
+def make_train_steps(
     strategy: tf.distribute.Strategy,
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
     preprocessor: Preprocessor,
     batch_size: int,
+    accumulate: int = 1,
     jit_compile: bool = False,
-) -> Callable[[Iterator], dict[str, tf.Tensor]]:
-    """Compiles one step: preprocess, forward, backward, sum over replicas, update.
+) -> Callable[[Iterator, tf.Tensor], dict[str, tf.Tensor]]:
+    """Compiles the step: preprocess, forward, backward, sum over replicas, update.
 
     Keras's `Model.fit` is not used because it fails on several workers (keras-team/keras#20585);
     this is the same on one device and on many.
@@ -29,14 +35,19 @@ def make_train_step(
         optimizer: with or without loss scaling.
         preprocessor: the model's.
         batch_size: over all replicas; images of weight 0 count in it too.
+        accumulate: parts that each replica's images are divided into, one after the other, to
+            need less memory; the update is that of the whole batch.
         jit_compile: whether XLA compiles each replica's part.
 
     Returns:
-        A function from an iterator over `pipeline.training_dataset`'s batches to loss (mean
-        over the global batch) and correct (images of it whose label is the first guess).
+        A function from an iterator over `pipeline.training_dataset`'s batches and a number of
+        steps to sums over the steps it made: loss (mean over the global batch), top1_hits and
+        top5_hits (images whose label is the first guess, or among the first five), waiting
+        (seconds for input), and steps, which is less than asked for if a loss was not finite:
+        that step is then the last.
     """
 
-    def replica_step(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def part(batch: Batch) -> _Sums:
         labels = batch["label"]
         with tf.GradientTape() as tape:
             logits = model(preprocessor.training(batch), training=True)
@@ -46,19 +57,67 @@ def make_train_step(
             loss = tf.reduce_sum(losses * batch["weight"]) / batch_size
             scaled = optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, model.trainable_variables)
+        guesses = tf.math.top_k(logits, min(5, logits.shape[-1])).indices  # [B, 5]
+        hits = guesses == tf.cast(labels, tf.int32)[:, None]
+        per_image = tf.stack([hits[:, 0], tf.reduce_any(hits, axis=1)])  # [2, B]
+        counts = tf.linalg.matvec(tf.cast(per_image, tf.float32), batch["weight"])  # [2]
+        return gradients, tf.concat([loss[None], counts], axis=0)
+
+    def replica_step(batch: Batch) -> tf.Tensor:
+        gradients, figures = _in_parts(part, batch, accumulate, model.trainable_variables)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        hits = tf.argmax(logits, axis=1) == labels
-        correct = tf.reduce_sum(tf.cast(hits, tf.float32) * batch["weight"])
-        return {"loss": loss, "correct": correct}
+        return figures
 
     compiled = tf.function(replica_step, jit_compile=True) if jit_compile else replica_step
 
     @tf.function
-    def train_step(iterator: Iterator) -> dict[str, tf.Tensor]:
-        sums = strategy.run(compiled, (next(iterator),))
-        return {
-            name: strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
-            for name, value in sums.items()
-        }
+    def train_steps(iterator: Iterator, count: tf.Tensor) -> dict[str, tf.Tensor]:
+        sums = tf.zeros([len(FIGURES)])
+        waiting, steps = tf.constant(0.0, tf.float64), tf.constant(0)
+        while steps < count and tf.math.is_finite(sums[0]):
+            batch, seconds = _timed_next(iterator, strategy, sums)
+            figures = strategy.run(compiled, (batch,))
+            sums += strategy.reduce(tf.distribute.ReduceOp.SUM, figures, axis=None)
+            waiting += seconds
+            steps += 1
+        named = dict(zip(FIGURES, tf.unstack(sums), strict=True))
+        return {**named, "waiting": waiting, "steps": steps}
 
-    return train_step
+    return train_steps
+
+
+def _in_parts(
+    part: Callable[[Batch], _Sums], batch: Batch, parts: int, variables: list[keras.Variable]
+) -> _Sums:
+    """Sums `part` over equal parts of a batch, one at a time."""
+    if parts == 1:
+        return part(batch)
+    stacked = {
+        name: tf.reshape(values, [parts, values.shape[0] // parts, *values.shape[1:]])
+        for name, values in batch.items()
+    }
+    zeros = ([tf.zeros(v.shape, v.dtype) for v in variables], tf.zeros([len(FIGURES)]))
+    _, sums = tf.while_loop(
+        lambda number, _: number < parts,
+        lambda number, sums: (
+            number + 1,
+            tf.nest.map_structure(
+                tf.add, sums, part({name: values[number] for name, values in stacked.items()})
+            ),
+        ),
+        (tf.constant(0), zeros),
+        parallel_iterations=1,  # or there would be memory for several parts after all
+    )
+    return sums
+
+
+def _timed_next(
+    iterator: Iterator, strategy: tf.distribute.Strategy, after: tf.Tensor
+) -> tuple[Batch, tf.Tensor]:
+    """The next batch, and the seconds from when `after` was known until it was there."""
+    with tf.control_dependencies([after]):
+        asked = tf.timestamp()
+    with tf.control_dependencies([asked]):
+        batch = next(iterator)
+    with tf.control_dependencies(strategy.experimental_local_results(batch["label"])):
+        return batch, tf.timestamp() - asked

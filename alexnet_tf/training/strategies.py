@@ -35,8 +35,10 @@ def make_strategy(name: str = "auto", logical_cpus: int = 1) -> tf.distribute.St
     return tf.distribute.OneDeviceStrategy("/GPU:0" if gpus else "/CPU:0")
 
 
-def check_batch_size(batch_size: int, strategy: tf.distribute.Strategy) -> None:
-    """Refuses a global batch that does not divide by the replicas.
+def check_batch_size(
+    batch_size: int, strategy: tf.distribute.Strategy, accumulate: int = 1
+) -> None:
+    """Refuses a global batch that does not divide by the replicas and the parts of each.
 
     Raises:
         UserError: that, or a batch without images.
@@ -46,4 +48,9 @@ def check_batch_size(batch_size: int, strategy: tf.distribute.Strategy) -> None:
         raise UserError(
             f"Expected --batch_size to be a positive multiple of the {replicas} replicas (it is "
             f"the batch over all of them). Received: {batch_size}"
+        )
+    if batch_size // replicas % accumulate:
+        raise UserError(
+            f"Expected --accumulate to divide the {batch_size // replicas} images of a replica. "
+            f"Received: {accumulate}"
         )

@@ -7,7 +7,7 @@ import signal
 
 import numpy as np
 
-from alexnet_tf.training import loop
+from alexnet_tf.training import parts
 from alexnet_tf.training.options import Options
 
 # 4 images a class of 10 classes, batches of 8: 5 steps an epoch.
@@ -42,16 +42,16 @@ class Killer:
 
     def __init__(self, monkeypatch, step, number=signal.SIGINT):
         self.steps = itertools.count(1)
-        make = loop.make_train_step
+        make = parts.make_train_steps
 
-        def make_train_step(*args, **kwargs):
-            train_step = make(*args, **kwargs)
+        def make_train_steps(*args, **kwargs):
+            train_steps = make(*args, **kwargs)
 
-            def counted(iterator):
+            def counted(iterator, count):
                 if next(self.steps) == step:
                     os.kill(os.getpid(), number)
-                return train_step(iterator)
+                return train_steps(iterator, count)
 
             return counted
 
-        monkeypatch.setattr(loop, "make_train_step", make_train_step)
+        monkeypatch.setattr(parts, "make_train_steps", make_train_steps)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import signal
 
 import numpy as np
@@ -13,7 +14,8 @@ from alexnet_tf.models import variants
 from alexnet_tf.models.spec import ACTIVATION
 from alexnet_tf.serving.saved_model import export
 from alexnet_tf.training import loop, run
-from alexnet_tf.training.checkpoints import ModelDirectory
+from alexnet_tf.training.checkpoints import CheckpointStore
+from alexnet_tf.training.directory import ModelDirectory
 from tests.folders import write_folder
 from tests.training.runs import Killer, assert_equal_weights, options, weights
 
@@ -105,19 +107,13 @@ def test_a_damaged_directory_is_named(folder, tmp_path):
         ModelDirectory(tmp_path).load()
     run.train(options(folder, tmp_path, steps=1))
     directory = ModelDirectory(tmp_path)
-    for path in directory.checkpoints.glob("*.data*"):
+    for path in directory.checkpoints.path.glob("*/*.data*"):
         path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(UserError, match="Expected a checkpoint of tiny"):
+    with pytest.raises(UserError, match="damaged ones only"):
         directory.load()
-    with pytest.raises(UserError, match="older one"):
+    with pytest.raises(UserError, match="damaged ones only"):
         run.train(options(folder, tmp_path, steps=2))
-    (directory.checkpoints / "checkpoint").write_text("junk")
-    with pytest.raises(UserError, match="missing or damaged file"):
-        run.train(options(folder, tmp_path, steps=2))
-    with pytest.raises(UserError, match="missing or damaged file"):
-        directory.load()
-    for path in directory.checkpoints.iterdir():
-        path.unlink()
+    shutil.rmtree(directory.checkpoints.path)
     with pytest.raises(UserError, match="Received: none there"):
         directory.load()
     directory.card_path.write_text("{")
@@ -164,13 +160,13 @@ def test_a_plateau_reduces_the_rate_and_ends_the_run_for_good(folder, tmp_path, 
         folder, tmp_path, learning_rate=1e-12, plateau_patience=1, plateau_reductions=2, epochs=50.0
     )
     rates = []
-    step = loop.Logs.step
+    steps = loop.Logs.steps
 
-    def noted(logs, number, metrics, rate):
+    def noted(logs, number, sums, rate):
         rates.append(rate)
-        step(logs, number, metrics, rate)
+        steps(logs, number, sums, rate)
 
-    monkeypatch.setattr(loop.Logs, "step", noted)
+    monkeypatch.setattr(loop.Logs, "steps", noted)
     result = run.train(stalled)
     assert result.step == 4 * 5  # the first validation is a best, then three plateaus
     assert rates == pytest.approx([1e-12] * 10 + [1e-13] * 5 + [1e-14] * 5, rel=1e-6, abs=0)
@@ -184,11 +180,69 @@ def test_a_run_goes_on_with_the_rate_of_the_new_flags(folder, tmp_path):
     assert_equal_weights(before, after)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(folder, tmp_path):
-    with pytest.raises(UserError, match="finite loss"):
-        run.train(options(folder, tmp_path, learning_rate=1e30))
+@pytest.mark.parametrize("steps_per_call", [1, 4])
+def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(folder, tmp_path, steps_per_call):
+    wild = options(folder, tmp_path, learning_rate=1e30, steps_per_call=steps_per_call)
+    # The first step spoils the weights, the second sees it, and no third one is made.
+    with pytest.raises(UserError, match="finite loss.*loss of step 2 .*at a rate of 1e"):
+        run.train(wild)
     with pytest.raises(UserError, match="none there"):
         ModelDirectory(tmp_path).load()
+
+
+def test_a_run_that_diverges_goes_back_and_halves_its_rate(folder, tmp_path, capsys):
+    run.train(options(folder, tmp_path, steps=5))
+    wild = {"epochs": 2.0, "learning_rate": 1e30, "on_divergence": "back"}
+    with pytest.raises(UserError, match="finite loss"):  # given up at last
+        run.train(options(folder, tmp_path, **wild))
+    printed = capsys.readouterr().out
+    assert printed.count("Stopped short: the loss of step 7 is not finite") == 5
+    assert "The rate is halved, for the 5. time" in printed
+    classifier, _, step = ModelDirectory(tmp_path).load()
+    assert step == 5
+    assert all(np.isfinite(weights).all() for weights in classifier.model.get_weights())
+
+
+@pytest.mark.parametrize("changes", [{"steps_per_call": 4}, {"steps_per_call": 100}], ids=str)
+def test_steps_in_one_call_are_the_same_steps(folder, tmp_path, changes):
+    one = run.train(options(folder, tmp_path / "one"))
+    other = run.train(options(folder, tmp_path / "other", **changes))
+    assert_equal_weights(one, other)
+
+
+def test_a_batch_in_parts_is_the_same_batch(folder, tmp_path, without_dropout):
+    one = run.train(options(folder, tmp_path / "one", steps=5))
+    other = run.train(options(folder, tmp_path / "other", steps=5, accumulate=4))
+    assert_equal_weights(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_the_newest_checkpoint_left_whole_is_gone_on_from(folder, tmp_path, capsys):
+    undisturbed = run.train(options(folder, tmp_path / "whole"))
+    run.train(options(folder, tmp_path / "hurt", epochs=2.0))
+    store = ModelDirectory(tmp_path / "hurt").checkpoints
+    (data,) = (store.path / "00000010").glob("*.data*")
+    spoilt = bytearray(data.read_bytes())
+    spoilt[len(spoilt) // 2] ^= 1
+    data.write_bytes(spoilt)
+    again = run.train(options(folder, tmp_path / "hurt"))
+    printed = capsys.readouterr().out
+    assert "Damaged checkpoint left out" in printed
+    assert "Going on after step 5 " in printed
+    assert_equal_weights(undisturbed, again)
+    assert (store.path / "00000010.damaged").is_dir()
+
+
+def test_checkpoints_are_written_between_validations(folder, tmp_path, monkeypatch):
+    saved = []
+    save = CheckpointStore.save
+
+    def noted(store, checkpoint, step, error, keep):
+        saved.append((step, error is None))
+        save(store, checkpoint, step, error, keep)
+
+    monkeypatch.setattr(CheckpointStore, "save", noted)
+    run.train(options(folder, tmp_path, epochs=1.0, save_minutes=0.0))
+    assert saved == [(1, True), (2, True), (3, True), (4, True), (5, False)]
 
 
 @pytest.mark.parametrize(
@@ -197,6 +251,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(folder, tmp_pa
         ({"batch_size": 0}, "positive multiple of the 1 replicas.*Received: 0"),
         ({"batch_size": -8}, "Received: -8"),
         ({"batch_size": 7, "strategy": "mirrored"}, "2 replicas.*Received: 7"),
+        ({"accumulate": 3}, "divide the 8 images.*Received: 3"),
         ({"batch_size": 64}, "at most the 40 training images. Received: 64"),
         ({"variant": "alexnet"}, "Expected one of paper, .*Received: alexnet"),
         ({"freeze": ("conv9:1",)}, "Received: conv9"),

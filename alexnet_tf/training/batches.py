@@ -1,0 +1,51 @@
+"""The training batches of a run, on any strategy."""
+
+from __future__ import annotations
+
+import pathlib
+
+import tensorflow as tf
+
+from alexnet_tf.data.pipeline import training_dataset
+from alexnet_tf.data.split import Split
+from alexnet_tf.data.squares import make_squares
+from alexnet_tf.data.unreadable import Unreadable
+from alexnet_tf.models.spec import Preprocessing
+from alexnet_tf.training.options import Options
+
+
+def training_batches(
+    strategy: tf.distribute.Strategy,
+    split: Split,
+    spec: Preprocessing,
+    options: Options,
+    first_step: int,
+    unreadable: Unreadable,
+    directory: pathlib.Path,
+) -> tf.distribute.DistributedDataset:
+    """Batches from a step on, divided among the strategy's replicas.
+
+    Args:
+        strategy: whose replicas.
+        split: the training set.
+        spec: the variant's.
+        options: the run's.
+        first_step: the step whose batch comes first.
+        unreadable: is told of images that do not decode.
+        directory: the run's, for a cache on disk.
+    """
+    squares = None
+    if options.cache != "none":
+        file = directory / "cache" / "train.npy" if options.cache == "disk" else None
+        squares = make_squares(split, spec, unreadable, file)
+    dataset = training_dataset(
+        split,
+        spec,
+        options.batch_size,
+        options.seed,
+        first_step,
+        options.augment,
+        unreadable,
+        squares=squares,
+    )
+    return strategy.experimental_distribute_dataset(dataset)

@@ -1,0 +1,188 @@
+"""A model directory on disk: what a run leaves behind, and how to find it again.
+
+model.json        the card: variant, classes, dataset, options of the run
+statistics.npz    mean image and principal components of the training set
+checkpoints/      weights, velocities, random states and the run's state (checkpoints.py)
+tensorboard/      logs
+saved_model/<n>/  for TensorFlow Serving
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+import pathlib
+import tempfile
+
+import tensorflow as tf
+
+from alexnet_tf.classifier import Classifier
+from alexnet_tf.data.preprocess import Preprocessor
+from alexnet_tf.data.statistics import Statistics
+from alexnet_tf.errors import UserError
+from alexnet_tf.models.build import AlexNet
+from alexnet_tf.models.spec import Variant
+from alexnet_tf.models.variants import get_variant
+from alexnet_tf.training.checkpoints import CheckpointStore, RunState, Saved
+
+# What must not change when a run goes on: of the card, and of the options in it. The place in
+# the data is counted in batches of one shuffled order, hence the batch size and the seed; a loss
+# scale is in a checkpoint or is not, hence the precision.
+_FIXED = ("variant", "activation", "dataset", "classes")
+_FIXED_OPTIONS = ("batch_size", "seed", "precision")
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """What a model is, in words and numbers; `model.json`.
+
+    Attributes:
+        variant: name of the variant.
+        activation: its nonlinearity.
+        classes: names in label order.
+        dataset, data_dir: what it was trained on.
+        options: of the run, for the record.
+    """
+
+    variant: str
+    activation: str
+    classes: tuple[str, ...]
+    dataset: str
+    data_dir: str | None
+    options: dict = dataclasses.field(default_factory=dict)
+
+    def spec(self) -> Variant:
+        """The row of the variant, with the run's activation."""
+        return dataclasses.replace(get_variant(self.variant), activation=self.activation)
+
+
+def _summary(classes: tuple[str, ...]) -> str:
+    return f"{classes[0]}, ... ({len(classes)})"
+
+
+class ModelDirectory:
+    """Reads and writes a model directory.
+
+    Args:
+        path: of the directory.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = pathlib.Path(path).expanduser()
+        self.card_path = self.path / "model.json"
+        self.statistics_path = self.path / "statistics.npz"
+        self.checkpoints = CheckpointStore(self.path / "checkpoints")
+        self.tensorboard = self.path / "tensorboard"
+        self.saved_model = self.path / "saved_model"
+
+    def check_possible(self) -> None:
+        """Sees whether the directory can be written, and leaves nothing there.
+
+        Raises:
+            UserError: it cannot.
+        """
+        nearest = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
+        try:
+            if not nearest.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, f"{nearest} is not a directory")
+            tempfile.TemporaryFile(dir=nearest).close()
+        except OSError as error:
+            raise UserError(
+                f"Expected --model_dir to be a directory that can be written. Received: "
+                f"{self.path} ({error.strerror})"
+            ) from None
+
+    def make(self) -> None:
+        """Makes the directory."""
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def check_card(self, card: Card) -> bool:
+        """Whether there is an earlier run here to go on with.
+
+        Raises:
+            UserError: there is one of another model or dataset.
+        """
+        if not self.card_path.exists():
+            return False
+        earlier = self.read_card()
+        facts = {name: (getattr(earlier, name), getattr(card, name)) for name in _FIXED}
+        if card.dataset == "folder":
+            facts["--data_dir"] = (earlier.data_dir, card.data_dir)
+        for name in _FIXED_OPTIONS:
+            facts[f"--{name}"] = (earlier.options.get(name), card.options.get(name))
+        for name, (before, now) in facts.items():
+            if before != now:
+                if name == "classes":
+                    before, now = _summary(before), _summary(now)
+                raise UserError(
+                    f"Expected {self.path} to be new or a run with {name} {now}. Received: a run "
+                    f"with {name} {before}; choose another --model_dir"
+                )
+        return True
+
+    def write_card(self, card: Card) -> None:
+        """Writes `model.json`, under another name first so that it is never half there."""
+        partial = self.card_path.with_suffix(".partial")
+        partial.write_text(json.dumps(dataclasses.asdict(card), indent=1) + "\n")
+        os.replace(partial, self.card_path)
+
+    def read_card(self) -> Card:
+        """Reads `model.json`.
+
+        Raises:
+            UserError: missing or damaged.
+        """
+        try:
+            values = json.loads(self.card_path.read_text())
+            return Card(**{**values, "classes": tuple(values["classes"])})
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise UserError(
+                f"Expected --model_dir to be a directory that alexnet_tf.train wrote. Received: "
+                f"{self.path} ({getattr(error, 'strerror', None) or error}: {self.card_path.name})"
+            ) from None
+
+    def find_checkpoint(self, which: str = "newest") -> Saved:
+        """A checkpoint to load, verified.
+
+        Args:
+            which: "newest", or "best" by validation error.
+
+        Raises:
+            UserError: there is none, or all are damaged.
+        """
+        store = self.checkpoints
+        saved = store.best() if which == "best" else store.newest()
+        if saved is None:
+            kind = "validated checkpoint" if which == "best" else "checkpoint"
+            raise UserError(f"Expected a {kind} in {store.path}. Received: none there")
+        return saved
+
+    def load(self, which: str = "newest") -> tuple[Classifier, Card, int]:
+        """The trained classifier, its card and the step of its checkpoint.
+
+        Call it under a strategy's scope to have the weights there.
+
+        Args:
+            which: "newest", or "best" by validation error.
+
+        Raises:
+            UserError: something is missing or damaged.
+        """
+        card = self.read_card()
+        saved = self.find_checkpoint(which)
+        spec = card.spec()
+        statistics = Statistics.load(str(self.statistics_path))
+        model = AlexNet(spec, classes=len(card.classes))
+        state = RunState()
+        try:
+            checkpoint = tf.train.Checkpoint(model=model, state=state)
+            checkpoint.read(saved.prefix).expect_partial().assert_existing_objects_matched()
+        except (ValueError, AssertionError, IndexError, tf.errors.OpError) as error:
+            first_line = str(error).strip().splitlines()[0]
+            raise UserError(
+                f"Expected a checkpoint of {card.variant}. Received: {saved.path} ({first_line})"
+            ) from None
+        classifier = Classifier(model, Preprocessor(spec.preprocessing, statistics), card.classes)
+        return classifier, card, state.step
