@@ -52,3 +52,9 @@ def test_linear_baseline_reports_every_rate(tmp_path):
     lines = run("linear_baseline", *options).splitlines()
     assert len(lines) == 6
     assert sum("validation" in line and "on 20 images" in line for line in lines) == 3
+
+
+def test_a_run_survives_kills_and_damaged_checkpoints():
+    printed = run("kill_training", "--kills=3", "--seed=1")
+    assert printed.splitlines()[-1].startswith("3 kills, 1 damaged checkpoints, 36 steps: 0 unus")
+    assert printed.splitlines()[-1].endswith("0 tensors differ")
