@@ -1,6 +1,7 @@
 """What every entry point does around its own work: quiet start, one-line errors, exit codes.
 
-Exit codes: 0 done, 1 a wrong flag or something the user can mend, 130 or 143 interrupted.
+Exit codes: 0 done, 1 a wrong flag or something the user can mend, 75 another worker of the run was
+lost, 130 or 143 interrupted.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def _guarded(main: Callable[[list[str]], int | None], argv: list[str]) -> None:
         sys.exit(main(argv[1:]) or 0)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from alexnet_tf.classifier import Classifier
-from alexnet_tf.data.pipeline import evaluation_dataset
+from alexnet_tf.data.distribute import distribute
+from alexnet_tf.data.pipeline import PADDING, evaluation_dataset
 from alexnet_tf.data.split import Split
 from alexnet_tf.data.unreadable import Unreadable
 from alexnet_tf.errors import UserError
@@ -89,21 +90,26 @@ class Evaluator:
         """
         unreadable = Unreadable(split) if unreadable is None else unreadable
         spec = self.classifier.preprocessor.spec
-        dataset = evaluation_dataset(split, spec, self.batch_size, unreadable)
+
+        def make_dataset(reader: int, readers: int) -> tf.data.Dataset:
+            return evaluation_dataset(
+                split, spec, self.batch_size, unreadable, reader=reader, readers=readers
+            )
+
         totals = None
         with Progress(title, split.examples, "images") as progress:
-            for batch in self.strategy.experimental_distribute_dataset(dataset):
+            for batch in distribute(self.strategy, make_dataset, self.batch_size):
                 sums = self._step(batch)
                 totals = sums if totals is None else totals + sums
                 progress.advance(int(sums[0]))
                 unreadable.check()
                 if stop():
                     return None
-        count, top1, top5, loss = (float(value) for value in totals)
+        count, top1, top5, loss, broken = (float(value) for value in totals)
         examples = int(count)
-        if examples + len(unreadable) != split.examples:
+        if examples + broken != split.examples:
             raise AssertionError(
-                f"{examples} examples counted and {len(unreadable)} unreadable of {split.examples}"
+                f"{examples} examples counted and {broken:g} unreadable of {split.examples}"
             )
         if not examples:
             raise UserError(f"Expected {split.examples} images. Received: {unreadable}")
@@ -112,7 +118,7 @@ class Evaluator:
             top5_error=(count - top5) / count,
             loss=loss / count,
             examples=examples,
-            unreadable=len(unreadable),
+            unreadable=int(broken),
             views=self.views,
         )
 
@@ -121,7 +127,7 @@ class Evaluator:
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
 
     def _replica_step(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
-        """float64 [4]: sums over the batch of weight, top-1 hits, top-5 hits and loss."""
+        """float64 [5]: sums over the batch of weight, top-1 hits, top-5 hits, loss, unreadable."""
         labels, weight = batch["label"], tf.cast(batch["weight"], tf.float64)
         logs = self.classifier.log_probabilities(batch["image"], self.views)  # [B, classes]
         losses = -tf.gather(logs, labels, batch_dims=1)
@@ -134,4 +140,6 @@ class Evaluator:
             tf.reduce_any(hits, axis=1),
             losses,
         ]
-        return tf.stack([tf.reduce_sum(tf.cast(x, tf.float64) * weight) for x in per_example])
+        sums = [tf.reduce_sum(tf.cast(x, tf.float64) * weight) for x in per_example]
+        unreadable = tf.reduce_sum(tf.cast(batch["index"] != PADDING, tf.float64) - weight)
+        return tf.stack([*sums, unreadable])

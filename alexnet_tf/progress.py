@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
+from collections.abc import Iterator
 
 from tqdm import tqdm
 
 SECONDS_BETWEEN_LINES = 10.0  # where the output is no terminal
+_quiet = False
+
+
+@contextlib.contextmanager
+def quiet(wanted: bool) -> Iterator[None]:
+    """Prints neither progress nor anything on standard output meanwhile, if that is wanted."""
+    global _quiet
+    if not wanted:
+        yield
+        return
+    before, _quiet = _quiet, True
+    try:
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            yield
+    finally:
+        _quiet = before
 
 
 class Progress:
@@ -26,7 +45,7 @@ class Progress:
         self._note = ""
         self._started = self._last_line = time.monotonic()
         self._bar = None
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not _quiet:
             self._bar = tqdm(
                 total=total, initial=done, desc=title, unit=f" {unit}", leave=False,
                 dynamic_ncols=True, file=sys.stderr, unit_scale=total >= 100_000,
@@ -46,7 +65,7 @@ class Progress:
         if self._bar is not None:
             self._bar.set_postfix_str(self._note, refresh=False)
             self._bar.update(units)
-        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
+        elif not _quiet and time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             print(self.line(), file=sys.stderr, flush=True)
 

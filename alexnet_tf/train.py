@@ -8,42 +8,58 @@ python -m alexnet_tf.train --dataset=folder --data_dir=DIR    DIR/train/<class>/
 from __future__ import annotations
 
 import time
+import typing
 
 from alexnet_tf import app, flags
+
+if typing.TYPE_CHECKING:  # they import TensorFlow, which --help need not wait for
+    from alexnet_tf.training.options import Options
+    from alexnet_tf.training.result import Result
 
 
 def main(argv: list[str]) -> int:
     """Trains, reports and exports; returns the exit code, as shells count signals."""
     from alexnet_tf.errors import UserError
-    from alexnet_tf.serving.saved_model import export
     from alexnet_tf.training.run import train
 
     if argv:
         raise UserError(f"Expected flags only. Received: {argv[0]}")
     options = flags.read_options()
     started = time.monotonic()
-    result = train(options)
+    result = train(options, lambda result: report(result, options, started))
+    return 128 + result.interrupted_by if result.interrupted_by else 0
+
+
+def report(result: Result, options: Options, started: float) -> None:
+    """Prints how a run ended, after exporting a SavedModel.
+
+    Args:
+        result: the run's.
+        options: the run's.
+        started: when, on the monotonic clock.
+    """
+    from alexnet_tf.serving.saved_model import export
+
     if result.interrupted_by:
-        return 128 + result.interrupted_by
-    path = result.directory.path
+        return
+    directory, evaluation = result.directory, result.evaluation
     print(
-        f"\nvalidation top-1 {1 - result.evaluation.top1_error:.2%}, "
-        f"top-5 {1 - result.evaluation.top5_error:.2%} of {result.evaluation.examples:,} images "
-        f"(errors {result.evaluation.top1_error:.2%} and {result.evaluation.top5_error:.2%})"
+        f"\nvalidation top-1 {1 - evaluation.top1_error:.2%}, "
+        f"top-5 {1 - evaluation.top5_error:.2%} of {evaluation.examples:,} images "
+        f"(errors {evaluation.top1_error:.2%} and {evaluation.top5_error:.2%})"
     )
-    versions = result.directory.saved_model.glob("*/saved_model.pb")
+    versions = directory.saved_model.glob("*/saved_model.pb")
     if options.export and (result.trained or not any(versions)):
         # From the checkpoint, in float32 and on one device, whatever it was trained in and on.
-        classifier, _, _ = result.directory.load()
-        print(f"SavedModel      {export(classifier, result.directory.saved_model)}")
-    print(f"checkpoints     {result.directory.checkpoints}")
+        classifier, _, _ = directory.load()
+        print(f"SavedModel      {export(classifier, directory.saved_model)}")
+    print(f"checkpoints     {directory.checkpoints.path}")
     print(f"wall time       {time.monotonic() - started:.0f} s")
     print(
-        f"\nNext:\n  tensorboard --logdir={result.directory.tensorboard}\n"
-        f"  python -m alexnet_tf.evaluate --model_dir={path} --views=10\n"
-        f"  python -m alexnet_tf.predict --model_dir={path} PHOTO.jpg"
+        f"\nNext:\n  tensorboard --logdir={directory.tensorboard}\n"
+        f"  python -m alexnet_tf.evaluate --model_dir={directory.path} --views=10\n"
+        f"  python -m alexnet_tf.predict --model_dir={directory.path} PHOTO.jpg"
     )
-    return 0
 
 
 if __name__ == "__main__":

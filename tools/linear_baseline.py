@@ -27,7 +27,7 @@ def main(argv: list[str]) -> None:
     from alexnet_tf.models.variants import get_variant
     from alexnet_tf.progress import Progress
     from alexnet_tf.training.sgd import PaperSGD
-    from alexnet_tf.training.steps import make_train_step
+    from alexnet_tf.training.steps import make_train_steps
 
     spec = get_variant(_FLAGS.variant).preprocessing
     source = open_source(_FLAGS.dataset, _FLAGS.data_dir)
@@ -46,7 +46,7 @@ def main(argv: list[str]) -> None:
         )
         optimizer = PaperSGD(rate)
         optimizer.build(model.trainable_variables)
-        step = make_train_step(strategy, model, optimizer, preprocessor, _FLAGS.batch_size)
+        train_steps = make_train_steps(strategy, model, optimizer, preprocessor, _FLAGS.batch_size)
         batches = iter(
             training_dataset(
                 source.train,
@@ -58,7 +58,7 @@ def main(argv: list[str]) -> None:
         )
         with Progress(f"rate {rate:g}", steps, "steps") as progress:
             for _ in range(steps):
-                step(batches)
+                train_steps(batches, tf.constant(1))
                 progress.advance(1)
         classifier = Classifier(model, preprocessor, source.classes)
         evaluate = Evaluator(classifier, strategy, _FLAGS.batch_size)

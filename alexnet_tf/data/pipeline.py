@@ -27,7 +27,7 @@ from alexnet_tf.models.spec import Preprocessing
 if TYPE_CHECKING:
     from alexnet_tf.data.squares import Squares
 
-_PADDING = -1  # the index of what only fills up a batch
+PADDING = -1  # the index of what only fills up a batch
 
 
 def training_dataset(
@@ -65,11 +65,9 @@ def training_dataset(
     Raises:
         ValueError: a batch that does not divide by the readers.
     """
-    if batch_size % readers:
-        raise ValueError(f"Expected a multiple of {readers} readers. Received: {batch_size=}")
+    part = _part(batch_size, readers)
     if augmentations is None:
         augmentations = spec.augmentations
-    part = batch_size // readers
     unreadable = Unreadable(split) if unreadable is None else unreadable
 
     def own_part(records: Records) -> Records:
@@ -107,6 +105,8 @@ def evaluation_dataset(
     batch_size: int,
     unreadable: Unreadable | None = None,
     every: int = 1,
+    reader: int = 0,
+    readers: int = 1,
 ) -> tf.data.Dataset:
     """Every example once, in order, the last batch filled up with weight 0.
 
@@ -116,26 +116,41 @@ def evaluation_dataset(
         batch_size: B, over all replicas.
         unreadable: is told of images that do not decode; they have weight 0.
         every: take only each `every`-th example.
+        reader: number of this one, of several that together yield what one alone would.
+        readers: how many; each yields its own part of every batch.
 
     Returns:
-        Batches of image uint8 [B, S, S, 3], index and label int64 [B], weight float32 [B].
+        Batches of image uint8 [b, S, S, 3], index and label int64 [b], weight float32 [b], with
+        b = B / readers; index is -1 where there is no image.
+
+    Raises:
+        ValueError: a batch that does not divide by the readers.
     """
+    part = _part(batch_size, readers)
     unreadable = Unreadable(split) if unreadable is None else unreadable
 
     def batch(records: Records) -> Records:
         images, labels = split.parse(records)
         missing = batch_size - tf.size(labels)
-        index = tf.pad(records["index"], [[0, missing]], constant_values=_PADDING)
+        index = tf.pad(records["index"], [[0, missing]], constant_values=PADDING)
         images, labels = tf.pad(images, [[0, missing]]), tf.pad(labels, [[0, missing]])
+        images, labels, index = (x[reader * part :][:part] for x in (images, labels, index))
         pixels, weight = _decode(
             lambda i: decode_square(split.load(images[i]), spec),
             images, index, spec.image_size, unreadable,
         )  # fmt: skip
         batch = {"image": pixels, "weight": weight, "label": labels, "index": index}
-        return _with_length(batch, batch_size)
+        return _with_length(batch, part)
 
     records = split.in_order().shard(every, 0).batch(batch_size)
     return records.map(batch, tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+
+
+def _part(batch_size: int, readers: int) -> int:
+    """What one of the readers yields of a batch."""
+    if batch_size % readers:
+        raise ValueError(f"Expected a multiple of {readers} readers. Received: {batch_size=}")
+    return batch_size // readers
 
 
 def _decode(
@@ -150,7 +165,7 @@ def _decode(
     Args:
         decode: place in the batch to uint8 [side, side, 3]; may raise.
         images: `Split.parse`'s, string [B].
-        index: int64 [B], `_PADDING` where there is no image.
+        index: int64 [B], `PADDING` where there is no image.
         side: pixels.
         unreadable: is told of those that raise.
 
@@ -173,7 +188,7 @@ def _decode(
     def with_gaps() -> tuple[tf.Tensor, tf.Tensor]:
         whole = tf.scatter_nd(places[:, None], pixels, [count + 1, side, side, 3])
         weight = tf.scatter_nd(places[:, None], tf.ones([tf.size(places)]), [count + 1])[:count]
-        missing = (weight == 0) & (index != _PADDING)
+        missing = (weight == 0) & (index != PADDING)
         told = tf.numpy_function(tell, [index[missing], images[missing]], tf.int64)
         with tf.control_dependencies([told]):
             return whole[:count], weight

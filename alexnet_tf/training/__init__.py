@@ -3,11 +3,16 @@
 sgd.py          the paper's update rule
 schedules.py    when the rate is divided by ten
 strategies.py   which devices
-steps.py        one training step on any strategy
+cluster.py      the workers of a run: who they are, and whether all have come
+steps.py        training steps on any strategy
 loop.py         train, validate, save, and again
-checkpoints.py  a model directory on disk
+checkpoints.py  checkpoints that are whole or not there (manifest.py)
+directory.py    a model directory on disk
+    batches.py      the training batches of a run
+    parts.py        model, optimizer and compiled step of a run
+    watchdogs.py    what is probably wrong, in words
     logs.py         TensorBoard's curves, the figures of the progress bar
     interrupt.py    Ctrl-C and SIGTERM
     options.py      all that a run can be told
-    run.py          from options to result
+    run.py          from options to result (result.py)
 """

@@ -6,6 +6,7 @@ import pathlib
 
 import tensorflow as tf
 
+from alexnet_tf.data.distribute import distribute
 from alexnet_tf.data.pipeline import training_dataset
 from alexnet_tf.data.split import Split
 from alexnet_tf.data.squares import make_squares
@@ -38,14 +39,19 @@ def training_batches(
     if options.cache != "none":
         file = directory / "cache" / "train.npy" if options.cache == "disk" else None
         squares = make_squares(split, spec, unreadable, file)
-    dataset = training_dataset(
-        split,
-        spec,
-        options.batch_size,
-        options.seed,
-        first_step,
-        options.augment,
-        unreadable,
-        squares=squares,
-    )
-    return strategy.experimental_distribute_dataset(dataset)
+
+    def make_dataset(reader: int, readers: int) -> tf.data.Dataset:
+        return training_dataset(
+            split,
+            spec,
+            options.batch_size,
+            options.seed,
+            first_step,
+            options.augment,
+            unreadable,
+            reader,
+            readers,
+            squares,
+        )
+
+    return distribute(strategy, make_dataset, options.batch_size)

@@ -70,3 +70,21 @@ class Logs:
         """Writes what is buffered and closes the files."""
         self._train.close()
         self._validation.close()
+
+
+class NoLogs:
+    """In place of `Logs` where another worker writes them."""
+
+    text = ""
+
+    def restart_clock(self) -> None:
+        """Does nothing."""
+
+    def steps(self, step: int, sums: dict[str, float], rate: float) -> None:
+        """Does nothing."""
+
+    def validation(self, step: int, evaluation: Evaluation) -> None:
+        """Does nothing."""
+
+    def close(self) -> None:
+        """Does nothing."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import signal
 import time
+from collections.abc import Callable
 
 import tensorflow as tf
 
-from alexnet_tf.classifier import Classifier
 from alexnet_tf.data.split import Source
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.data.unreadable import Unreadable
@@ -19,36 +18,18 @@ from alexnet_tf.models.spec import Variant
 from alexnet_tf.progress import Progress
 from alexnet_tf.training.batches import training_batches
 from alexnet_tf.training.checkpoints import RunState
+from alexnet_tf.training.cluster import Cluster
 from alexnet_tf.training.directory import ModelDirectory
 from alexnet_tf.training.interrupt import Interrupt
-from alexnet_tf.training.logs import STEPS_BETWEEN_POINTS, Logs
+from alexnet_tf.training.logs import STEPS_BETWEEN_POINTS, Logs, NoLogs
 from alexnet_tf.training.options import Options
 from alexnet_tf.training.parts import make_parts
+from alexnet_tf.training.result import Result
 from alexnet_tf.training.schedules import make_schedule, parse_freezes
+from alexnet_tf.training.strategies import Consensus
 from alexnet_tf.training.watchdogs import Watchdogs, diagnose
 
 _MAX_HALVINGS = 5  # of the rate, after which a run that diverges is given up
-
-
-@dataclasses.dataclass(frozen=True)
-class Result:
-    """How a run ended.
-
-    Attributes:
-        directory: where it lies.
-        step: training steps done in all.
-        trained: whether there was anything left to do.
-        evaluation: on the validation set; None if the run was interrupted.
-        classifier: the trained network.
-        interrupted_by: the signal that ended it before its time, or None.
-    """
-
-    directory: ModelDirectory
-    step: int
-    trained: bool
-    evaluation: Evaluation | None
-    classifier: Classifier
-    interrupted_by: signal.Signals | None
 
 
 class Run:
@@ -61,6 +42,7 @@ class Run:
         statistics: of the training set.
         directory: where to write.
         strategy: where to compute.
+        cluster: the workers, of which this is one; only worker 0 writes.
     """
 
     def __init__(
@@ -71,7 +53,9 @@ class Run:
         statistics: Statistics,
         directory: ModelDirectory,
         strategy: tf.distribute.Strategy,
+        cluster: Cluster,
     ):
+        self.cluster, self.consensus = cluster, Consensus(strategy, cluster)
         self.options, self.variant, self.source = options, variant, source
         self.directory, self.strategy = directory, strategy
         self.batches_per_epoch = source.train.examples / options.batch_size
@@ -90,7 +74,7 @@ class Run:
             # The states of dropout: Keras does not show them to TensorFlow's checkpoints.
             seeds=[variable.value for variable in self.parts.model.non_trainable_variables],
         )
-        self.logs = Logs(directory, options.batch_size)
+        self.logs = Logs(directory, options.batch_size) if cluster.is_chief else NoLogs()
         self.unreadable = {
             split.name: Unreadable(split, options.max_unreadable)
             for split in (source.train, source.validation)
@@ -104,26 +88,32 @@ class Run:
 
     def __call__(self, interrupt: Interrupt) -> Result:
         """Trains to the end, or until the interrupt; either way everything is saved."""
+
+        def stop() -> bool:  # a signal to one of the workers stops all, after the same step
+            return self.consensus.any(interrupt())
+
         self._restore()
         complete = False
         print(self._description(), flush=True)
-        while not interrupt():
+        while not stop():
             if self.state.validated_step < self.state.step and self._validation_due(
                 self.state.step
             ):
-                self._validate(interrupt)
+                self._validate(stop)
             elif self.state.step < self.total_steps and not self.state.ended:
-                self._train_to_validation(interrupt)
+                self._train_to_validation(stop)
             else:
                 break
-        if not interrupt() and self.evaluation is None:  # the run was complete before
+        if not stop() and self.evaluation is None:  # the run was complete before
             complete = True
             print("The run is complete: nothing to train.", flush=True)
-            self.evaluation = self._evaluate(interrupt)
-        if interrupt():
+            self.evaluation = self._evaluate(stop)
+        stopped_by = None
+        if stop():
+            stopped_by = interrupt.signal or signal.SIGTERM  # of another worker
             self._save()
             print(
-                f"Stopped by {interrupt.signal.name} after step {self.state.step:,} and saved; the "
+                f"Stopped by {stopped_by.name} after step {self.state.step:,} and saved; the "
                 "same command goes on from there.",
                 flush=True,
             )
@@ -138,12 +128,12 @@ class Run:
             not complete,
             self.evaluation,
             self.parts.classifier,
-            interrupt.signal,
+            stopped_by,
         )
 
     def _restore(self) -> bool:
         """Goes back to the newest whole checkpoint; False if there is none."""
-        saved = self.directory.checkpoints.newest(set_aside=True)
+        saved = self.directory.checkpoints.newest(set_aside=self.cluster.is_chief)
         if saved is None:
             return False
         try:
@@ -160,8 +150,9 @@ class Run:
 
     def _save(self, error: float | None = None) -> None:
         """Saves; `error` is that of the validation at this step, if there was one."""
-        store, keep = self.directory.checkpoints, self.options.keep_checkpoints
-        store.save(self.checkpoint, self.state.step, error, keep)
+        if self.cluster.is_chief:  # all workers hold the same
+            store, keep = self.directory.checkpoints, self.options.keep_checkpoints
+            store.save(self.checkpoint, self.state.step, error, keep)
         self._saved_at = time.monotonic()
 
     def _description(self) -> str:
@@ -184,7 +175,7 @@ class Run:
     def _validation_due(self, step: int) -> bool:
         return step % self.validation_steps == 0 or step >= self.total_steps
 
-    def _train_to_validation(self, interrupt: Interrupt) -> None:
+    def _train_to_validation(self, stop: Callable[[], bool]) -> None:
         """Trains until the next validation is due, the loss is not finite, or the interrupt."""
         state, images = self.state, self.options.batch_size
         if self._batches is None:
@@ -205,7 +196,7 @@ class Run:
         with Progress(
             "training", self.total_steps * images, "images", state.step * images
         ) as progress:
-            while not interrupt():
+            while not stop():
                 rate = self._prepare_step()
                 count = self._steps_together()
                 sums = self.parts.train_steps(self._batches, tf.constant(count))
@@ -278,13 +269,13 @@ class Run:
             self._frozen = frozen
         return rate
 
-    def _evaluate(self, interrupt: Interrupt) -> Evaluation | None:
+    def _evaluate(self, stop: Callable[[], bool]) -> Evaluation | None:
         split = self.source.validation
-        return self.parts.evaluator(split, "validation", interrupt, self.unreadable[split.name])
+        return self.parts.evaluator(split, "validation", stop, self.unreadable[split.name])
 
-    def _validate(self, interrupt: Interrupt) -> None:
+    def _validate(self, stop: Callable[[], bool]) -> None:
         """Validates, tells the schedule, logs and saves."""
-        evaluation = self._evaluate(interrupt)
+        evaluation = self._evaluate(stop)
         if evaluation is None:  # interrupted: `validated_step` stays, the next start does it again
             return
         self.evaluation, self.state.validated_step = evaluation, self.state.step

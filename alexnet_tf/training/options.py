@@ -10,7 +10,7 @@ from alexnet_tf.data.limits import MAX_UNREADABLE
 from alexnet_tf.models.spec import AUGMENTATIONS, ActivationName
 from alexnet_tf.models.variants import variants
 
-STRATEGIES = ("auto", "one", "mirrored")
+STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
 DIVERGENCES = ("stop", "back")
 PRECISIONS = ("float32", "bfloat16", "float16")
 CACHES = ("none", "memory", "disk")
@@ -92,9 +92,18 @@ class Options:
     )
     strategy: str = _option(
         "auto",
-        "one device; mirrored over all GPUs; auto: mirrored where there are several GPUs",
+        "one device; mirrored over all GPUs; multi_worker, with --workers or TF_CONFIG; tpu; auto: "
+        "what --workers, TF_CONFIG, --tpu and the number of GPUs ask for",
         enum=STRATEGIES,
     )
+    workers: tuple[str, ...] = _option(
+        (), "host:port of each process of a run, the same on all of them; default: TF_CONFIG"
+    )
+    worker_index: int | None = _option(
+        None, "which of --workers this process is; 0 prints and writes", lower_bound=0
+    )
+    worker_timeout: float = _option(300.0, "seconds to wait for the others", lower_bound=1)
+    tpu: str | None = _option(None, "name of a Cloud TPU, or local on a TPU VM")
     logical_cpus: int = _option(
         1, "split the CPU into that many devices, to try --strategy=mirrored", lower_bound=1
     )

@@ -5,30 +5,65 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+from collections.abc import Callable
+
+import tensorflow as tf
 
 from alexnet_tf.data.sources import open_source
 from alexnet_tf.data.split import Source
 from alexnet_tf.data.statistics import Statistics, compute_statistics
 from alexnet_tf.data.unreadable import Unreadable
-from alexnet_tf.errors import UserError
+from alexnet_tf.errors import UserError, WorkerLostError
 from alexnet_tf.models.spec import Variant
 from alexnet_tf.models.variants import get_variant
+from alexnet_tf.progress import quiet
+from alexnet_tf.training.cluster import Cluster, find_cluster, meet
 from alexnet_tf.training.directory import Card, ModelDirectory
 from alexnet_tf.training.interrupt import Interrupt
-from alexnet_tf.training.loop import Result, Run
+from alexnet_tf.training.loop import Run
 from alexnet_tf.training.options import Options
+from alexnet_tf.training.result import Result
 from alexnet_tf.training.schedules import parse_freezes
-from alexnet_tf.training.strategies import check_batch_size, make_strategy
+from alexnet_tf.training.strategies import Consensus, check_batch_size, make_strategy
 
 
-def train(options: Options) -> Result:
+def train(options: Options, then: Callable[[Result], None] = lambda result: None) -> Result:
     """Trains, or goes on with, the run that the options describe.
+
+    Args:
+        options: the run's.
+        then: what to do with the result before the workers of the run, if there are several,
+            part; only worker 0 does it.
 
     Raises:
         UserError: something in the options, the data or the model directory is wrong; nothing
             has been trained then.
     """
-    strategy = make_strategy(options.strategy, options.logical_cpus)
+    cluster = find_cluster(options.workers, options.worker_index)
+    if cluster.workers > 1:
+        facts = {f"--{name}": value for name, value in dataclasses.asdict(options).items()}
+        del facts["--worker_index"]
+        meet(cluster, {**facts, "TensorFlow version": tf.__version__}, options.worker_timeout)
+    strategy = make_strategy(options.strategy, options.logical_cpus, cluster, options.tpu)
+    try:
+        with quiet(not cluster.is_chief):
+            result = _train(options, strategy, cluster)
+            if cluster.is_chief:
+                then(result)
+            Consensus(strategy, cluster).wait()
+            return result
+    except tf.errors.OpError as error:
+        if cluster.workers == 1:
+            raise
+        first_line = str(error).strip().splitlines()[-1][:200]
+        raise WorkerLostError(
+            f"Expected all {cluster.workers} workers to go on to the end. Received: worker "
+            f"{cluster.index} heard that another has stopped ({first_line}). Start all of them "
+            "again: the run goes on from its newest checkpoint"
+        ) from None
+
+
+def _train(options: Options, strategy: tf.distribute.Strategy, cluster: Cluster) -> Result:
     check_batch_size(options.batch_size, strategy, options.accumulate)
     variant = get_variant(options.variant)
     if options.activation:
@@ -52,24 +87,30 @@ def train(options: Options) -> Result:
         data_dir=options.data_dir and os.path.abspath(os.path.expanduser(options.data_dir)),
         options=dataclasses.asdict(options),
     )
-    statistics = _open_directory(directory, card, source, variant)
-    run = Run(options, variant, source, statistics, directory, strategy)
+    consensus = Consensus(strategy, cluster)
+    if cluster.is_chief:
+        _open_directory(directory, card, source, variant)
+    consensus.wait()  # for worker 0 to have written what the others read
+    if not directory.check_card(card):
+        raise UserError(
+            "Expected --model_dir on a file system that all workers share. Received: "
+            f"{directory.path}"
+        )
+    statistics = Statistics.load(str(directory.statistics_path))
+    run = Run(options, variant, source, statistics, directory, strategy, cluster)
     with Interrupt() as interrupt:
         return run(interrupt)
 
 
 def _open_directory(
     directory: ModelDirectory, card: Card, source: Source, variant: Variant
-) -> Statistics:
-    """Begins a run in the directory or goes on with the one there; returns its statistics."""
-    if directory.check_card(card) and directory.statistics_path.exists():
-        statistics = Statistics.load(str(directory.statistics_path))
-    else:
+) -> None:
+    """Begins a run in the directory, or goes on with the one there."""
+    if not directory.check_card(card) or not directory.statistics_path.exists():
         statistics = _statistics(source, variant, card.options["max_unreadable"])
         directory.make()
         statistics.save(str(directory.statistics_path))
     directory.write_card(card)
-    return statistics
 
 
 def _statistics(source: Source, variant: Variant, max_unreadable: float) -> Statistics:

@@ -5,34 +5,72 @@ from __future__ import annotations
 import tensorflow as tf
 
 from alexnet_tf.errors import UserError
+from alexnet_tf.training.cluster import Cluster
 from alexnet_tf.training.options import STRATEGIES
 
 
-def make_strategy(name: str = "auto", logical_cpus: int = 1) -> tf.distribute.Strategy:
+def make_strategy(
+    name: str = "auto",
+    logical_cpus: int = 1,
+    cluster: Cluster | None = None,
+    tpu: str | None = None,
+) -> tf.distribute.Strategy:
     """Makes the distribution strategy.
 
     Args:
         name: "one" device; "mirrored" over all GPUs, or all logical CPUs where there is no GPU;
-            "auto": mirrored where there are several GPUs, else one.
+            "multi_worker" over the cluster; "tpu"; "auto": the last two where there is a cluster
+            or a TPU is named, else mirrored where there are several GPUs, else one.
         logical_cpus: splits the CPU into that many devices, to try replicas without GPUs. Must
             come before TensorFlow has used a device.
+        cluster: the workers, who have met; None for a single process.
+        tpu: its name, or "local".
 
     Raises:
-        UserError: an unknown name, or logical_cpus below 1.
+        UserError: a strategy that does not go with the rest, or no such TPU.
     """
     if name not in STRATEGIES:
         raise UserError(f"Expected --strategy to be one of {STRATEGIES}. Received: {name}")
     if logical_cpus < 1:
         raise UserError(f"Expected at least 1 logical CPU. Received: {logical_cpus}")
+    several = cluster is not None and cluster.workers > 1
+    wanted = "multi_worker" if several else "tpu" if tpu else None
+    if several and tpu:
+        raise UserError(f"Expected --workers or --tpu. Received: both ({tpu})")
+    if name == "multi_worker" and not several:
+        raise UserError(
+            "Expected --workers and --worker_index, or TF_CONFIG, beside --strategy=multi_worker. "
+            "Received: none with two workers or more"
+        )
+    if name == "tpu" and not tpu:
+        raise UserError("Expected --tpu=NAME or --tpu=local beside --strategy=tpu. Received: none")
+    if wanted and name not in ("auto", wanted):
+        raise UserError(f"Expected --strategy=auto or {wanted} with these flags. Received: {name}")
     if logical_cpus > 1:
         device = tf.config.LogicalDeviceConfiguration()
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [device] * logical_cpus)
+    if several:
+        return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=cluster.resolver())
+    if tpu:
+        return _make_tpu_strategy(tpu)
     gpus = tf.config.list_logical_devices("GPU")
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
         devices = gpus or tf.config.list_logical_devices("CPU")
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     return tf.distribute.OneDeviceStrategy("/GPU:0" if gpus else "/CPU:0")
+
+
+def _make_tpu_strategy(tpu: str) -> tf.distribute.TPUStrategy:
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(tpu)
+        return tf.distribute.TPUStrategy(resolver)
+    except (tf.errors.OpError, ValueError, RuntimeError, OSError, KeyError) as error:
+        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise UserError(
+            f"Expected a TPU. Received: --tpu={tpu} ({first_line}); on a TPU VM it is local, and "
+            "tensorflow-tpu has to be installed (BUILD.md)"
+        ) from None
 
 
 def check_batch_size(
@@ -54,3 +92,30 @@ def check_batch_size(
             f"Expected --accumulate to divide the {batch_size // replicas} images of a replica. "
             f"Received: {accumulate}"
         )
+
+
+class Consensus:
+    """What the workers of a run agree on between steps; alone, a worker agrees with itself.
+
+    Args:
+        strategy: over the workers.
+        cluster: the workers.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy, cluster: Cluster):
+        self._alone = cluster.workers == 1
+
+        @tf.function
+        def count(flag: tf.Tensor) -> tf.Tensor:
+            flags = strategy.run(tf.identity, (flag,))
+            return strategy.reduce(tf.distribute.ReduceOp.SUM, flags, axis=None)
+
+        self._count = count
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is true on any worker; all must ask at the same place."""
+        return flag if self._alone else self._count(tf.constant(float(flag))).numpy() > 0
+
+    def wait(self) -> None:
+        """Returns when all workers have come here."""
+        self.any(False)

@@ -1,6 +1,5 @@
 """One tiny network from photographs through training, stop, resume, evaluation and export."""
 
-import dataclasses
 import json
 import shutil
 import signal
@@ -11,13 +10,13 @@ import tensorflow as tf
 
 from alexnet_tf.errors import UserError
 from alexnet_tf.models import variants
-from alexnet_tf.models.spec import ACTIVATION
 from alexnet_tf.serving.saved_model import export
 from alexnet_tf.training import loop, run
 from alexnet_tf.training.checkpoints import CheckpointStore
 from alexnet_tf.training.directory import ModelDirectory
 from tests.folders import write_folder
 from tests.training.runs import Killer, assert_equal_weights, options, weights
+from tests.training.without_dropout import tiny_without_dropout
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +56,7 @@ def test_a_complete_run_is_only_evaluated_again(folder, tmp_path):
 @pytest.fixture
 def without_dropout(monkeypatch):
     """tiny without dropout: replicas draw other masks than one device does, and so does XLA."""
-    tiny = variants.VARIANTS["tiny"]
-    denses = tuple(
-        dataclasses.replace(d, then=(ACTIVATION,) if d.units else ()) for d in tiny.denses
-    )
-    monkeypatch.setitem(variants.VARIANTS, "tiny", dataclasses.replace(tiny, denses=denses))
+    monkeypatch.setitem(variants.VARIANTS, "tiny", tiny_without_dropout())
 
 
 def test_two_replicas_compute_what_one_device_does(

@@ -1,0 +1,225 @@
+"""The workers of one run: who they are, whether all have come, whether all want the same.
+
+Before TensorFlow's own cluster is started, which waits for absent workers in silence and cannot
+be interrupted, the workers meet at the address of worker 0: each sends its flags there in one
+line, and is told in one whether to go on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import socket
+import sys
+import time
+
+import tensorflow as tf
+
+from alexnet_tf.errors import UserError
+
+_MAX_LINE = 2**16  # bytes that a worker may send
+_PAUSE = 0.2  # seconds between attempts to reach worker 0
+_REMINDER = 10.0  # seconds between lines that say who is waited for
+_SILENCE = 5.0  # seconds after which a connection that sends nothing is given up
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """The workers, seen from one of them; a run in a single process is a cluster of one.
+
+    Attributes:
+        addresses: host:port of each worker.
+        index: which of them this process is.
+    """
+
+    addresses: tuple[str, ...] = ("",)
+    index: int = 0
+
+    @property
+    def workers(self) -> int:
+        """How many."""
+        return len(self.addresses)
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this is worker 0, which alone prints and writes."""
+        return self.index == 0
+
+    def resolver(self) -> tf.distribute.cluster_resolver.ClusterResolver:
+        """The same for TensorFlow."""
+        return tf.distribute.cluster_resolver.SimpleClusterResolver(
+            tf.train.ClusterSpec({"worker": list(self.addresses)}),
+            task_type="worker",
+            task_id=self.index,
+            rpc_layer="grpc",
+        )
+
+
+def find_cluster(workers: tuple[str, ...], index: int | None) -> Cluster:
+    """The cluster that flags or, without them, the environment variable TF_CONFIG describe.
+
+    Args:
+        workers: --workers.
+        index: --worker_index.
+
+    Raises:
+        UserError: they contradict themselves.
+    """
+    name = "--worker_index"
+    if not workers and "TF_CONFIG" in os.environ:
+        name = "the index in TF_CONFIG"
+        workers, index = _read_tf_config(os.environ["TF_CONFIG"])
+    if not workers:
+        if index is not None:
+            raise UserError(f"Expected --workers beside --worker_index. Received: {index} alone")
+        return Cluster()
+    for address in workers:
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+            raise UserError(f"Expected workers as host:port. Received: {address}")
+    if len(set(workers)) < len(workers):
+        raise UserError(f"Expected each worker once. Received: {','.join(workers)}")
+    if index is None or not 0 <= index < len(workers):
+        raise UserError(f"Expected {name} to be from 0 to {len(workers) - 1}. Received: {index}")
+    return Cluster(tuple(workers), index)
+
+
+def _read_tf_config(text: str) -> tuple[tuple[str, ...], int]:
+    """Addresses and this worker's index; a chief counts as the first worker."""
+    try:
+        values = json.loads(text)
+        jobs, task = values.get("cluster", {}), values.get("task", {})
+        chiefs, workers = list(jobs.get("chief", [])), list(jobs.get("worker", []))
+        first = len(chiefs) if task.get("type") == "worker" else 0
+        index = first + int(task.get("index", 0))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(
+            'Expected TF_CONFIG as {"cluster": {"worker": ["host:port", ...]}, "task": {"type": '
+            f'"worker", "index": 0}}}}. Received: {text[:200]!r} ({error})'
+        ) from None
+    return tuple(str(address) for address in (*chiefs, *workers)), index
+
+
+def meet(cluster: Cluster, facts: dict, seconds: float) -> None:
+    """Returns when all workers have come and have the same facts.
+
+    Args:
+        cluster: of more than one.
+        facts: JSON values, e.g. flags.
+        seconds: to wait for the others.
+
+    Raises:
+        UserError: this worker's port is in use, another did not come, or their facts differ.
+    """
+    facts = json.loads(json.dumps(facts))  # as they arrive at the other end
+    complaint = (
+        _receive_all(cluster, facts, seconds)
+        if cluster.is_chief
+        else _report(cluster, facts, seconds)
+    )
+    if complaint:
+        raise UserError(complaint)
+
+
+def _receive_all(cluster: Cluster, facts: dict, seconds: float) -> str:
+    """Worker 0's side of `meet`; returns what is wrong, or an empty string."""
+    deadline = time.monotonic() + seconds
+    connections: dict[int, socket.socket] = {}
+    complaint = ""
+    with _listen(cluster) as listener:
+        while len(connections) < cluster.workers - 1 and not complaint:
+            listener.settimeout(max(1e-3, min(_REMINDER, deadline - time.monotonic())))
+            try:
+                connection, _ = listener.accept()
+            except TimeoutError:
+                absent = ", ".join(
+                    f"worker {number} ({address})"
+                    for number, address in enumerate(cluster.addresses)
+                    if number and number not in connections
+                )
+                if time.monotonic() >= deadline:
+                    complaint = (
+                        f"Expected {cluster.workers} workers within {seconds:g} s "
+                        f"(--worker_timeout). Received: nothing from {absent}"
+                    )
+                else:
+                    print(f"Waiting for {absent}", file=sys.stderr, flush=True)
+                continue
+            try:
+                number, theirs = json.loads(_read_line(connection))
+                known = 0 < number < cluster.workers and isinstance(theirs, dict)
+            except (OSError, ValueError, TypeError):
+                known = False
+            if not known:  # somebody else
+                connection.close()
+                continue
+            if number in connections:  # it was started again
+                connections[number].close()
+            connections[number] = connection
+            complaint = _difference(facts, theirs, number)
+    for connection in connections.values():
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(json.dumps(complaint).encode() + b"\n")
+    return complaint
+
+
+def _report(cluster: Cluster, facts: dict, seconds: float) -> str:
+    """Another worker's side of `meet`."""
+    _listen(cluster).close()  # only to see that TensorFlow can do so
+    host, _, port = cluster.addresses[0].rpartition(":")
+    deadline, remind = time.monotonic() + seconds, time.monotonic() + _REMINDER
+    while time.monotonic() < deadline:
+        try:
+            with socket.create_connection((host, int(port)), timeout=_SILENCE) as connection:
+                connection.sendall(json.dumps([cluster.index, facts]).encode() + b"\n")
+                connection.settimeout(max(1.0, deadline - time.monotonic() + _SILENCE))
+                return str(json.loads(_read_line(connection)))
+        except (OSError, ValueError):
+            time.sleep(_PAUSE)
+        if time.monotonic() >= remind:
+            remind += _REMINDER
+            print(f"Waiting for worker 0 ({cluster.addresses[0]})", file=sys.stderr, flush=True)
+    return (
+        f"Expected worker 0 at {cluster.addresses[0]} within {seconds:g} s (--worker_timeout). "
+        "Received: no answer"
+    )
+
+
+def _listen(cluster: Cluster) -> socket.socket:
+    """The port of this worker, which TensorFlow takes over when the socket is closed."""
+    address = cluster.addresses[cluster.index]
+    host, _, port = address.rpartition(":")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("", int(port)))
+        listener.listen(cluster.workers)
+    except OSError as error:
+        listener.close()
+        raise UserError(
+            f"Expected port {port} of worker {cluster.index} ({address}) to be free. Received: "
+            f"{error.strerror}; choose another, or stop what uses it"
+        ) from None
+    return listener
+
+
+def _read_line(connection: socket.socket) -> bytes:
+    """One line of at most `_MAX_LINE` bytes; what is longer, or ends before, is no JSON."""
+    if connection.gettimeout() is None:
+        connection.settimeout(_SILENCE)
+    with connection.makefile("rb") as file:
+        return file.readline(_MAX_LINE)
+
+
+def _difference(ours: dict, theirs: dict, number: int) -> str:
+    """The first fact in which a worker differs from worker 0, in words, or an empty string."""
+    for name in sorted({*ours, *theirs}):
+        if ours.get(name) != theirs.get(name):
+            return (
+                f"Expected the same {name} on all workers. Received: {ours.get(name)} on worker "
+                f"0, {theirs.get(name)} on worker {number}"
+            )
+    return ""

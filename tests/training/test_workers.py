@@ -1,0 +1,245 @@
+"""Several real processes on loopback: the same weights, whatever happens to one of them."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from alexnet_tf.errors import UserError
+from alexnet_tf.launch import free_ports
+from alexnet_tf.training.cluster import Cluster, find_cluster, meet
+from tests.commands import ROOT, command
+from tests.folders import write_folder
+
+WEIGHTS = "optimizer/_trainable_variables/"  # the first name by which a checkpoint has them
+VALUE = ".ATTRIBUTES/VARIABLE_VALUE"
+MODULE = "tests.training.without_dropout"
+FLAGS = (
+    *("--dataset=folder", "--batch_size=12", "--noexport", "--learning_rate=0.002"),
+    *("--decay_epochs=", "--validate_every=1000"),
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_folder(tmp_path_factory.mktemp("images"))
+
+
+def train(model_dir, *flags, workers=1):
+    """Trains in that many processes; returns what worker 0 printed."""
+    ports = free_ports(workers)
+    arguments = [f"--model_dir={model_dir}", *FLAGS, *flags]
+    if workers > 1:
+        arguments.append(f"--workers={','.join(f'127.0.0.1:{port}' for port in ports)}")
+    processes = [
+        subprocess.Popen(
+            command(MODULE, *arguments, *([f"--worker_index={index}"] if workers > 1 else [])),
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for index in range(workers)
+    ]  # fmt: skip
+    outputs = [process.communicate(timeout=300) for process in processes]
+    for process, (_, complaint) in zip(processes, outputs, strict=True):
+        assert process.returncode == 0, complaint
+    assert all(printed == "" for printed, _ in outputs[1:])
+    return outputs[0][0]
+
+
+def tensors(checkpoint, only=""):
+    """Everything numeric in a checkpoint, or what has a name that begins so."""
+    reader = tf.train.load_checkpoint(str(checkpoint / "variables"))
+    names = reader.get_variable_to_dtype_map().items()
+    return {
+        name: reader.get_tensor(name)
+        for name, kind in names
+        if kind != tf.string and name.startswith(only)
+    }
+
+
+def test_workers_and_replicas_compute_what_one_device_does(folder, tmp_path):
+    """Weights: to 1e-6 of a layer's largest after the first step, to a hundredth after fifty.
+
+    In between rounding decides which side of a ReLU or which of two pixels in a pool some values
+    fall on. Two replicas and two workers, who add in the same order, stay much closer.
+    """
+    flags = [f"--data_dir={folder}", "--steps=50", "--save_minutes=0", "--keep_checkpoints=50"]
+    printed = {
+        "one": train(tmp_path / "one", *flags),
+        "replicas": train(tmp_path / "replicas", *flags, "--strategy=mirrored", "--logical_cpus=2"),
+        "two": train(tmp_path / "two", *flags, workers=2),
+        "three": train(tmp_path / "three", *flags, workers=3),
+    }
+    for step, reference, ways, tolerance in (
+        ("00000001", "one", ("replicas", "two", "three"), 1e-6),
+        ("00000050", "one", ("replicas", "two", "three"), 1e-2),
+        ("00000050", "replicas", ("two",), 1e-4),
+    ):
+        expected = tensors(tmp_path / reference / "checkpoints" / step, WEIGHTS)
+        assert len(expected) == 16  # kernels and biases of eight layers
+        for way in ways:
+            actual = tensors(tmp_path / way / "checkpoints" / step, WEIGHTS)
+            for layer in range(8):
+                # Of kernel and bias together: a bias of 0 is after one step but a gradient, a sum
+                # over thousands of places in float32 that no two orders agree on to 1e-6.
+                names = [f"{WEIGHTS}{2 * layer + i}/{VALUE}" for i in range(2)]
+                gap = max(np.abs(actual[name] - expected[name]).max() for name in names)
+                largest = max(np.abs(expected[name]).max() for name in names)
+                assert gap < tolerance * largest, (way, step, layer)
+    for text in printed.values():
+        assert "on 20 images" in text
+
+
+def launch(model_dir, folder, *flags):
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "alexnet_tf.launch", "--processes=2", "--"),
+            *(f"--data_dir={folder}", f"--model_dir={model_dir}", *FLAGS, *flags),
+        ],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def test_a_killed_worker_is_started_again_and_nothing_is_lost(folder, tmp_path):
+    undisturbed = launch(tmp_path / "alone", folder, "--steps=40")
+    _, complaint = undisturbed.communicate(timeout=300)
+    assert undisturbed.returncode == 0, complaint
+    process = launch(tmp_path / "killed", folder, "--steps=40", "--save_minutes=0")
+    store = tmp_path / "killed" / "checkpoints"
+    while process.poll() is None and not any(store.glob("0000001?")):
+        time.sleep(0.01)
+    (worker,) = subprocess.run(
+        ["pgrep", "-f", f"model_dir={tmp_path / 'killed'}.*worker_index=1"],
+        capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    os.kill(int(worker), signal.SIGKILL)
+    printed, complaint = process.communicate(timeout=300)
+    assert process.returncode == 0, complaint
+    assert "Lost worker 1 (SIGKILL): starting all again" in printed
+    assert "Going on after step 1" in printed
+    alone, killed = (
+        tensors(tmp_path / name / "checkpoints" / "00000040") for name in ("alone", "killed")
+    )
+    assert alone.keys() == killed.keys()
+    for name, values in alone.items():
+        np.testing.assert_array_equal(killed[name], values, name)
+
+
+def test_a_signal_to_the_launcher_stops_all_after_one_step(folder, tmp_path):
+    process = launch(tmp_path / "run", folder, "--steps=100000", "--save_minutes=0")
+    while process.poll() is None and not any((tmp_path / "run" / "checkpoints").glob("0000000?")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    printed, complaint = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGTERM, complaint
+    assert "Stopped by SIGTERM after step" in printed
+
+
+def in_threads(clusters, facts, seconds=5.0):
+    """Lets workers meet; returns what each raised, or None."""
+    results = {}
+
+    def one(cluster, fact):
+        try:
+            results[cluster.index] = meet(cluster, fact, seconds)
+        except UserError as error:
+            results[cluster.index] = str(error)
+
+    threads = [threading.Thread(target=one, args=pair) for pair in zip(clusters, facts)]  # noqa: B905
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+@pytest.fixture
+def three():
+    addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(3))
+    return [Cluster(addresses, index) for index in range(3)]
+
+
+def test_workers_with_the_same_flags_meet(three):
+    assert in_threads(three, [{"--seed": (1, 2)}] * 3) == {0: None, 1: None, 2: None}
+
+
+def test_workers_with_other_flags_are_told(three):
+    results = in_threads(three, [{"--seed": 1}, {"--seed": 1}, {"--seed": 2}])
+    expected = "Expected the same --seed on all workers. Received: 1 on worker 0, 2 on worker 2"
+    assert results[0] == results[2] == expected
+
+
+def test_a_worker_that_never_comes_is_named(three):
+    results = in_threads(three[:2], [{}, {}], seconds=1.0)
+    assert "Received: nothing from worker 2 (127.0.0.1:" in results[0]
+    assert results[1] == results[0]
+    results = in_threads(three[1:2], [{}], seconds=0.5)
+    assert "Expected worker 0 at 127.0.0.1:" in results[1]
+
+
+def test_a_stranger_at_the_door_changes_nothing(three):
+    def knock():
+        for noise in (b"GET / HTTP/1.1\r\n\r\n", b"", b"[7, {}]\n", b"\xff" * 70_000 + b"\n"):
+            with socket.create_connection(three[0].addresses[0].split(":"), timeout=5) as stranger:
+                stranger.sendall(noise)
+
+    stranger = threading.Timer(0.3, knock)
+    stranger.start()
+    late = threading.Timer(1.0, in_threads, (three[1:], [{}, {}]))
+    late.start()
+    assert in_threads(three[:1], [{}]) == {0: None}
+    stranger.join(), late.join()
+
+
+def test_a_port_in_use_is_named(three):
+    with socket.socket() as other:
+        other.bind(("", int(three[1].addresses[1].split(":")[1])))
+        other.listen()
+        with pytest.raises(UserError, match="of worker 1 .* to be free. Received: Address already"):
+            meet(three[1], {}, 1.0)
+
+
+@pytest.mark.parametrize(
+    "workers, index, complaint",
+    [
+        (("a:1", "b"), 0, "host:port. Received: b"),
+        (("a:1", "b:port"), 0, "Received: b:port"),
+        (("a:1", "a:1"), 0, "each worker once"),
+        (("a:1", "b:1"), 2, "from 0 to 1. Received: 2"),
+        (("a:1", "b:1"), None, "Received: None"),
+        ((), 1, "Received: 1 alone"),
+    ],
+)
+def test_workers_that_cannot_be_are_refused(workers, index, complaint):
+    with pytest.raises(UserError, match=complaint):
+        find_cluster(workers, index)
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ('{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 1}}', 1),
+        (
+            '{"cluster": {"chief": ["a:1"], "worker": ["b:2"]},'
+            ' "task": {"type": "worker", "index": 0}}',
+            1,
+        ),
+        ('{"cluster": {"chief": ["a:1"], "worker": ["b:2"]}, "task": {"type": "chief"}}', 0),
+    ],
+)
+def test_tf_config_is_read(monkeypatch, text, expected):
+    monkeypatch.setenv("TF_CONFIG", text)
+    assert find_cluster((), None) == Cluster(("a:1", "b:2"), expected)
+
+
+def test_a_tf_config_that_is_none_is_refused(monkeypatch):
+    for text in ("{", "[]", '{"cluster": 3}'):
+        monkeypatch.setenv("TF_CONFIG", text)
+        with pytest.raises(UserError, match="Expected TF_CONFIG as"):
+            find_cluster((), None)
