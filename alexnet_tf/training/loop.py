@@ -200,7 +200,7 @@ class Run:
                 rate = self._prepare_step()
                 count = self._steps_together()
                 sums = self.parts.train_steps(self._batches, tf.constant(count))
-                sums = {name: value.numpy().item() for name, value in sums.items()}
+                sums = {name: value.numpy().tolist() for name, value in sums.items()}
                 if not math.isfinite(sums["loss"]):
                     self._diverged(state.step + sums["steps"], rate, progress)
                     break

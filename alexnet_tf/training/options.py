@@ -80,6 +80,11 @@ class Options:
     )
     weight_decay: float = _option(0.0005, "of the update (paper §5: 0.0005)", lower_bound=0)
     decay_biases: bool = _option(False, "decay biases as well as weights")
+    clip_norm: float = _option(
+        0.0,
+        "scale each step's gradient down to that norm over all weights, if it is larger; 0: never",
+        lower_bound=0,
+    )
     bias_rate: float = _option(1.0, "the rate of biases, times that of weights", lower_bound=0)
     freeze: tuple[str, ...] = _option(
         (), "layers to freeze from an epoch on, as LAYER:EPOCH, e.g. conv1:72"
@@ -89,6 +94,9 @@ class Options:
     )
     seed: int = _option(
         0, "of weights, order, augmentation and dropout", lower_bound=0, upper_bound=2**31
+    )
+    deterministic: bool = _option(
+        False, "refuse operations whose result may differ from one run to the next; slower on GPUs"
     )
     strategy: str = _option(
         "auto",

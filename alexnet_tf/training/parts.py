@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
@@ -17,7 +17,7 @@ from alexnet_tf.models.build import AlexNet
 from alexnet_tf.models.spec import Variant
 from alexnet_tf.training.options import PRECISIONS, Options
 from alexnet_tf.training.sgd import PaperSGD
-from alexnet_tf.training.steps import make_train_steps
+from alexnet_tf.training.steps import TrainSteps, make_train_steps
 
 _POLICIES = dict(zip(PRECISIONS, ("float32", "mixed_bfloat16", "mixed_float16"), strict=True))
 
@@ -40,7 +40,7 @@ class Parts:
     optimizer: keras.optimizers.Optimizer
     classifier: Classifier
     evaluator: Evaluator
-    train_steps: Callable[[Iterator, tf.Tensor], dict[str, tf.Tensor]]
+    train_steps: TrainSteps
 
 
 def make_parts(
@@ -79,6 +79,8 @@ def make_optimizer(
         options.momentum,
         options.weight_decay,
         undecayed=None if options.decay_biases else "bias$",
+        summed=True,  # by the step
+        global_clipnorm=options.clip_norm or None,
     )
     optimizer = sgd
     if options.precision == "float16":  # small gradients would round to zero

@@ -44,6 +44,8 @@ def train(options: Options, then: Callable[[Result], None] = lambda result: None
         facts = {f"--{name}": value for name, value in dataclasses.asdict(options).items()}
         del facts["--worker_index"]
         meet(cluster, {**facts, "TensorFlow version": tf.__version__}, options.worker_timeout)
+    if options.deterministic:
+        tf.config.experimental.enable_op_determinism()
     strategy = make_strategy(options.strategy, options.logical_cpus, cluster, options.tpu)
     try:
         with quiet(not cluster.is_chief):

@@ -32,6 +32,9 @@ class PaperSGD(keras.optimizers.Optimizer):
             None decays all, as the paper prints it.
         rate_multipliers: from regular expression to multiplier of ε; the product of all that
             match a variable's path. Default none.
+        summed: whether gradients are already summed over replicas when they are applied. Keras
+            clips each replica's share before it adds them up; who wants the sum clipped, as on
+            one device, adds up first. Default false.
 
     Raises:
         ValueError: a negative argument, or momentum outside [0, 1).
@@ -44,6 +47,7 @@ class PaperSGD(keras.optimizers.Optimizer):
         weight_decay: float = 0.0005,
         undecayed: str | None = "bias$",
         rate_multipliers: dict[str, float] | None = None,
+        summed: bool = False,
         name: str = "paper_sgd",
         **kwargs,
     ):
@@ -64,6 +68,7 @@ class PaperSGD(keras.optimizers.Optimizer):
         # Keras's own weight_decay argument stays unset: it would decay a second time.
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
         self.momentum, self.decay, self.undecayed = momentum, weight_decay, undecayed
+        self.summed = summed
         self.initial_multipliers = dict(rate_multipliers or {})
 
     def build(self, variables: list) -> None:
@@ -111,6 +116,12 @@ class PaperSGD(keras.optimizers.Optimizer):
             )
         return matched
 
+    def _all_reduce_sum_gradients(self, grads_and_vars: list) -> list:
+        """Keras's, unless there is nothing left to sum."""
+        if self.summed:
+            return list(grads_and_vars)
+        return super()._all_reduce_sum_gradients(grads_and_vars)
+
     def update_step(
         self,
         gradient: tf.Tensor,
@@ -144,6 +155,7 @@ class PaperSGD(keras.optimizers.Optimizer):
             "weight_decay": self.decay,
             "undecayed": self.undecayed,
             "rate_multipliers": self.initial_multipliers,
+            "summed": self.summed,
         }
 
 

@@ -13,6 +13,8 @@ Batch = dict[str, tf.Tensor]
 # Gradients of the trainable variables; loss, top-1 hits and top-5 hits. Sums over images.
 _Sums = tuple[list[tf.Tensor], tf.Tensor]
 FIGURES = ("loss", "top1_hits", "top5_hits")
+# Takes an iterator over `pipeline.training_dataset`'s batches and a number of steps.
+TrainSteps = Callable[[Iterator, tf.Tensor], dict[str, tf.Tensor]]
 
 
 def make_train_steps(
@@ -23,7 +25,7 @@ def make_train_steps(
     batch_size: int,
     accumulate: int = 1,
     jit_compile: bool = False,
-) -> Callable[[Iterator, tf.Tensor], dict[str, tf.Tensor]]:
+) -> TrainSteps:
     """Compiles the step: preprocess, forward, backward, sum over replicas, update.
 
     Keras's `Model.fit` is not used because it fails on several workers (keras-team/keras#20585);
@@ -32,7 +34,7 @@ def make_train_steps(
     Args:
         strategy: where to run.
         model: to logits [B, classes]; made, like the optimizer, under the strategy's scope.
-        optimizer: with or without loss scaling.
+        optimizer: with or without loss scaling; leaves it to the step to sum over replicas.
         preprocessor: the model's.
         batch_size: over all replicas; images of weight 0 count in it too.
         accumulate: parts that each replica's images are divided into, one after the other, to
@@ -40,12 +42,52 @@ def make_train_steps(
         jit_compile: whether XLA compiles each replica's part.
 
     Returns:
-        A function from an iterator over `pipeline.training_dataset`'s batches and a number of
-        steps to sums over the steps it made: loss (mean over the global batch), top1_hits and
-        top5_hits (images whose label is the first guess, or among the first five), waiting
+        A function to sums over the steps it made: loss (mean over the global batch), top1_hits
+        and top5_hits (images whose label is the first guess, or among the first five), waiting
         (seconds for input), and steps, which is less than asked for if a loss was not finite:
-        that step is then the last.
+        that step is then the last. And of the last step, for each of the model's trainable
+        variables, gradient_norms and, after its update, weight_norms, both [variables].
     """
+    part = _make_part(model, optimizer, preprocessor, batch_size)
+    variables = model.trainable_variables
+
+    def replica_step(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        gradients, figures = _in_parts(part, batch, accumulate, variables)
+        replicas = tf.distribute.get_replica_context()
+        gradients = replicas.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        norms = _norms(gradients) / optimizer.scale_loss(tf.ones([]))
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return figures, norms
+
+    compiled = tf.function(replica_step, jit_compile=True) if jit_compile else replica_step
+
+    @tf.function
+    def train_steps(iterator: Iterator, count: tf.Tensor) -> dict[str, tf.Tensor]:
+        sums, norms = tf.zeros([len(FIGURES)]), tf.zeros([len(variables)])
+        waiting, steps = tf.constant(0.0, tf.float64), tf.constant(0)
+        while steps < count and tf.math.is_finite(sums[0]):
+            batch, seconds = _timed_next(iterator, strategy, sums)
+            figures, norms = strategy.run(compiled, (batch,))
+            sums += strategy.reduce(tf.distribute.ReduceOp.SUM, figures, axis=None)
+            norms = strategy.experimental_local_results(norms)[0]  # all have the same
+            waiting += seconds
+            steps += 1
+        named = dict(zip(FIGURES, tf.unstack(sums), strict=True))
+        return {
+            **{**named, "waiting": waiting, "steps": steps},
+            **{"gradient_norms": norms, "weight_norms": _norms(variables)},
+        }
+
+    return train_steps
+
+
+def _make_part(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    preprocessor: Preprocessor,
+    batch_size: int,
+) -> Callable[[Batch], _Sums]:
+    """What is computed of some images: gradients, scaled as the optimizer wants, and figures."""
 
     def part(batch: Batch) -> _Sums:
         labels = batch["label"]
@@ -53,7 +95,7 @@ def make_train_steps(
             logits = model(preprocessor.training(batch), training=True)
             logits = tf.cast(logits, tf.float32)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-            # The optimizer adds the replicas' gradients up, so each divides by the whole batch.
+            # The replicas' gradients will be added up, so each divides by the whole batch.
             loss = tf.reduce_sum(losses * batch["weight"]) / batch_size
             scaled = optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, model.trainable_variables)
@@ -63,27 +105,13 @@ def make_train_steps(
         counts = tf.linalg.matvec(tf.cast(per_image, tf.float32), batch["weight"])  # [2]
         return gradients, tf.concat([loss[None], counts], axis=0)
 
-    def replica_step(batch: Batch) -> tf.Tensor:
-        gradients, figures = _in_parts(part, batch, accumulate, model.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        return figures
+    return part
 
-    compiled = tf.function(replica_step, jit_compile=True) if jit_compile else replica_step
 
-    @tf.function
-    def train_steps(iterator: Iterator, count: tf.Tensor) -> dict[str, tf.Tensor]:
-        sums = tf.zeros([len(FIGURES)])
-        waiting, steps = tf.constant(0.0, tf.float64), tf.constant(0)
-        while steps < count and tf.math.is_finite(sums[0]):
-            batch, seconds = _timed_next(iterator, strategy, sums)
-            figures = strategy.run(compiled, (batch,))
-            sums += strategy.reduce(tf.distribute.ReduceOp.SUM, figures, axis=None)
-            waiting += seconds
-            steps += 1
-        named = dict(zip(FIGURES, tf.unstack(sums), strict=True))
-        return {**named, "waiting": waiting, "steps": steps}
-
-    return train_steps
+def _norms(tensors: list[tf.Tensor | keras.Variable]) -> tf.Tensor:
+    """The Euclidean norm of each, float32 [tensors]."""
+    halves = [tf.nn.l2_loss(tf.convert_to_tensor(tensor)) for tensor in tensors]
+    return tf.sqrt(2 * tf.stack(halves))
 
 
 def _in_parts(

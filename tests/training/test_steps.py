@@ -1,0 +1,182 @@
+"""One training step: its gradient, its norms, its clipping, in parts, on replicas, under XLA."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from alexnet_tf.data.augment import draw
+from alexnet_tf.data.preprocess import Preprocessor
+from alexnet_tf.data.statistics import Statistics
+from alexnet_tf.models.build import AlexNet
+from alexnet_tf.models.variants import get_variant, variants
+from alexnet_tf.training.sgd import PaperSGD
+from alexnet_tf.training.steps import make_train_steps
+from tests.training.without_dropout import tiny_without_dropout
+
+CLASSES = 10
+
+
+def make_batch(spec, size):
+    """Noise, with the random numbers that the pipeline would send along."""
+    random = np.random.default_rng(0)
+    index = tf.range(size, dtype=tf.int64)
+    pixels = random.integers(0, 256, (size, spec.crop_size, spec.crop_size, 3), np.uint8)
+    draws = draw(0, tf.zeros_like(index), index, index, spec, ("crop", "reflect", "lighting"))
+    return {
+        "image": tf.constant(pixels),
+        "label": tf.constant(random.integers(0, CLASSES, size)),
+        "weight": tf.ones([size]),
+        **draws,
+    }
+
+
+def make_preprocessor(spec):
+    random = np.random.default_rng(1)
+    mean = random.uniform(100, 150, (spec.image_size, spec.image_size, 3)).astype(np.float32)
+    return Preprocessor(spec, Statistics(mean, np.ones(3, np.float32), np.eye(3, dtype=np.float32)))
+
+
+class Step:
+    """One step without momentum or decay: the velocity after it is minus the gradient."""
+
+    def __init__(
+        self, size, strategy=None, precision="float32", clip_norm=None, variant=None, **arguments
+    ):
+        strategy = strategy or tf.distribute.get_strategy()
+        variant = variant or tiny_without_dropout()
+        keras.utils.set_random_seed(0)
+        with strategy.scope():
+            keras.config.set_dtype_policy(precision)
+            self.model = AlexNet(variant, classes=CLASSES)
+            keras.config.set_dtype_policy("float32")
+            self.sgd = PaperSGD(1.0, 0.0, 0.0, summed=True, global_clipnorm=clip_norm)
+            optimizer = self.sgd
+            if precision == "mixed_float16":
+                optimizer = keras.optimizers.LossScaleOptimizer(self.sgd, initial_scale=2.0**7)
+            optimizer.build(self.model.trainable_variables)
+        self.preprocessor = make_preprocessor(variant.preprocessing)
+        self.batch = make_batch(variant.preprocessing, size)
+        dataset = tf.data.Dataset.from_tensors(self.batch).unbatch()
+        dataset = dataset.batch(size, drop_remainder=True)
+        train_steps = make_train_steps(
+            strategy, self.model, optimizer, self.preprocessor, size, **arguments
+        )
+        batches = iter(strategy.experimental_distribute_dataset(dataset))
+        self.sums = train_steps(batches, tf.constant(1))
+
+    @property
+    def gradients(self):
+        return [-velocity.numpy() for velocity in self.sgd._velocities]
+
+
+def plain_gradients(step):
+    """Of the mean loss, on one device, by Keras's own means."""
+    keras.utils.set_random_seed(0)
+    model = AlexNet(tiny_without_dropout(), classes=CLASSES)  # as it was before the step
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    with tf.GradientTape() as tape:
+        value = loss(step.batch["label"], model(step.preprocessor.training(step.batch)))
+    return [gradient.numpy() for gradient in tape.gradient(value, model.trainable_variables)]
+
+
+def assert_same(actual, expected, tolerance):
+    for one, other in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=tolerance * np.abs(other).max(), rtol=0)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """A batch of the paper's size in one piece."""
+    return Step(128)
+
+
+def test_the_gradient_is_that_of_the_mean_loss(whole):
+    assert_same(whole.gradients, plain_gradients(whole), 1e-5)
+
+
+def test_norms_are_those_of_the_gradients_and_the_new_weights(whole):
+    norms = [np.linalg.norm(gradient.ravel()) for gradient in whole.gradients]
+    np.testing.assert_allclose(whole.sums["gradient_norms"], norms, rtol=1e-5)
+    weights = [np.linalg.norm(w.numpy().ravel()) for w in whole.model.trainable_variables]
+    np.testing.assert_allclose(whole.sums["weight_norms"], weights, rtol=1e-5)
+
+
+def test_four_parts_of_32_images_give_the_gradient_of_128(whole):
+    assert_same(Step(128, accumulate=4).gradients, whole.gradients, 1e-5)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_replicas_clip_and_measure_the_sum_of_their_gradients(two_replicas, precision):
+    """Their shares are larger than the sum: clipped one by one they would be clipped too much."""
+    norm = np.sqrt(np.sum(np.square(Step(8).sums["gradient_norms"])))
+    alone = Step(8, precision=precision, clip_norm=norm / 2)
+    replicas = Step(8, two_replicas, precision, clip_norm=norm / 2)
+    tolerance = 1e-5 if precision == "float32" else 2e-2  # float16 has 10 bits
+    assert_same(replicas.gradients, alone.gradients, tolerance)
+    for step in (alone, replicas):
+        clipped = np.sqrt(sum(np.sum(np.square(gradient)) for gradient in step.gradients))
+        np.testing.assert_allclose(clipped, norm / 2, rtol=1e-3)
+        measured = np.sqrt(np.sum(np.square(step.sums["gradient_norms"])))  # before clipping
+        np.testing.assert_allclose(measured, norm, rtol=max(tolerance, 1e-4))
+
+
+def test_a_gradient_below_the_clipping_norm_is_left_alone():
+    plain = Step(8)
+    norm = np.sqrt(np.sum(np.square(plain.sums["gradient_norms"])))
+    assert_same(Step(8, clip_norm=2 * norm).gradients, plain.gradients, 1e-7)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("name", variants())
+def test_xla_compiles_the_whole_step(name, precision):
+    """Augmentation, forward, backward, update: what a TPU would be given."""
+    step = Step(2, precision=precision, variant=get_variant(name), jit_compile=True)
+    assert np.isfinite(step.sums["loss"])
+    for variable, norm in zip(
+        step.model.trainable_variables, step.sums["gradient_norms"], strict=True
+    ):
+        assert np.isfinite(norm) and norm > 0, variable.path
+
+
+def test_gradients_of_the_full_network_follow_its_finite_differences():
+    """`paper`, in float64, a random weight of each kernel and each bias."""
+    keras.config.set_dtype_policy("float64")
+    try:
+        model = AlexNet("paper", classes=CLASSES)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    random = np.random.default_rng(0)
+    images = tf.constant(random.normal(0, 60, (1, 224, 224, 3)))  # as large as less their mean
+
+    @tf.function
+    def loss():
+        return -tf.nn.log_softmax(model(images))[0, 3]
+
+    @tf.function
+    def gradients():
+        with tf.GradientTape() as tape:
+            value = loss()
+        return tape.gradient(value, model.trainable_variables)
+
+    checked = 0
+    for variable, gradient in zip(model.trainable_variables, gradients(), strict=True):
+        gradient = gradient.numpy()
+        alive = np.argwhere(np.abs(gradient) > 0.1 * np.abs(gradient).max())
+        place = tuple(random.choice(alive))
+        before = variable.value[place].numpy()
+        # Small, so that no ReLU and no maximum changes sides on the way.
+        width = 1e-6
+        values = []
+        for side in (width, -width):
+            tf.raw_ops.ResourceScatterNdUpdate(
+                ref=variable.value.handle, indices=[place], updates=[before + side]
+            )
+            values.append(loss().numpy())
+        tf.raw_ops.ResourceScatterNdUpdate(
+            ref=variable.value.handle, indices=[place], updates=[before]
+        )
+        difference = (values[0] - values[1]) / (2 * width)
+        np.testing.assert_allclose(gradient[place], difference, rtol=1e-4, err_msg=variable.path)
+        checked += 1
+    assert checked == 16
