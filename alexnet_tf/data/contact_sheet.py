@@ -41,7 +41,7 @@ def contact_sheet(
     spec = preprocessor.spec
     split = make_split([image for image, _ in examples], [label for _, label in examples])
     batch = next(iter(training_dataset(split, spec, len(examples), seed)))
-    inputs = _visible(preprocessor, batch)
+    inputs = visible_inputs(preprocessor, batch)
     side, crop = spec.image_size, spec.crop_size
     width = _GAP + len(examples) * (side + _GAP)
     sheet = Image.new("RGB", (width, 4 * _GAP + 2 * _TEXT + side + crop), "white")
@@ -82,8 +82,16 @@ def sample(split: Split, number: int, seed: int = 0) -> list[tuple[bytes, int]]:
     return found
 
 
-def _visible(preprocessor: Preprocessor, batch: dict[str, tf.Tensor]) -> np.ndarray:
-    """The network's input as a picture, uint8 [B, C, C, 3]."""
+def visible_inputs(preprocessor: Preprocessor, batch: dict[str, tf.Tensor]) -> np.ndarray:
+    """What the network gets of a training batch, as pictures.
+
+    Args:
+        preprocessor: of the variant and the training set.
+        batch: of `pipeline.training_dataset`.
+
+    Returns:
+        uint8 [B, C, C, 3], the mean added again and the scale taken back.
+    """
     spec = preprocessor.spec
     inputs = preprocessor.training(batch).numpy()
     inputs = inputs[..., ::-1] if spec.channels == "bgr" else inputs

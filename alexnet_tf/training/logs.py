@@ -1,16 +1,29 @@
-"""TensorBoard's curves and the running figures of the progress bar."""
+"""What TensorBoard shows of a run, and the running figures of the progress bar."""
 
 from __future__ import annotations
 
 import collections
+import dataclasses
 import time
+from collections.abc import Callable
 
+import keras
+import numpy as np
 import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams
 
 from alexnet_tf.evaluation import Evaluation
 from alexnet_tf.training.directory import ModelDirectory
+from alexnet_tf.training.options import Options
+from alexnet_tf.visualize.kernels import kernel_grid
 
-STEPS_BETWEEN_POINTS = 20  # in TensorBoard
+STEPS_BETWEEN_POINTS = 20  # of a curve
+_STEPS_BETWEEN_NORMS = 100  # two curves a layer
+_SUMS = ("loss", "top1_hits", "top5_hits", "waiting", "steps")
+_HPARAMS = (  # the options by which runs are compared
+    *("variant", "activation", "dataset", "augment", "batch_size", "epochs", "learning_rate"),
+    *("momentum", "weight_decay", "bias_rate", "clip_norm", "precision", "seed"),
+)
 
 
 class Logs:
@@ -19,14 +32,48 @@ class Logs:
     Args:
         directory: whose tensorboard/ is written.
         batch_size: images a step, over all replicas.
+        model: whose layers the norms are of; the first one's kernels are shown.
+        channels: "rgb" or "bgr", the order in which the model sees colours.
     """
 
-    def __init__(self, directory: ModelDirectory, batch_size: int):
+    def __init__(
+        self,
+        directory: ModelDirectory,
+        batch_size: int,
+        model: keras.Model,
+        channels: str = "rgb",
+    ):
         self.batch_size = batch_size
         self.text = ""  # the newest figures, for the progress bar
+        self._model, self._channels = model, channels
+        self._run = tf.summary.create_file_writer(str(directory.tensorboard))
         self._train = tf.summary.create_file_writer(str(directory.tensorboard / "train"))
         self._validation = tf.summary.create_file_writer(str(directory.tensorboard / "validation"))
         self.restart_clock()
+
+    def begin(self, step: int, options: Options, batch: Callable[[], np.ndarray]) -> None:
+        """Writes what does not change: flags, hyperparameters, a batch as the network gets it.
+
+        Args:
+            step: at which the run begins or goes on.
+            options: the run's.
+            batch: makes that picture, uint8 [H, W, 3].
+        """
+        values = dataclasses.asdict(options)
+        with self._run.as_default(step=step):
+            lines = (f"--{name}={_as_flag(value)}" for name, value in values.items())
+            tf.summary.text("flags", "```\n" + "\n".join(lines) + "\n```")
+            hparams.hparams({name: _as_flag(values[name]) for name in _HPARAMS})
+            hparams.hparams_config(
+                hparams=[hparams.HParam(name) for name in _HPARAMS],
+                metrics=[
+                    hparams.Metric(name, group="validation")
+                    for name in ("top1_error", "top5_error", "loss")
+                ],
+            )
+            tf.summary.image("augmented_batch", batch()[None])
+            self._show_kernels()
+        self._run.flush()
 
     def restart_clock(self) -> None:
         """Starts a stretch of training: what came before does not count in the rates."""
@@ -38,10 +85,10 @@ class Logs:
 
         Args:
             step: the number of the last of them.
-            sums: over these steps.
+            sums: over these steps, and the norms after the last of them.
             rate: at which they were made.
         """
-        self._sums.update(sums)
+        self._sums.update({name: sums[name] for name in _SUMS})
         steps = self._sums["steps"]
         images = steps * self.batch_size
         seconds = max(time.monotonic() - self._since, 1e-9)
@@ -56,6 +103,22 @@ class Logs:
                 tf.summary.scalar("images_per_second", images / seconds)
                 tf.summary.scalar("waiting_share", self._sums["waiting"] / seconds)
             self.restart_clock()
+        if step % _STEPS_BETWEEN_NORMS == 0:
+            with self._train.as_default(step=step):
+                self._norms("gradient_norm", sums["gradient_norms"])
+                self._norms("weight_norm", sums["weight_norms"])
+
+    def _norms(self, name: str, norms: list[float]) -> None:
+        """A point for each layer, from the norms of its kernel and its bias."""
+        squares = collections.Counter()
+        for variable, norm in zip(self._model.trainable_variables, norms, strict=True):
+            squares[variable.path.rpartition("/")[0]] += norm**2
+        for layer, square in squares.items():
+            tf.summary.scalar(f"{name}/{layer}", square**0.5)
+
+    def _show_kernels(self) -> None:
+        kernels = self._model.trainable_variables[0].numpy()  # [K, K, 3, F]
+        tf.summary.image("first_layer", kernel_grid(kernels, self._channels)[None])
 
     def validation(self, step: int, evaluation: Evaluation) -> None:
         """Writes a validation's result, and all that is buffered."""
@@ -63,19 +126,31 @@ class Logs:
             tf.summary.scalar("loss", evaluation.loss)
             tf.summary.scalar("top1_error", evaluation.top1_error)
             tf.summary.scalar("top5_error", evaluation.top5_error)
-        self._validation.flush()
-        self._train.flush()
+        with self._run.as_default(step=step):
+            self._show_kernels()
+        for writer in (self._run, self._train, self._validation):
+            writer.flush()
 
     def close(self) -> None:
         """Writes what is buffered and closes the files."""
-        self._train.close()
-        self._validation.close()
+        for writer in (self._run, self._train, self._validation):
+            writer.close()
+
+
+def _as_flag(value: object) -> bool | int | float | str:
+    """An option's value as it is written on a command line, where it is not a plain one."""
+    if isinstance(value, (tuple, list)):
+        return ",".join(map(str, value))
+    return "" if value is None else value
 
 
 class NoLogs:
     """In place of `Logs` where another worker writes them."""
 
     text = ""
+
+    def begin(self, step: int, options: Options, batch: Callable[[], np.ndarray]) -> None:
+        """Does nothing."""
 
     def restart_clock(self) -> None:
         """Does nothing."""

@@ -7,8 +7,11 @@ import signal
 import time
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
+from alexnet_tf.data.contact_sheet import visible_inputs
+from alexnet_tf.data.pipeline import training_dataset
 from alexnet_tf.data.split import Source
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.data.unreadable import Unreadable
@@ -24,11 +27,14 @@ from alexnet_tf.training.interrupt import Interrupt
 from alexnet_tf.training.logs import STEPS_BETWEEN_POINTS, Logs, NoLogs
 from alexnet_tf.training.options import Options
 from alexnet_tf.training.parts import make_parts
+from alexnet_tf.training.profiler import Profiler
 from alexnet_tf.training.result import Result
 from alexnet_tf.training.schedules import make_schedule, parse_freezes
 from alexnet_tf.training.strategies import Consensus
 from alexnet_tf.training.watchdogs import Watchdogs, diagnose
+from alexnet_tf.visualize.grid import grid
 
+_SHOWN = 24  # images of a batch in TensorBoard
 _MAX_HALVINGS = 5  # of the rate, after which a run that diverges is given up
 
 
@@ -74,11 +80,15 @@ class Run:
             # The states of dropout: Keras does not show them to TensorFlow's checkpoints.
             seeds=[variable.value for variable in self.parts.model.non_trainable_variables],
         )
-        self.logs = Logs(directory, options.batch_size) if cluster.is_chief else NoLogs()
+        self.logs = NoLogs()
+        if cluster.is_chief:
+            channels = variant.preprocessing.channels
+            self.logs = Logs(directory, options.batch_size, self.parts.model, channels)
         self.unreadable = {
             split.name: Unreadable(split, options.max_unreadable)
             for split in (source.train, source.validation)
         }
+        self.profiler = Profiler(options.profile, directory.tensorboard)
         self.watchdogs = Watchdogs(len(source.classes), options.stuck_after)
         self.evaluation: Evaluation | None = None
         self._saved_at = time.monotonic()
@@ -95,6 +105,7 @@ class Run:
         self._restore()
         complete = False
         print(self._description(), flush=True)
+        self.logs.begin(self.state.step, self.options, self._picture_of_a_batch)
         while not stop():
             if self.state.validated_step < self.state.step and self._validation_due(
                 self.state.step
@@ -118,6 +129,7 @@ class Run:
                 flush=True,
             )
             self.evaluation = None
+        self.profiler.stop()
         self.logs.close()
         for name, unreadable in self.unreadable.items():
             if len(unreadable):
@@ -169,6 +181,15 @@ class Run:
             f"({self.total_steps / self.batches_per_epoch:g} epochs)"
         )
 
+    def _picture_of_a_batch(self) -> np.ndarray:
+        """The beginning of the first training batch as the network gets it."""
+        spec, options = self.variant.preprocessing, self.options
+        batches = training_dataset(
+            self.source.train, spec, options.batch_size, options.seed, augmentations=options.augment
+        )
+        batch = {name: values[:_SHOWN] for name, values in next(iter(batches)).items()}
+        return grid(visible_inputs(self.parts.classifier.preprocessor, batch))
+
     def _epoch(self, step: int | None = None) -> float:
         return (self.state.step if step is None else step) / self.batches_per_epoch
 
@@ -198,6 +219,8 @@ class Run:
         ) as progress:
             while not stop():
                 rate = self._prepare_step()
+                if remark := self.profiler.before(state.step):
+                    progress.write(remark)
                 count = self._steps_together()
                 sums = self.parts.train_steps(self._batches, tf.constant(count))
                 sums = {name: value.numpy().tolist() for name, value in sums.items()}
@@ -224,6 +247,7 @@ class Run:
             and not self._validation_due(first + count)
             and (first + count) % STEPS_BETWEEN_POINTS
             and self._rate_and_frozen(first + count) == now
+            and not self.profiler.acts_at(first + count)
         ):
             count += 1
         return count

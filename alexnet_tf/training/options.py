@@ -149,4 +149,9 @@ class Options:
         "how many of the newest to keep, beside the one of the lowest validation error",
         lower_bound=1,
     )
+    profile: tuple[float, ...] = _option(
+        (),
+        "START,STOP: steps between which to record what takes the time, for TensorBoard's Profile "
+        "page (pip install tensorboard-plugin-profile)",
+    )
     export: bool = _option(True, "write a SavedModel at the end")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pathlib
 import re
 from collections.abc import Callable
 
@@ -22,6 +23,7 @@ from alexnet_tf.training.directory import Card, ModelDirectory
 from alexnet_tf.training.interrupt import Interrupt
 from alexnet_tf.training.loop import Run
 from alexnet_tf.training.options import Options
+from alexnet_tf.training.profiler import Profiler
 from alexnet_tf.training.result import Result
 from alexnet_tf.training.schedules import parse_freezes
 from alexnet_tf.training.strategies import Consensus, check_batch_size, make_strategy
@@ -71,6 +73,7 @@ def _train(options: Options, strategy: tf.distribute.Strategy, cluster: Cluster)
     if options.activation:
         variant = dataclasses.replace(variant, activation=options.activation)
     parse_freezes(options.freeze, variant)  # only to see that it can be done
+    Profiler(options.profile, pathlib.Path())  # likewise
     dataset = options.dataset
     if os.path.isdir(os.path.expanduser(dataset)):
         dataset = os.path.abspath(os.path.expanduser(dataset))

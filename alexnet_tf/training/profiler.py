@@ -1,0 +1,51 @@
+"""A recording of what a few training steps spend their time on."""
+
+from __future__ import annotations
+
+import pathlib
+
+import tensorflow as tf
+
+from alexnet_tf.errors import UserError
+
+
+class Profiler:
+    """Records from one step to another, for TensorBoard's Profile page.
+
+    Args:
+        span: two steps, before the first of which the recording starts, and before the second of
+            which it ends; or nothing.
+        directory: where TensorBoard looks for it.
+
+    Raises:
+        UserError: a span that is none.
+    """
+
+    def __init__(self, span: tuple[float, ...], directory: pathlib.Path):
+        if span and not (len(span) == 2 and 0 <= span[0] < span[1] and span[0] % 1 == 0):
+            raise UserError(
+                "Expected --profile=START,STOP with two steps, the first lower. Received: "
+                f"{','.join(f'{step:g}' for step in span)}"
+            )
+        self._span, self._directory = tuple(int(step) for step in span), directory
+        self._recording = False
+
+    def acts_at(self, step: int) -> bool:
+        """Whether `before` has something to do before the step that follows `step` others."""
+        return step in self._span
+
+    def before(self, step: int) -> str | None:
+        """Starts or stops, if it is time; returns what there is to say of it."""
+        if self._recording and step >= self._span[1]:
+            self.stop()
+            return f"Steps {self._span[0]:,} to {step:,} are recorded in {self._directory}"
+        if self._span and not self._recording and self._span[0] <= step < self._span[1]:
+            tf.profiler.experimental.start(str(self._directory))
+            self._recording = True
+        return None
+
+    def stop(self) -> None:
+        """Writes what is recorded, if a recording goes on."""
+        if self._recording:
+            tf.profiler.experimental.stop()
+            self._recording = False

@@ -1,0 +1,1 @@
+"""Pictures, as arrays: uint8 [height, width, 3], RGB."""
