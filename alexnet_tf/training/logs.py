@@ -61,7 +61,7 @@ class Logs:
         """
         values = dataclasses.asdict(options)
         with self._run.as_default(step=step):
-            lines = (f"--{name}={_as_flag(value)}" for name, value in values.items())
+            lines = [f"--{n}={_as_flag(v)}" for n, v in values.items() if v is not None]
             tf.summary.text("flags", "```\n" + "\n".join(lines) + "\n```")
             hparams.hparams({name: _as_flag(values[name]) for name in _HPARAMS})
             hparams.hparams_config(
@@ -112,7 +112,7 @@ class Logs:
         """A point for each layer, from the norms of its kernel and its bias."""
         squares = collections.Counter()
         for variable, norm in zip(self._model.trainable_variables, norms, strict=True):
-            squares[variable.path.rpartition("/")[0]] += norm**2
+            squares[variable.path.split("/")[-2]] += norm**2
         for layer, square in squares.items():
             tf.summary.scalar(f"{name}/{layer}", square**0.5)
 

@@ -1,6 +1,7 @@
 import itertools
 import time
 
+import keras
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorflow import make_ndarray
@@ -22,14 +23,22 @@ def scalars(path):
 
 def sums(**figures):
     """Of one step."""
-    return {"steps": 1, "top5_hits": 9.0, "waiting": 0.5, **figures}
+    norms = {"gradient_norms": [3.0, 4.0, 1.0, 0.0], "weight_norms": [5.0, 12.0, 0.5, 0.0]}
+    return {"steps": 1, "top5_hits": 9.0, "waiting": 0.5, **norms, **figures}
+
+
+def make_logs(path):
+    """Of a network with two layers, each with a kernel and a bias."""
+    layers = [keras.layers.Conv2D(2, 1, name="conv1"), keras.layers.Dense(1, name="fc2")]
+    model = keras.Sequential([keras.Input((1, 1, 3)), *layers])
+    return Logs(ModelDirectory(path), batch_size=10, model=model)
 
 
 def test_curves_hold_the_means_of_twenty_steps(tmp_path, monkeypatch):
     clock = itertools.count(0.0, 2.0)  # seconds a step
     now = [next(clock)]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    logs = Logs(ModelDirectory(tmp_path), batch_size=10)
+    logs = make_logs(tmp_path)
     for step in range(1, 41):
         rate = 0.1 if step <= 20 else 0.01
         now[0] = next(clock)
@@ -49,6 +58,18 @@ def test_curves_hold_the_means_of_twenty_steps(tmp_path, monkeypatch):
 
 
 def test_the_newest_figures_are_those_since_the_last_point(tmp_path):
-    logs = Logs(ModelDirectory(tmp_path), batch_size=10)
+    logs = make_logs(tmp_path)
     logs.steps(1, sums(loss=2.0, top1_hits=5.0), 0.1)
     assert logs.text == "loss 2.000, top-1 50%"
+
+
+def test_norms_are_of_whole_layers(tmp_path):
+    logs = make_logs(tmp_path)
+    for step in range(1, 201):
+        logs.steps(step, sums(loss=2.0, top1_hits=5.0), 0.1)
+    logs.close()
+    train = scalars(tmp_path / "tensorboard" / "train")
+    assert train["gradient_norm/conv1"] == {100: 5.0, 200: 5.0}  # √(3² + 4²)
+    assert train["gradient_norm/fc2"] == {100: 1.0, 200: 1.0}
+    assert train["weight_norm/conv1"] == {100: 13.0, 200: 13.0}
+    assert train["weight_norm/fc2"] == {100: 0.5, 200: 0.5}

@@ -1,0 +1,82 @@
+"""TensorBoard itself, in a real browser, on what a real run wrote."""
+
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+
+from alexnet_tf.training.run import train
+from tests.browser import all_text, complaints, loaded_images, open_browser
+from tests.folders import write_folder
+from tests.training.runs import options
+
+
+@pytest.fixture(scope="module")
+def logdir(tmp_path_factory):
+    folder = write_folder(tmp_path_factory.mktemp("images"))
+    model_dir = tmp_path_factory.mktemp("run")
+    train(
+        options(str(folder), str(model_dir), epochs=20.0, validate_every=10.0, profile=(3.0, 5.0))
+    )
+    return model_dir / "tensorboard"
+
+
+@pytest.fixture(scope="module")
+def address(logdir):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tensorboard.main", f"--logdir={logdir}", "--port=0"],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        for line in process.stderr:
+            if found := re.search(r"http://localhost:\d+/", line):
+                yield found.group()
+                break
+        else:
+            pytest.fail("TensorBoard did not start")
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with open_browser() as browser:
+        yield browser
+
+
+@pytest.mark.parametrize(
+    ("page", "words", "pictures"),
+    [
+        (
+            "scalars",
+            ["gradient_norm/conv1", "weight_norm", "waiting_share", "validation"],
+            0,
+        ),
+        ("images", ["augmented_batch", "first_layer"], 2),
+        ("text", ["flags", "--variant=tiny", "--learning_rate=0.005"], 0),
+        ("hparams", ["learning_rate", "validation.top1_error", "8.0000"], 0),
+    ],
+)
+def test_every_page_shows_what_the_run_wrote(browser, address, page, words, pictures):
+    browser.get(f"{address}#{page}")
+    browser.refresh()  # a change behind # alone loads nothing
+    patience = time.monotonic() + 60
+    while time.monotonic() < patience:
+        text = all_text(browser)
+        missing = [word for word in words if word not in text]
+        if not missing and loaded_images(browser) >= pictures:
+            break
+        time.sleep(0.2)
+    assert not missing, text
+    assert loaded_images(browser) >= pictures
+    assert not complaints(browser)
+
+
+def test_the_profile_is_where_tensorboard_looks_for_it(logdir):
+    (profile,) = (logdir / "plugins" / "profile").glob("*/*.xplane.pb")
+    recorded = profile.read_bytes()
+    assert b"train_steps" in recorded
