@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -20,6 +21,7 @@ from alexnet_tf.evaluation import Evaluation
 from alexnet_tf.models.spec import Variant
 from alexnet_tf.progress import Progress
 from alexnet_tf.training.batches import training_batches
+from alexnet_tf.training.callbacks import Callbacks
 from alexnet_tf.training.checkpoints import RunState
 from alexnet_tf.training.cluster import Cluster
 from alexnet_tf.training.directory import ModelDirectory
@@ -49,6 +51,7 @@ class Run:
         directory: where to write.
         strategy: where to compute.
         cluster: the workers, of which this is one; only worker 0 writes.
+        callbacks: Keras's, to be called on the way (callbacks.py).
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Run:
         directory: ModelDirectory,
         strategy: tf.distribute.Strategy,
         cluster: Cluster,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
     ):
         self.cluster, self.consensus = cluster, Consensus(strategy, cluster)
         self.options, self.variant, self.source = options, variant, source
@@ -90,6 +94,14 @@ class Run:
         }
         self.profiler = Profiler(options.profile, directory.tensorboard)
         self.watchdogs = Watchdogs(len(source.classes), options.stuck_after)
+        self.callbacks = Callbacks(
+            callbacks,
+            self.parts.model,
+            self.parts.optimizer,
+            options.batch_size,
+            self.total_steps,
+            self.validation_steps,
+        )
         self.evaluation: Evaluation | None = None
         self._saved_at = time.monotonic()
         self._rate: float | None = None  # the rate that the optimizer was last given
@@ -106,6 +118,7 @@ class Run:
         complete = False
         print(self._description(), flush=True)
         self.logs.begin(self.state.step, self.options, self._picture_of_a_batch)
+        self.callbacks.begin()
         while not stop():
             if self.state.validated_step < self.state.step and self._validation_due(
                 self.state.step
@@ -129,6 +142,7 @@ class Run:
                 flush=True,
             )
             self.evaluation = None
+        self.callbacks.end()
         self.profiler.stop()
         self.logs.close()
         for name, unreadable in self.unreadable.items():
@@ -194,7 +208,7 @@ class Run:
         return (self.state.step if step is None else step) / self.batches_per_epoch
 
     def _validation_due(self, step: int) -> bool:
-        return step % self.validation_steps == 0 or step >= self.total_steps
+        return step % self.validation_steps == 0 or step >= self.total_steps or self.callbacks.stop
 
     def _train_to_validation(self, stop: Callable[[], bool]) -> None:
         """Trains until the next validation is due, the loss is not finite, or the interrupt."""
@@ -214,6 +228,7 @@ class Run:
             )
         self.logs.restart_clock()
         self.watchdogs.restart()
+        self.callbacks.epoch_begins(state.step)
         with Progress(
             "training", self.total_steps * images, "images", state.step * images
         ) as progress:
@@ -222,6 +237,7 @@ class Run:
                 if remark := self.profiler.before(state.step):
                     progress.write(remark)
                 count = self._steps_together()
+                self.callbacks.batch_begins(state.step)
                 sums = self.parts.train_steps(self._batches, tf.constant(count))
                 sums = {name: value.numpy().tolist() for name, value in sums.items()}
                 if not math.isfinite(sums["loss"]):
@@ -229,6 +245,7 @@ class Run:
                     break
                 state.step += count
                 self.logs.steps(state.step, sums, rate)
+                self.callbacks.batch_ends(state.step, sums)
                 progress.advance(count * images, f"epoch {self._epoch():.1f}, {self.logs.text}")
                 self.unreadable[self.source.train.name].check()
                 for message in self.watchdogs.observe(state.step, sums):
@@ -299,6 +316,7 @@ class Run:
 
     def _validate(self, stop: Callable[[], bool]) -> None:
         """Validates, tells the schedule, logs and saves."""
+        self.callbacks.validation_begins()
         evaluation = self._evaluate(stop)
         if evaluation is None:  # interrupted: `validated_step` stays, the next start does it again
             return
@@ -306,4 +324,7 @@ class Run:
         self.state.ended = self.schedule.observe(self.state.plateau, evaluation.top1_error)
         print(f"epoch {self._epoch():g}, step {self.state.step:,}: {evaluation}", flush=True)
         self.logs.validation(self.state.step, evaluation)
+        rate, _ = self._rate_and_frozen(self.state.step - 1)
+        self.callbacks.epoch_ends(self.state.step, evaluation, rate)
+        self.state.ended |= self.callbacks.stop
         self._save(evaluation.top1_error)

@@ -6,8 +6,9 @@ import dataclasses
 import os
 import pathlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import keras
 import tensorflow as tf
 
 from alexnet_tf.data.sources import open_source
@@ -29,13 +30,18 @@ from alexnet_tf.training.schedules import parse_freezes
 from alexnet_tf.training.strategies import Consensus, check_batch_size, make_strategy
 
 
-def train(options: Options, then: Callable[[Result], None] = lambda result: None) -> Result:
+def train(
+    options: Options,
+    then: Callable[[Result], None] = lambda result: None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> Result:
     """Trains, or goes on with, the run that the options describe.
 
     Args:
         options: the run's.
         then: what to do with the result before the workers of the run, if there are several,
             part; only worker 0 does it.
+        callbacks: Keras's, to be called on the way (callbacks.py says what with).
 
     Raises:
         UserError: something in the options, the data or the model directory is wrong; nothing
@@ -51,7 +57,7 @@ def train(options: Options, then: Callable[[Result], None] = lambda result: None
     strategy = make_strategy(options.strategy, options.logical_cpus, cluster, options.tpu)
     try:
         with quiet(not cluster.is_chief):
-            result = _train(options, strategy, cluster)
+            result = _train(options, strategy, cluster, callbacks)
             if cluster.is_chief:
                 then(result)
             Consensus(strategy, cluster).wait()
@@ -67,7 +73,12 @@ def train(options: Options, then: Callable[[Result], None] = lambda result: None
         ) from None
 
 
-def _train(options: Options, strategy: tf.distribute.Strategy, cluster: Cluster) -> Result:
+def _train(
+    options: Options,
+    strategy: tf.distribute.Strategy,
+    cluster: Cluster,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> Result:
     check_batch_size(options.batch_size, strategy, options.accumulate)
     variant = get_variant(options.variant)
     if options.activation:
@@ -102,7 +113,7 @@ def _train(options: Options, strategy: tf.distribute.Strategy, cluster: Cluster)
             f"{directory.path}"
         )
     statistics = Statistics.load(str(directory.statistics_path))
-    run = Run(options, variant, source, statistics, directory, strategy, cluster)
+    run = Run(options, variant, source, statistics, directory, strategy, cluster, callbacks)
     with Interrupt() as interrupt:
         return run(interrupt)
 
