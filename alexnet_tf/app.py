@@ -17,9 +17,17 @@ from absl import app, flags, logging
 from alexnet_tf.errors import UserError
 
 
-def run(main: Callable[[list[str]], int | None]) -> None:
-    """Parses the flags, calls `main` with the arguments that are left, and exits."""
-    app.run(lambda argv: _guarded(main, argv), flags_parser=_parse)
+def run(
+    main: Callable[[list[str]], int | None],
+    needs_tensorflow: Callable[[], bool] = lambda: True,
+) -> None:
+    """Parses the flags, calls `main` with the arguments that are left, and exits.
+
+    Args:
+        main: returns the exit code, or None for 0.
+        needs_tensorflow: asked after the flags are parsed; importing it takes seconds.
+    """
+    app.run(lambda argv: _guarded(main, argv, needs_tensorflow()), flags_parser=_parse)
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -31,7 +39,8 @@ def _parse(argv: list[str]) -> list[str]:
     except SystemExit:
         sys.exit(0)
     except flags.Error as error:
-        print(f"error: {error} (--help lists the flags)", file=sys.stderr)
+        text = str(error).removeprefix("ERROR:: ")
+        print(f"error: {text} (--help lists the flags)", file=sys.stderr)
         sys.exit(1)
 
 
@@ -39,10 +48,13 @@ def _wants_help(argv: list[str]) -> bool:
     return any(argument.lstrip("-").startswith("help") for argument in argv[1:])
 
 
-def _guarded(main: Callable[[list[str]], int | None], argv: list[str]) -> None:
+def _guarded(
+    main: Callable[[list[str]], int | None], argv: list[str], needs_tensorflow: bool
+) -> None:
     try:
         logging.set_verbosity(logging.ERROR)  # of TensorFlow and TFDS; ours is printed
-        _import_tensorflow_quietly()
+        if needs_tensorflow:
+            _import_tensorflow_quietly()
         sys.exit(main(argv[1:]) or 0)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -3,31 +3,61 @@
 python -m alexnet_tf.train                                    the main job, a few minutes
 python -m alexnet_tf.train --flagfile=configs/cifar10.flags --data_dir=DIR
 python -m alexnet_tf.train --dataset=folder --data_dir=DIR    DIR/train/<class>/, DIR/val/<class>/
+python -m alexnet_tf.train --flagfile=configs/caffe.flags --recipe_report      and no training
 """
 
 from __future__ import annotations
 
+import pathlib
 import time
 import typing
 
+from absl import flags as absl_flags
+
 from alexnet_tf import app, flags
+from alexnet_tf.errors import UserError
+from alexnet_tf.models.variants import get_variant
 
 if typing.TYPE_CHECKING:  # they import TensorFlow, which --help need not wait for
     from alexnet_tf.training.options import Options
     from alexnet_tf.training.result import Result
 
 
+_FLAGS = absl_flags.FLAGS
+
+
 def main(argv: list[str]) -> int:
     """Trains, reports and exports; returns the exit code, as shells count signals."""
-    from alexnet_tf.errors import UserError
-    from alexnet_tf.training.run import train
-
     if argv:
         raise UserError(f"Expected flags only. Received: {argv[0]}")
     options = flags.read_options()
+    if _FLAGS.recipe_report:
+        print(recipe_report(options))
+        return 0
+    from alexnet_tf.training.run import train
+
     started = time.monotonic()
     result = train(options, lambda result: report(result, options, started))
     return 128 + result.interrupted_by if result.interrupted_by else 0
+
+
+def recipe_report(options: Options) -> str:
+    """On which points the sources of AlexNet disagree, and which of them the options follow.
+
+    Raises:
+        UserError: no configs/ here.
+    """
+    from alexnet_tf.recipe_report import read_sources, report, with_activation
+
+    variant = with_activation(get_variant(options.variant), options)
+    try:
+        sources = read_sources(pathlib.Path("configs"), flags.read_flagfile)
+    except absl_flags.Error as error:
+        raise UserError(
+            "Expected --recipe_report at the root of a clone of alexnet_tf. Received: "
+            f"{str(error).removeprefix('ERROR:: ')}"
+        ) from None
+    return report((variant, options), sources)
 
 
 def report(result: Result, options: Options, started: float) -> None:
@@ -64,4 +94,7 @@ def report(result: Result, options: Options, started: float) -> None:
 
 if __name__ == "__main__":
     flags.define_options()
-    app.run(main)
+    absl_flags.DEFINE_bool(
+        "recipe_report", False, "print where the sources disagree and which is followed, and end"
+    )
+    app.run(main, needs_tensorflow=lambda: not _FLAGS.recipe_report)

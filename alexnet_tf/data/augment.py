@@ -30,6 +30,7 @@ def draw(
     place: tf.Tensor,
     spec: Preprocessing,
     augmentations: tuple[str, ...],
+    lighting_until: float = math.inf,
 ) -> dict[str, tf.Tensor]:
     """Draws where to crop, whether to reflect and how to light images.
 
@@ -42,11 +43,13 @@ def draw(
         spec: says the sides and whether there is lighting.
         augmentations: which of `spec.AUGMENTATIONS` are on; without "crop" the offset is the
             centre's.
+        lighting_until: epochs after which there is no lighting any more.
 
     Returns:
         offset int32 [B, 2] (row and column, uniform on 0 to S - C, ends included), reflect bool
-        [B], alpha float32 [B, 3] (Gaussian of the lighting's σ, or zeros); and with
-        "resized_crop" also window float32 [B, tries, 4], for `resized_crop`.
+        [B], lit bool [B], alpha float32 [B, 3] (Gaussian of the lighting's σ, or zeros where an
+        image is not lit); and with "resized_crop" also window float32 [B, tries, 4], for
+        `resized_crop`.
     """
     margin = spec.image_size - spec.crop_size
     owner = index if spec.chunk == 1 else place // spec.chunk
@@ -58,10 +61,12 @@ def draw(
         offset = tf.fill([tf.size(index), 2], margin // 2)
     reflect = geometry[:, 2] < (0.5 if "reflect" in augmentations else 0.0)
     if "lighting" in augmentations and spec.lighting is not None:
+        lit = tf.cast(epoch, tf.float32) < lighting_until
         alpha = spec.lighting.sigma * normal(make_key(seed, _LIGHTING, epoch, index), 3)
+        alpha = tf.where(lit[:, None], alpha, 0.0)
     else:
-        alpha = tf.zeros([tf.size(index), 3])
-    draws = {"offset": offset, "reflect": reflect, "alpha": alpha}
+        lit, alpha = tf.fill([tf.size(index)], False), tf.zeros([tf.size(index), 3])
+    draws = {"offset": offset, "reflect": reflect, "lit": lit, "alpha": alpha}
     if "resized_crop" in augmentations:
         window = uniform(make_key(seed, _WINDOW, epoch, index), 4 * _TRIES)
         draws["window"] = tf.reshape(window, [-1, _TRIES, 4])

@@ -12,6 +12,7 @@ from alexnet_tf.data.decode import decode_square
 from alexnet_tf.data.pipeline import training_dataset
 from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.data.split import Split, make_split
+from alexnet_tf.visualize.grid import grid
 
 _GAP = 8  # pixels between pictures
 _TEXT = 16  # pixels of height for a line of text
@@ -63,6 +64,33 @@ def contact_sheet(
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def first_batch(
+    split: Split,
+    preprocessor: Preprocessor,
+    batch_size: int,
+    seed: int,
+    augmentations: tuple[str, ...] | None,
+    shown: int = 24,
+) -> np.ndarray:
+    """Draws the beginning of a run's first training batch as the network gets it.
+
+    Args:
+        split: the training set.
+        preprocessor: of the variant and the training set.
+        batch_size: the run's.
+        seed: the run's.
+        augmentations: the run's, as for `pipeline.training_dataset`.
+        shown: images to show at most.
+
+    Returns:
+        uint8 [H, W, 3].
+    """
+    spec = preprocessor.spec
+    batches = training_dataset(split, spec, batch_size, seed, augmentations=augmentations)
+    batch = {name: values[:shown] for name, values in next(iter(batches)).items()}
+    return grid(visible_inputs(preprocessor, batch))
 
 
 def sample(split: Split, number: int, seed: int = 0) -> list[tuple[bytes, int]]:

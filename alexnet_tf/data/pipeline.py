@@ -11,6 +11,7 @@ an image can be decoded. One that cannot is black, has weight 0, and is reported
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ def training_dataset(
     reader: int = 0,
     readers: int = 1,
     squares: Squares | None = None,
+    lighting_until: float = math.inf,
 ) -> tf.data.Dataset:
     """Batches without end, epoch after epoch.
 
@@ -57,10 +59,11 @@ def training_dataset(
         reader: number of this one, of several that together yield what one alone would.
         readers: how many; each yields its own part of every batch.
         squares: the split's decoded images, where there is a cache of them.
+        lighting_until: epochs after which there is no lighting any more.
 
     Returns:
         Batches of image uint8 [b, C, C, 3], index, epoch and label int64 [b], weight float32 [b],
-        offset int32 [b, 2], reflect bool [b], alpha float32 [b, 3], with b = B / readers.
+        offset int32 [b, 2], reflect and lit bool [b], alpha float32 [b, 3], with b = B / readers.
 
     Raises:
         ValueError: a batch that does not divide by the readers.
@@ -76,7 +79,7 @@ def training_dataset(
     def batch(records: Records) -> Records:
         images, labels = split.parse(records)
         epoch, index, place = (records[name] for name in ("epoch", "index", "place"))
-        draws = augment.draw(seed, epoch, index, place, spec, augmentations)
+        draws = augment.draw(seed, epoch, index, place, spec, augmentations, lighting_until)
         window = draws.pop("window", None)
 
         def crop(i: tf.Tensor) -> tf.Tensor:

@@ -42,7 +42,7 @@ class Preprocessor:
 
         Args:
             batch: image uint8 [B, C, C, 3] (already cropped), and `augment.draw`'s offset int32
-                [B, 2], reflect bool [B], alpha float32 [B, 3].
+                [B, 2], reflect bool [B], lit bool [B], alpha float32 [B, 3].
 
         Returns:
             float32 [B, C, C, 3].
@@ -50,7 +50,8 @@ class Preprocessor:
         centred = self._centred(batch["image"], batch["offset"], batch["reflect"])
         if self.spec.lighting is not None:
             centred += self._lighting(batch["alpha"])
-            centred /= self.spec.lighting.divisor
+            divisor = tf.where(batch["lit"], self.spec.lighting.divisor, 1.0)
+            centred /= divisor[:, None, None, None]
         return self._finish(centred)
 
     def views(self, images: tf.Tensor, views: int) -> tf.Tensor:

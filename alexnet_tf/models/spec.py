@@ -98,7 +98,7 @@ class Lighting:
     # What scales each component: the eigenvalues of the RGB covariance of images in [0, 1], or
     # the standard deviations along the components of images in [0, 255].
     scaled_by: Literal["eigenvalue", "standard_deviation"] = "eigenvalue"
-    divisor: float = 1.0  # the sum of image and noise is divided by this, in training only
+    divisor: float = 1.0  # the sum of image and noise, where there is any, is divided by this
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ def training_batches(
             reader,
             readers,
             squares,
+            options.lighting_until,
         )
 
     return distribute(strategy, make_dataset, options.batch_size)

@@ -57,7 +57,7 @@ class Logs:
         Args:
             step: at which the run begins or goes on.
             options: the run's.
-            batch: makes that picture, uint8 [H, W, 3].
+            batch: makes that picture, uint8 [H, W, 3]; asked for only where the run begins.
         """
         values = dataclasses.asdict(options)
         with self._run.as_default(step=step):
@@ -71,7 +71,8 @@ class Logs:
                     for name in ("top1_error", "top5_error", "loss")
                 ],
             )
-            tf.summary.image("augmented_batch", batch()[None])
+            if step == 0:
+                tf.summary.image("augmented_batch", batch()[None])
             self._show_kernels()
         self._run.flush()
 

@@ -11,8 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.contact_sheet import visible_inputs
-from alexnet_tf.data.pipeline import training_dataset
+from alexnet_tf.data.contact_sheet import first_batch
 from alexnet_tf.data.split import Source
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.data.unreadable import Unreadable
@@ -31,12 +30,10 @@ from alexnet_tf.training.options import Options
 from alexnet_tf.training.parts import make_parts
 from alexnet_tf.training.profiler import Profiler
 from alexnet_tf.training.result import Result
-from alexnet_tf.training.schedules import make_schedule, parse_freezes
 from alexnet_tf.training.strategies import Consensus
+from alexnet_tf.training.timetable import Rates, Timetable
 from alexnet_tf.training.watchdogs import Watchdogs, diagnose
-from alexnet_tf.visualize.grid import grid
 
-_SHOWN = 24  # images of a batch in TensorBoard
 _MAX_HALVINGS = 5  # of the rate, after which a run that diverges is given up
 
 
@@ -68,13 +65,7 @@ class Run:
         self.cluster, self.consensus = cluster, Consensus(strategy, cluster)
         self.options, self.variant, self.source = options, variant, source
         self.directory, self.strategy = directory, strategy
-        self.batches_per_epoch = source.train.examples / options.batch_size
-        self.total_steps = options.steps or round(options.epochs * self.batches_per_epoch)
-        if self.total_steps < 1:
-            raise UserError(f"Expected at least one step. Received: --epochs={options.epochs:g}")
-        self.validation_steps = max(1, round(options.validate_every * self.batches_per_epoch))
-        self.schedule = make_schedule(options)
-        self.freezes = parse_freezes(options.freeze, variant)
+        self.timetable = Timetable(options, variant, source.train.examples)
         self.parts = make_parts(options, variant, source.classes, statistics, strategy)
         self.state = RunState()
         self.checkpoint = tf.train.Checkpoint(
@@ -99,13 +90,12 @@ class Run:
             self.parts.model,
             self.parts.optimizer,
             options.batch_size,
-            self.total_steps,
-            self.validation_steps,
+            self.timetable.total_steps,
+            self.timetable.validation_steps,
         )
         self.evaluation: Evaluation | None = None
         self._saved_at = time.monotonic()
-        self._rate: float | None = None  # the rate that the optimizer was last given
-        self._frozen: list[str] | None = None  # the layers that it was last told to freeze
+        self._rates: Rates | None = None  # those that the optimizer was last given
         self._batches = None  # made when the first is needed, then kept for the whole run
 
     def __call__(self, interrupt: Interrupt) -> Result:
@@ -117,14 +107,14 @@ class Run:
         self._restore()
         complete = False
         print(self._description(), flush=True)
-        self.logs.begin(self.state.step, self.options, self._picture_of_a_batch)
+        self.logs.begin(self.state.step, self.options, self._first_batch)
         self.callbacks.begin()
         while not stop():
             if self.state.validated_step < self.state.step and self._validation_due(
                 self.state.step
             ):
                 self._validate(stop)
-            elif self.state.step < self.total_steps and not self.state.ended:
+            elif self.state.step < self.timetable.total_steps and not self.state.ended:
                 self._train_to_validation(stop)
             else:
                 break
@@ -170,7 +160,7 @@ class Run:
                 f"Expected a checkpoint of this model and optimizer. Received: {saved.path} "
                 f"({first_line}); choose another --model_dir"
             ) from None
-        self._rate = self._frozen = None
+        self._rates = None
         print(f"Going on after step {self.state.step:,} of the run in {self.directory.path}")
         return True
 
@@ -191,24 +181,22 @@ class Run:
             f"{self.source.name}: {self.source.train.examples:,} training and "
             f"{self.source.validation.examples:,} validation images of "
             f"{len(self.source.classes):,} classes\n"
-            f"{self.total_steps:,} steps of {self.options.batch_size} images "
-            f"({self.total_steps / self.batches_per_epoch:g} epochs)"
+            f"{self.timetable.total_steps:,} steps of {self.options.batch_size} images "
+            f"({self.timetable.total_steps / self.timetable.steps_per_epoch:g} epochs)"
         )
 
-    def _picture_of_a_batch(self) -> np.ndarray:
-        """The beginning of the first training batch as the network gets it."""
-        spec, options = self.variant.preprocessing, self.options
-        batches = training_dataset(
-            self.source.train, spec, options.batch_size, options.seed, augmentations=options.augment
+    def _first_batch(self) -> np.ndarray:
+        options = self.options
+        return first_batch(
+            self.source.train,
+            self.parts.classifier.preprocessor,
+            options.batch_size,
+            options.seed,
+            options.augment,
         )
-        batch = {name: values[:_SHOWN] for name, values in next(iter(batches)).items()}
-        return grid(visible_inputs(self.parts.classifier.preprocessor, batch))
-
-    def _epoch(self, step: int | None = None) -> float:
-        return (self.state.step if step is None else step) / self.batches_per_epoch
 
     def _validation_due(self, step: int) -> bool:
-        return step % self.validation_steps == 0 or step >= self.total_steps or self.callbacks.stop
+        return self.timetable.validation_due(step) or self.callbacks.stop
 
     def _train_to_validation(self, stop: Callable[[], bool]) -> None:
         """Trains until the next validation is due, the loss is not finite, or the interrupt."""
@@ -230,7 +218,7 @@ class Run:
         self.watchdogs.restart()
         self.callbacks.epoch_begins(state.step)
         with Progress(
-            "training", self.total_steps * images, "images", state.step * images
+            "training", self.timetable.total_steps * images, "images", state.step * images
         ) as progress:
             while not stop():
                 rate = self._prepare_step()
@@ -246,7 +234,10 @@ class Run:
                 state.step += count
                 self.logs.steps(state.step, sums, rate)
                 self.callbacks.batch_ends(state.step, sums)
-                progress.advance(count * images, f"epoch {self._epoch():.1f}, {self.logs.text}")
+                progress.advance(
+                    count * images,
+                    f"epoch {self.timetable.epoch(self.state.step):.1f}, {self.logs.text}",
+                )
                 self.unreadable[self.source.train.name].check()
                 for message in self.watchdogs.observe(state.step, sums):
                     progress.write(message)
@@ -258,12 +249,12 @@ class Run:
     def _steps_together(self) -> int:
         """How many steps to make in one call: up to the next at which the host has to act."""
         first, count = self.state.step, 1
-        now = self._rate_and_frozen(first)
+        now = self.timetable.rates(first, self.state)
         while (
             count < self.options.steps_per_call
             and not self._validation_due(first + count)
             and (first + count) % STEPS_BETWEEN_POINTS
-            and self._rate_and_frozen(first + count) == now
+            and self.timetable.rates(first + count, self.state) == now
             and not self.profiler.acts_at(first + count)
         ):
             count += 1
@@ -288,27 +279,19 @@ class Run:
                 "written. Try a lower --learning_rate"
             )
         self.state.halvings = halvings + 1
-        progress.write(f"The rate is halved, for the {self.state.halvings}. time")
+        progress.write(
+            f"The rate is halved ({self.state.halvings} of at most {_MAX_HALVINGS} times)"
+        )
         self._batches = None
 
-    def _rate_and_frozen(self, step: int) -> tuple[float, list[str]]:
-        """The learning rate of the step after `step`, and the layers that are frozen in it."""
-        epoch = self._epoch(step)
-        factor = self.schedule.rate_factor(self.state.plateau, epoch) / 2**self.state.halvings
-        frozen = [layer for layer, start in self.freezes.items() if epoch >= start]
-        return self.options.learning_rate * factor, frozen
-
     def _prepare_step(self) -> float:
-        """Sets the learning rate, freezes layers whose epoch has come, returns the rate."""
-        rate, frozen = self._rate_and_frozen(self.state.step)
-        if rate != self._rate:
-            self.parts.optimizer.learning_rate = self._rate = rate
-        if frozen != self._frozen:
-            self.parts.sgd.set_rate_multipliers(
-                {"bias$": self.options.bias_rate, **{f"^{layer}/": 0.0 for layer in frozen}}
-            )
-            self._frozen = frozen
-        return rate
+        """Tells the optimizer the rates of the next step; returns that of weights."""
+        rates = self.timetable.rates(self.state.step, self.state)
+        if rates != self._rates:
+            self.parts.optimizer.learning_rate = rates.rate
+            self.parts.sgd.set_rate_multipliers(rates.multipliers)
+            self._rates = rates
+        return rates.rate
 
     def _evaluate(self, stop: Callable[[], bool]) -> Evaluation | None:
         split = self.source.validation
@@ -320,11 +303,14 @@ class Run:
         evaluation = self._evaluate(stop)
         if evaluation is None:  # interrupted: `validated_step` stays, the next start does it again
             return
-        self.evaluation, self.state.validated_step = evaluation, self.state.step
-        self.state.ended = self.schedule.observe(self.state.plateau, evaluation.top1_error)
-        print(f"epoch {self._epoch():g}, step {self.state.step:,}: {evaluation}", flush=True)
-        self.logs.validation(self.state.step, evaluation)
-        rate, _ = self._rate_and_frozen(self.state.step - 1)
-        self.callbacks.epoch_ends(self.state.step, evaluation, rate)
-        self.state.ended |= self.callbacks.stop
+        state, timetable = self.state, self.timetable
+        self.evaluation, state.validated_step = evaluation, state.step
+        state.ended = timetable.schedule.observe(state.plateau, evaluation.top1_error)
+        print(
+            f"epoch {timetable.epoch(state.step):g}, step {state.step:,}: {evaluation}", flush=True
+        )
+        self.logs.validation(state.step, evaluation)
+        rate = timetable.rates(state.step - 1, state).rate
+        self.callbacks.epoch_ends(state.step, evaluation, rate)
+        state.ended |= self.callbacks.stop
         self._save(evaluation.top1_error)

@@ -48,6 +48,9 @@ class Options:
         "variant has it",
         enum=AUGMENTATIONS,
     )
+    lighting_until: float = _option(
+        1e6, "epochs after which there is no lighting any more", lower_bound=0
+    )
     max_unreadable: float = _option(
         MAX_UNREADABLE,
         "the share of a split's images that may be impossible to decode; more end the run",
@@ -86,8 +89,13 @@ class Options:
         lower_bound=0,
     )
     bias_rate: float = _option(1.0, "the rate of biases, times that of weights", lower_bound=0)
-    freeze: tuple[str, ...] = _option(
-        (), "layers to freeze from an epoch on, as LAYER:EPOCH, e.g. conv1:72"
+    bias_decay_epochs: tuple[float, ...] = _option(
+        (), "epochs after which the biases' rate is divided by ten; empty: whenever the weights' is"
+    )
+    layer_rates: tuple[str, ...] = _option(
+        (),
+        "LAYER:EPOCH:MULTIPLIER of the rate, from that epoch on; e.g. conv1:72:0 freezes conv1, "
+        "conv1/kernel:68:0.1 slows its kernels down and not its biases",
     )
     validate_every: float = _option(
         2.0, "epochs between validations", lower_bound=0, upper_bound=1e6

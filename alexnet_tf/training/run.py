@@ -26,8 +26,8 @@ from alexnet_tf.training.loop import Run
 from alexnet_tf.training.options import Options
 from alexnet_tf.training.profiler import Profiler
 from alexnet_tf.training.result import Result
-from alexnet_tf.training.schedules import parse_freezes
 from alexnet_tf.training.strategies import Consensus, check_batch_size, make_strategy
+from alexnet_tf.training.timetable import parse_layer_rates
 
 
 def train(
@@ -83,7 +83,7 @@ def _train(
     variant = get_variant(options.variant)
     if options.activation:
         variant = dataclasses.replace(variant, activation=options.activation)
-    parse_freezes(options.freeze, variant)  # only to see that it can be done
+    parse_layer_rates(options.layer_rates, variant)  # only to see that it can be done
     Profiler(options.profile, pathlib.Path())  # likewise
     dataset = options.dataset
     if os.path.isdir(os.path.expanduser(dataset)):

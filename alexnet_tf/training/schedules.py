@@ -1,7 +1,7 @@
-"""When the learning rate is divided by ten, and when a layer is frozen.
+"""When the learning rate is divided by ten.
 
 The paper divides three times, when the validation error stops improving (§5); the original code's
-run 145 at given epochs, and freezes conv1 near the end.
+run 145 does it at given epochs.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from alexnet_tf.errors import UserError
-from alexnet_tf.models.spec import Variant
 from alexnet_tf.training.options import Options
 
 
@@ -89,26 +87,3 @@ def make_schedule(options: Options) -> AtEpochs | OnPlateau:
     if options.plateau_patience:
         return OnPlateau(options.plateau_patience, options.plateau_reductions)
     return AtEpochs(options.decay_epochs)
-
-
-def parse_freezes(freeze: tuple[str, ...], variant: Variant) -> dict[str, float]:
-    """From ("conv1:72",) to {"conv1": 72.0}: the epoch from which each layer is frozen.
-
-    Raises:
-        UserError: not of that form, or the variant has no such layer.
-    """
-    layers = [row.name for row in (*variant.convs, *variant.denses)]
-    epochs = {}
-    for item in freeze:
-        layer, _, epoch = item.partition(":")
-        if layer not in layers:
-            raise UserError(
-                f"Expected --freeze=LAYER:EPOCH with one of {', '.join(layers)}. Received: {item}"
-            )
-        try:
-            epochs[layer] = float(epoch)
-        except ValueError:
-            raise UserError(
-                f"Expected --freeze=LAYER:EPOCH, e.g. conv1:72. Received: {item}"
-            ) from None
-    return epochs

@@ -61,6 +61,18 @@ def test_each_augmentation_can_be_switched_off(off):
             np.testing.assert_array_equal(values[name], usual[name])
 
 
+def test_lighting_ends_with_the_epoch_that_it_is_told():
+    epochs = tf.constant([0, 66, 67, 68, 69], tf.int64)
+    index = tf.range(5, dtype=tf.int64)
+    values = draw(0, epochs, index, index, SPEC, ("lighting",), lighting_until=68.0)
+    np.testing.assert_array_equal(values["lit"], [True, True, True, False, False])
+    usual = draw(0, epochs, index, index, SPEC, ("lighting",))
+    assert usual["lit"].numpy().all()
+    np.testing.assert_array_equal(values["alpha"][:3], usual["alpha"][:3])
+    assert usual["alpha"].numpy().all() and not values["alpha"][3:].numpy().any()
+    assert not draws(5, augmentations=("crop",))["lit"].any()
+
+
 def test_a_chunk_shares_offset_and_reflection_but_not_lighting():
     spec = dataclasses.replace(SPEC, chunk=32)
     places = np.random.default_rng(0).permutation(320)

@@ -61,10 +61,15 @@ def test_training_input_follows_the_formula(name):
     crops = np.stack(
         [image[y : y + CROP, x : x + CROP] for image, (y, x) in zip(images, offsets, strict=True)]
     )
-    batch = {"image": crops, "offset": offsets, "reflect": reflect, "alpha": alpha}
+    lit = np.arange(count) % 3 > 0
+    alpha[~lit] = 0
+    batch = {"image": crops, "offset": offsets, "reflect": reflect, "lit": lit, "alpha": alpha}
     batch = {key: tf.constant(value) for key, value in batch.items()}
     reference = np.stack(
-        [expected(spec, images[i], *offsets[i], reflect[i], alpha[i]) for i in range(count)]
+        [
+            expected(spec, images[i], *offsets[i], reflect[i], alpha[i] if lit[i] else None)
+            for i in range(count)
+        ]
     )
     preprocessor = Preprocessor(spec, STATISTICS)
     for function in (

@@ -84,7 +84,8 @@ def test_the_directory_holds_all_that_the_model_needs(folder, tmp_path):
     np.testing.assert_allclose(
         classifier.probabilities(images), trained.classifier.probabilities(images), rtol=1e-6
     )
-    assert sorted(p.name for p in (tmp_path / "tensorboard").iterdir()) == ["train", "validation"]
+    folders = [path for path in (tmp_path / "tensorboard").iterdir() if path.is_dir()]
+    assert sorted(path.name for path in folders) == ["train", "validation"]
 
 
 def test_another_run_is_not_overwritten(folder, tmp_path):
@@ -141,13 +142,27 @@ def test_float16_finds_its_loss_scale_and_trains(folder, tmp_path):
 
 
 def test_a_layer_freezes_at_its_epoch_and_stays_frozen_after_a_resume(folder, tmp_path):
-    before = run.train(options(folder, tmp_path / "to1", epochs=1.0, freeze=("conv1:1",)))
-    run.train(options(folder, tmp_path / "a", epochs=2.0, freeze=("conv1:1",)))
-    after = run.train(options(folder, tmp_path / "a", epochs=3.0, freeze=("conv1:1",)))
+    before = run.train(options(folder, tmp_path / "to1", epochs=1.0, layer_rates=("conv1:1:0",)))
+    run.train(options(folder, tmp_path / "a", epochs=2.0, layer_rates=("conv1:1:0",)))
+    after = run.train(options(folder, tmp_path / "a", epochs=3.0, layer_rates=("conv1:1:0",)))
     assert after.step == 15
     one, other = weights(before), weights(after)
     np.testing.assert_array_equal(one["conv1/kernel"], other["conv1/kernel"])
     assert np.abs(one["conv2/kernel"] - other["conv2/kernel"]).max() > 1e-5
+
+
+def test_the_original_codes_recipe_goes_on_to_the_bit(folder, tmp_path):
+    """Rates of layers and of biases, the end of lighting, in the middle of an epoch."""
+    recipe = {
+        **{"lighting_until": 1.5, "layer_rates": ("conv1/kernel:1:0.1", "conv1:2:0")},
+        **{"bias_rate": 2.0, "bias_decay_epochs": (2.4,), "steps_per_call": 3},
+    }
+    whole = run.train(options(folder, tmp_path / "whole", **recipe))
+    for epochs in (1.4, 2.2, 3.0):
+        parts = run.train(options(folder, tmp_path / "parts", **{**recipe, "epochs": epochs}))
+    assert_equal_weights(parts, whole)
+    usual = run.train(options(folder, tmp_path / "lit", **{**recipe, "lighting_until": 1e6}))
+    assert not np.array_equal(weights(usual)["fc8/kernel"], weights(whole)["fc8/kernel"])
 
 
 def test_a_plateau_reduces_the_rate_and_ends_the_run_for_good(folder, tmp_path, monkeypatch):
@@ -192,7 +207,7 @@ def test_a_run_that_diverges_goes_back_and_halves_its_rate(folder, tmp_path, cap
         run.train(options(folder, tmp_path, **wild))
     printed = capsys.readouterr().out
     assert printed.count("Stopped short: the loss of step 7 is not finite") == 5
-    assert "The rate is halved, for the 5. time" in printed
+    assert "The rate is halved (5 of at most 5 times)" in printed
     classifier, _, step = ModelDirectory(tmp_path).load()
     assert step == 5
     assert all(np.isfinite(weights).all() for weights in classifier.model.get_weights())
@@ -249,8 +264,9 @@ def test_checkpoints_are_written_between_validations(folder, tmp_path, monkeypat
         ({"accumulate": 3}, "divide the 8 images.*Received: 3"),
         ({"batch_size": 64}, "at most the 40 training images. Received: 64"),
         ({"variant": "alexnet"}, "Expected one of paper, .*Received: alexnet"),
-        ({"freeze": ("conv9:1",)}, "Received: conv9"),
-        ({"freeze": ("conv1",)}, "LAYER:EPOCH"),
+        ({"layer_rates": ("conv9:1:0",)}, "Received: conv9"),
+        ({"layer_rates": ("conv1:72",)}, "LAYER:EPOCH:MULTIPLIER"),
+        ({"profile": (5.0, 3.0)}, "--profile=START,STOP"),
         ({"dataset": "nothing_like_it"}, "Received: nothing_like_it"),
     ],
 )

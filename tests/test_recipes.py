@@ -1,0 +1,146 @@
+"""The flagfiles of configs/, through the real flags, and the report that compares them."""
+
+import dataclasses
+import pathlib
+import subprocess
+
+import pytest
+
+from alexnet_tf.flags import read_flagfile
+from alexnet_tf.models.variants import get_variant, variants
+from alexnet_tf.recipe_report import POINTS, SOURCES, read_sources, report
+from alexnet_tf.training.options import Options
+from tests.commands import ROOT, command
+
+RECIPES = ("paper", "code2012", "caffe", "one_weird_trick")
+
+
+@pytest.fixture(autouse=True)
+def _at_the_root(monkeypatch):
+    monkeypatch.chdir(ROOT)  # where flagfiles look for each other
+
+
+@pytest.fixture
+def sources():
+    return read_sources(pathlib.Path("configs"), read_flagfile)
+
+
+def report_of(variant, sources):
+    """From the name of a point to what the run does, its followers, and what the others do."""
+    file = next((file for name, file in SOURCES.values() if name == variant), "paper.flags")
+    text = report((get_variant(variant), read_flagfile(f"configs/{file}")), sources)
+    assert max(map(len, text.splitlines())) <= 100
+    blocks = {}
+    for line in text.splitlines()[2:]:
+        if not line.startswith(" "):
+            name, _, rest = line.partition(": ")
+            blocks[name] = rest
+        else:
+            blocks[name] += " " + line.strip()
+    return blocks
+
+
+SHARED = {"epochs": 90.0, "validate_every": 1.0, "steps_per_call": 20, "variant": None}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("shapes", {}),  # "what `python -m alexnet_tf.train` does without flags"
+        (
+            "paper",
+            {
+                **{**SHARED, "variant": "paper", "batch_size": 128, "decay_biases": True},
+                **{"plateau_patience": 3, "plateau_reductions": 3},
+            },
+        ),
+        (
+            "code2012",
+            {
+                **{**SHARED, "variant": "code2012", "batch_size": 128, "epochs": 93.0},
+                **{"decay_epochs": (23.0, 51.0, 78.0), "lighting_until": 68.0},
+                **{"layer_rates": ("conv1/kernel:68:0.1", "conv1:72:0")},
+                **{"bias_rate": 2.0, "bias_decay_epochs": (23.0,)},
+            },
+        ),
+        (
+            "caffe",
+            {
+                **{**SHARED, "variant": "caffe", "batch_size": 256, "epochs": 89.91802},
+                **{"decay_epochs": (19.981782, 39.963564, 59.945346, 79.927128)},
+                **{"bias_rate": 2.0},
+            },
+        ),
+        (
+            "one_weird_trick",
+            {
+                **{**SHARED, "variant": "one_weird_trick", "batch_size": 256},
+                **{"weight_decay": 0.0001, "decay_biases": True, "decay_epochs": (30.0, 60.0)},
+            },
+        ),
+    ],
+)
+def test_a_flagfile_gives_the_sources_options(name, changes):
+    assert read_flagfile(f"configs/{name}.flags") == dataclasses.replace(Options(), **changes)
+
+
+def test_every_flagfile_of_configs_can_be_read():
+    files = sorted(pathlib.Path("configs").glob("*.flags"))
+    assert len(files) >= 7
+    for file in files:
+        assert get_variant(read_flagfile(file).variant)
+
+
+@pytest.mark.parametrize("variant", variants())
+def test_every_variant_has_a_report(variant, sources):
+    blocks = report_of(variant, sources)
+    assert {"input", "layer 1", "normalisation", "rate", "mean"} <= blocks.keys()
+    assert "momentum" not in blocks  # all agree on it
+
+
+@pytest.mark.parametrize(
+    ("variant", "point", "text"),
+    [
+        ("paper", "normalisation", "k=2, n=5, α=0.0001, β=0.75, inside each tower [paper, slides]"),
+        ("caffe", "normalisation", "α=0.0001 divided by 5, β=0.75, across all maps [Caffe]"),
+        ("paper", "biases at first", "slides: 0 in conv1, fc8; 1 in conv2, conv3"),
+        ("code2012", "layer 1", "convolution, normalisation, pooling, ReLU [original code]"),
+        ("code2012", "lighting", "÷ 1.1, until epoch 68 [original code]"),
+        ("caffe", "channels", "BGR [Caffe] paper, slides, original code, torchvision: RGB"),
+        ("one_weird_trick", "dropout", "0.5 before fc6, before fc7"),
+        ("tiny", "kernels", "32, 64, 96, 96, 64 [none of the sources]"),
+    ],
+)
+def test_the_report_names_who_is_followed(variant, point, text, sources):
+    assert text in report_of(variant, sources)[point].replace("  [", " [")
+
+
+def test_a_point_on_which_all_agree_is_left_out_only_if_the_run_agrees_too(sources):
+    paper, options = get_variant("paper"), read_flagfile("configs/paper.flags")
+    changed = dataclasses.replace(options, momentum=0.5)
+    assert "momentum: 0.5  [none of the sources]" in report((paper, changed), sources)
+    assert POINTS["momentum"](paper, options) == "0.9"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_command_reports_and_trains_nothing(name, tmp_path):
+    done = subprocess.run(
+        command(
+            "alexnet_tf.train", f"--flagfile=configs/{name}.flags", "--recipe_report",
+            f"--model_dir={tmp_path / 'run'}",
+        ),
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "" and f"--variant={name} does" in done.stdout
+    assert not (tmp_path / "run").exists()
+
+
+def test_away_from_the_clone_one_line_says_what_is_missing(tmp_path):
+    done = subprocess.run(
+        command("alexnet_tf.train", "--recipe_report"),
+        cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: Expected --recipe_report at the root of a clone")
+    assert len(done.stderr.splitlines()) == 1
