@@ -77,7 +77,7 @@ def AlexNet(  # noqa: N802 - a constructor in the eyes of its users, as in keras
         x = keras.layers.Flatten(name="flatten")(x)
         for number, dense in enumerate(spec.denses, start=len(spec.convs) + 1):
             x = _ops(x, dense.before, number, spec)
-            x = _dense(x, dense, classes)
+            x = make_dense(dense, classes, x.shape[-1])(x)  # [B, units]
             x = _ops(x, dense.then, number, spec)
     model = keras.Model(inputs, x, name=f"alexnet_{spec.name}")
     if weights is not None:
@@ -119,37 +119,47 @@ def _initializers(init: Init, bias: float, fan_in: int) -> dict[str, keras.Initi
     }
 
 
-def _conv(x: keras.KerasTensor, conv: Conv, number: int) -> keras.KerasTensor:
-    """[B, H, W, C] to [B, H', W', filters]."""
-    padding = conv.padding
-    if padding != "same":
-        if any(padding):
-            x = keras.layers.ZeroPadding2D((padding, padding), name=f"pad{number}")(x)
-        padding = "valid"
-    start = _initializers(conv.init, conv.bias, conv.kernel**2 * x.shape[-1] // conv.towers)
+def pad(conv: Conv, number: int) -> keras.Layer | None:
+    """The zeros around a convolution's input, where they are not those of "same"."""
+    if conv.padding == "same" or not any(conv.padding):
+        return None
+    return keras.layers.ZeroPadding2D((conv.padding, conv.padding), name=f"pad{number}")
+
+
+def make_conv(conv: Conv, fan_in: int) -> keras.Layer:
+    """A layer from [B, H, W, C] to [B, H', W', filters], whose kernels see `fan_in` inputs."""
+    start = _initializers(conv.init, conv.bias, fan_in)
+    padding = "same" if conv.padding == "same" else "valid"
     if conv.towers == 1:
         return keras.layers.Conv2D(
             conv.filters, conv.kernel, conv.stride, padding, name=conv.name, **start
-        )(x)
+        )
     return layers.GroupedConv2D(
         conv.filters, conv.kernel, conv.towers, conv.stride, padding, name=conv.name, **start
-    )(x)
+    )
 
 
-def _dense(x: keras.KerasTensor, dense: Dense, classes: int) -> keras.KerasTensor:
-    """[B, units before] to [B, units]."""
-    start = _initializers(dense.init, dense.bias, x.shape[-1])
-    return keras.layers.Dense(dense.units or classes, name=dense.name, **start)(x)
+def _conv(x: keras.KerasTensor, conv: Conv, number: int) -> keras.KerasTensor:
+    """[B, H, W, C] to [B, H', W', filters]."""
+    if padding := pad(conv, number):
+        x = padding(x)
+    return make_conv(conv, conv.kernel**2 * x.shape[-1] // conv.towers)(x)
+
+
+def make_dense(dense: Dense, classes: int, fan_in: int) -> keras.Layer:
+    """A layer from [B, fan_in] to [B, units]."""
+    start = _initializers(dense.init, dense.bias, fan_in)
+    return keras.layers.Dense(dense.units or classes, name=dense.name, **start)
 
 
 def _ops(x: keras.KerasTensor, ops: tuple[Op, ...], number: int, spec: Variant):
     """Applies what a row lists around its weights."""
     for op in ops:
-        x = _layer(op, number, spec)(x)
+        x = make_layer(op, number, spec)(x)
     return x
 
 
-def _layer(op: Op, number: int, spec: Variant) -> keras.Layer:
+def make_layer(op: Op, number: int, spec: Variant) -> keras.Layer:
     """The Keras layer of one operation, named as in Caffe: relu1, norm1, pool1, drop6."""
     if op == ACTIVATION:
         return _ACTIVATIONS[spec.activation](f"{spec.activation}{number}")

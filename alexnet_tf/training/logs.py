@@ -32,8 +32,9 @@ class Logs:
     Args:
         directory: whose tensorboard/ is written.
         batch_size: images a step, over all replicas.
-        model: whose layers the norms are of; the first one's kernels are shown.
+        model: whose first layer's kernels are shown.
         channels: "rgb" or "bgr", the order in which the model sees colours.
+        trained: what the norms are of, if that is not the model itself.
     """
 
     def __init__(
@@ -42,10 +43,12 @@ class Logs:
         batch_size: int,
         model: keras.Model,
         channels: str = "rgb",
+        trained: keras.Model | None = None,
     ):
         self.batch_size = batch_size
         self.text = ""  # the newest figures, for the progress bar
         self._model, self._channels = model, channels
+        self._trained = model if trained is None else trained
         self._run = tf.summary.create_file_writer(str(directory.tensorboard))
         self._train = tf.summary.create_file_writer(str(directory.tensorboard / "train"))
         self._validation = tf.summary.create_file_writer(str(directory.tensorboard / "validation"))
@@ -112,7 +115,7 @@ class Logs:
     def _norms(self, name: str, norms: list[float]) -> None:
         """A point for each layer, from the norms of its kernel and its bias."""
         squares = collections.Counter()
-        for variable, norm in zip(self._model.trainable_variables, norms, strict=True):
+        for variable, norm in zip(self._trained.trainable_variables, norms, strict=True):
             squares[variable.path.split("/")[-2]] += norm**2
         for layer, square in squares.items():
             tf.summary.scalar(f"{name}/{layer}", square**0.5)

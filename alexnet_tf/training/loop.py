@@ -28,8 +28,10 @@ from alexnet_tf.training.interrupt import Interrupt
 from alexnet_tf.training.logs import STEPS_BETWEEN_POINTS, Logs, NoLogs
 from alexnet_tf.training.options import Options
 from alexnet_tf.training.parts import make_parts
+from alexnet_tf.training.placement import describe_placement
 from alexnet_tf.training.profiler import Profiler
 from alexnet_tf.training.result import Result
+from alexnet_tf.training.steps import make_part
 from alexnet_tf.training.strategies import Consensus
 from alexnet_tf.training.timetable import Rates, Timetable
 from alexnet_tf.training.watchdogs import Watchdogs, diagnose
@@ -78,7 +80,9 @@ class Run:
         self.logs = NoLogs()
         if cluster.is_chief:
             channels = variant.preprocessing.channels
-            self.logs = Logs(directory, options.batch_size, self.parts.model, channels)
+            self.logs = Logs(
+                directory, options.batch_size, self.parts.model, channels, self.parts.trained
+            )
         self.unreadable = {
             split.name: Unreadable(split, options.max_unreadable)
             for split in (source.train, source.validation)
@@ -104,9 +108,12 @@ class Run:
         def stop() -> bool:  # a signal to one of the workers stops all, after the same step
             return self.consensus.any(interrupt())
 
-        self._restore()
+        if not self._restore():
+            self.parts.scatter()
         complete = False
         print(self._description(), flush=True)
+        if self.parts.towers:
+            print(self._placement(), flush=True)
         self.logs.begin(self.state.step, self.options, self._first_batch)
         self.callbacks.begin()
         while not stop():
@@ -160,6 +167,7 @@ class Run:
                 f"Expected a checkpoint of this model and optimizer. Received: {saved.path} "
                 f"({first_line}); choose another --model_dir"
             ) from None
+        self.parts.scatter()
         self._rates = None
         print(f"Going on after step {self.state.step:,} of the run in {self.directory.path}")
         return True
@@ -167,6 +175,7 @@ class Run:
     def _save(self, error: float | None = None) -> None:
         """Saves; `error` is that of the validation at this step, if there was one."""
         if self.cluster.is_chief:  # all workers hold the same
+            self.parts.gather()
             store, keep = self.directory.checkpoints, self.options.keep_checkpoints
             store.save(self.checkpoint, self.state.step, error, keep)
         self._saved_at = time.monotonic()
@@ -184,6 +193,13 @@ class Run:
             f"{self.timetable.total_steps:,} steps of {self.options.batch_size} images "
             f"({self.timetable.total_steps / self.timetable.steps_per_epoch:g} epochs)"
         )
+
+    def _placement(self) -> str:
+        parts, size = self.parts, self.options.batch_size
+        part = make_part(
+            parts.trained, parts.towers.optimizer, parts.classifier.preprocessor, size, True
+        )
+        return describe_placement(part, parts.trained, self.options.tower_devices)
 
     def _first_batch(self) -> np.ndarray:
         options = self.options
@@ -266,7 +282,7 @@ class Run:
         Raises:
             UserError: it stops.
         """
-        diagnosis, halvings = diagnose(step, rate, self.parts.model), self.state.halvings
+        diagnosis, halvings = diagnose(step, rate, self.parts.trained), self.state.halvings
         if self.options.on_divergence == "stop" or halvings == _MAX_HALVINGS:
             raise UserError(
                 f"Expected a finite loss. Received: {diagnosis}; nothing of it was saved. Try a "
@@ -288,12 +304,12 @@ class Run:
         """Tells the optimizer the rates of the next step; returns that of weights."""
         rates = self.timetable.rates(self.state.step, self.state)
         if rates != self._rates:
-            self.parts.optimizer.learning_rate = rates.rate
-            self.parts.sgd.set_rate_multipliers(rates.multipliers)
+            self.parts.set_rates(rates)
             self._rates = rates
         return rates.rate
 
     def _evaluate(self, stop: Callable[[], bool]) -> Evaluation | None:
+        self.parts.gather()
         split = self.source.validation
         return self.parts.evaluator(split, "validation", stop, self.unreadable[split.name])
 

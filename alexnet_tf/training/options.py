@@ -120,6 +120,11 @@ class Options:
     )
     worker_timeout: float = _option(300.0, "seconds to wait for the others", lower_bound=1)
     tpu: str | None = _option(None, "name of a Cloud TPU, or local on a TPU VM")
+    tower_devices: tuple[str, ...] = _option(
+        (),
+        "two devices, e.g. /GPU:0,/GPU:1, each of which holds one tower: half the kernels of each "
+        "layer (paper §3.2)",
+    )
     logical_cpus: int = _option(
         1, "split the CPU into that many devices, to try --strategy=mirrored", lower_bound=1
     )

@@ -15,9 +15,12 @@ from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.evaluation import Evaluator
 from alexnet_tf.models.build import AlexNet
 from alexnet_tf.models.spec import Variant
+from alexnet_tf.training.optimizers import make_optimizer
 from alexnet_tf.training.options import PRECISIONS, Options
 from alexnet_tf.training.sgd import PaperSGD
 from alexnet_tf.training.steps import TrainSteps, make_train_steps
+from alexnet_tf.training.timetable import Rates
+from alexnet_tf.training.towers import Towers
 
 _POLICIES = dict(zip(PRECISIONS, ("float32", "mixed_bfloat16", "mixed_float16"), strict=True))
 
@@ -33,6 +36,7 @@ class Parts:
         classifier: the model with its preprocessing and class names.
         evaluator: of the classifier.
         train_steps: `steps.make_train_steps`'s.
+        towers: what is trained in place of the model, where it is split over two devices.
     """
 
     model: keras.Model
@@ -41,6 +45,28 @@ class Parts:
     classifier: Classifier
     evaluator: Evaluator
     train_steps: TrainSteps
+    towers: Towers | None
+
+    @property
+    def trained(self) -> keras.Model:
+        """The model that the steps train."""
+        return self.towers.model if self.towers else self.model
+
+    def set_rates(self, rates: Rates) -> None:
+        """Tells the optimizer the learning rates of the next step."""
+        for part in filter(None, (self, self.towers)):
+            part.optimizer.learning_rate = rates.rate
+            part.sgd.set_rate_multipliers(rates.multipliers)
+
+    def scatter(self) -> None:
+        """To be called after the model has changed otherwise than by training."""
+        if self.towers:
+            self.towers.scatter()
+
+    def gather(self) -> None:
+        """To be called before the model, or its optimizer, is looked at."""
+        if self.towers:
+            self.towers.gather()
 
 
 def make_parts(
@@ -55,38 +81,23 @@ def make_parts(
     with strategy.scope(), _dtype_policy(_POLICIES[options.precision]):
         model = AlexNet(variant, classes=len(classes))
         sgd, optimizer = make_optimizer(options, model)
+        towers = None
+        if options.tower_devices:
+            towers = Towers(options, variant, len(classes), model, sgd, optimizer)
     preprocessor = Preprocessor(variant.preprocessing, statistics)
     classifier = Classifier(model, preprocessor, classes)
     evaluator = Evaluator(classifier, strategy, options.batch_size)
     train_steps = make_train_steps(
         strategy,
-        model,
-        optimizer,
+        towers.model if towers else model,
+        towers.optimizer if towers else optimizer,
         preprocessor,
         options.batch_size,
         options.accumulate,
         options.xla,
+        colocate=towers is not None,
     )
-    return Parts(model, sgd, optimizer, classifier, evaluator, train_steps)
-
-
-def make_optimizer(
-    options: Options, model: keras.Model
-) -> tuple[PaperSGD, keras.optimizers.Optimizer]:
-    """The paper's update as the options want it, and what wraps it for float16; both built."""
-    sgd = PaperSGD(
-        options.learning_rate,
-        options.momentum,
-        options.weight_decay,
-        undecayed=None if options.decay_biases else "bias$",
-        summed=True,  # by the step
-        global_clipnorm=options.clip_norm or None,
-    )
-    optimizer = sgd
-    if options.precision == "float16":  # small gradients would round to zero
-        optimizer = keras.optimizers.LossScaleOptimizer(sgd)
-    optimizer.build(model.trainable_variables)
-    return sgd, optimizer
+    return Parts(model, sgd, optimizer, classifier, evaluator, train_steps, towers)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from alexnet_tf.data.statistics import Statistics, compute_statistics
 from alexnet_tf.data.unreadable import Unreadable
 from alexnet_tf.errors import UserError, WorkerLostError
 from alexnet_tf.models.spec import Variant
+from alexnet_tf.models.towers import check_towers
 from alexnet_tf.models.variants import get_variant
 from alexnet_tf.progress import quiet
 from alexnet_tf.training.cluster import Cluster, find_cluster, meet
@@ -54,7 +55,9 @@ def train(
         meet(cluster, {**facts, "TensorFlow version": tf.__version__}, options.worker_timeout)
     if options.deterministic:
         tf.config.experimental.enable_op_determinism()
-    strategy = make_strategy(options.strategy, options.logical_cpus, cluster, options.tpu)
+    strategy = make_strategy(
+        options.strategy, options.logical_cpus, cluster, options.tpu, bool(options.tower_devices)
+    )
     try:
         with quiet(not cluster.is_chief):
             result = _train(options, strategy, cluster, callbacks)
@@ -85,6 +88,8 @@ def _train(
         variant = dataclasses.replace(variant, activation=options.activation)
     parse_layer_rates(options.layer_rates, variant)  # only to see that it can be done
     Profiler(options.profile, pathlib.Path())  # likewise
+    if options.tower_devices:
+        check_towers(variant, options.tower_devices)
     dataset = options.dataset
     if os.path.isdir(os.path.expanduser(dataset)):
         dataset = os.path.abspath(os.path.expanduser(dataset))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 import keras
@@ -35,6 +36,8 @@ class PaperSGD(keras.optimizers.Optimizer):
         summed: whether gradients are already summed over replicas when they are applied. Keras
             clips each replica's share before it adds them up; who wants the sum clipped, as on
             one device, adds up first. Default false.
+        in_place: whether the whole update of a variable is computed on its device; needed where a
+            model's variables lie on several. Default false.
 
     Raises:
         ValueError: a negative argument, or momentum outside [0, 1).
@@ -48,6 +51,7 @@ class PaperSGD(keras.optimizers.Optimizer):
         undecayed: str | None = "bias$",
         rate_multipliers: dict[str, float] | None = None,
         summed: bool = False,
+        in_place: bool = False,
         name: str = "paper_sgd",
         **kwargs,
     ):
@@ -68,7 +72,7 @@ class PaperSGD(keras.optimizers.Optimizer):
         # Keras's own weight_decay argument stays unset: it would decay a second time.
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
         self.momentum, self.decay, self.undecayed = momentum, weight_decay, undecayed
-        self.summed = summed
+        self.summed, self.in_place = summed, in_place
         self.initial_multipliers = dict(rate_multipliers or {})
 
     def build(self, variables: list) -> None:
@@ -76,7 +80,7 @@ class PaperSGD(keras.optimizers.Optimizer):
         if self.built:
             return
         super().build(variables)
-        self._velocities = self.add_optimizer_variables(variables, "velocity")
+        self.velocities = self.add_optimizer_variables(variables, "velocity")
         self._multipliers = [
             self.add_variable((), initializer="ones", name="rate_multiplier") for _ in variables
         ]
@@ -128,7 +132,17 @@ class PaperSGD(keras.optimizers.Optimizer):
         variable: keras.Variable | tf.Variable,
         learning_rate: tf.Tensor,
     ) -> None:
-        """One variable's update, in place."""
+        """One variable's update."""
+        resource = _resource(variable)
+        with tf.device(resource.device) if self.in_place else contextlib.nullcontext():
+            self._update(gradient, variable, learning_rate)
+
+    def _update(
+        self,
+        gradient: tf.Tensor,
+        variable: keras.Variable | tf.Variable,
+        learning_rate: tf.Tensor,
+    ) -> None:
         index = self._get_variable_index(variable)
         path = self._trainable_variables[index].path
         decays = self.undecayed is None or not re.search(self.undecayed, path)
@@ -139,7 +153,7 @@ class PaperSGD(keras.optimizers.Optimizer):
         # which is the rule above with the rate taken out of the brackets.
         tf.raw_ops.ResourceApplyKerasMomentum(
             var=_resource(variable),
-            accum=_resource(self._velocities[index]),
+            accum=_resource(self.velocities[index]),
             lr=tf.cast(learning_rate, weights.dtype) * multiplier,
             grad=gradient + self.decay * weights if decays and self.decay else gradient,
             momentum=tf.cast(multiplier > 0, weights.dtype) * self.momentum,
@@ -156,6 +170,7 @@ class PaperSGD(keras.optimizers.Optimizer):
             "undecayed": self.undecayed,
             "rate_multipliers": self.initial_multipliers,
             "summed": self.summed,
+            "in_place": self.in_place,
         }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 
 import keras
@@ -25,6 +26,7 @@ def make_train_steps(
     batch_size: int,
     accumulate: int = 1,
     jit_compile: bool = False,
+    colocate: bool = False,
 ) -> TrainSteps:
     """Compiles the step: preprocess, forward, backward, sum over replicas, update.
 
@@ -40,6 +42,8 @@ def make_train_steps(
         accumulate: parts that each replica's images are divided into, one after the other, to
             need less memory; the update is that of the whole batch.
         jit_compile: whether XLA compiles each replica's part.
+        colocate: whether each operation's gradient is computed on its device; a tape's would all
+            be computed on one.
 
     Returns:
         A function to sums over the steps it made: loss (mean over the global batch), top1_hits
@@ -48,14 +52,15 @@ def make_train_steps(
         that step is then the last. And of the last step, for each of the model's trainable
         variables, gradient_norms and, after its update, weight_norms, both [variables].
     """
-    part = _make_part(model, optimizer, preprocessor, batch_size)
+    part = make_part(model, optimizer, preprocessor, batch_size, colocate)
     variables = model.trainable_variables
 
     def replica_step(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         gradients, figures = _in_parts(part, batch, accumulate, variables)
-        replicas = tf.distribute.get_replica_context()
-        gradients = replicas.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        norms = _norms(gradients) / optimizer.scale_loss(tf.ones([]))
+        if strategy.num_replicas_in_sync > 1:
+            replicas = tf.distribute.get_replica_context()
+            gradients = replicas.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        norms = _norms(gradients, colocate) / optimizer.scale_loss(tf.ones([]))
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return figures, norms
 
@@ -75,19 +80,24 @@ def make_train_steps(
         named = dict(zip(FIGURES, tf.unstack(sums), strict=True))
         return {
             **{**named, "waiting": waiting, "steps": steps},
-            **{"gradient_norms": norms, "weight_norms": _norms(variables)},
+            **{"gradient_norms": norms, "weight_norms": _norms(variables, colocate)},
         }
 
     return train_steps
 
 
-def _make_part(
+def make_part(
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
     preprocessor: Preprocessor,
     batch_size: int,
+    colocate: bool = False,
 ) -> Callable[[Batch], _Sums]:
-    """What is computed of some images: gradients, scaled as the optimizer wants, and figures."""
+    """What is computed of some images: gradients, scaled as the optimizer wants, and figures.
+
+    The arguments are those of `make_train_steps`.
+    """
+    variables = model.trainable_variables
 
     def part(batch: Batch) -> _Sums:
         labels = batch["label"]
@@ -98,7 +108,12 @@ def _make_part(
             # The replicas' gradients will be added up, so each divides by the whole batch.
             loss = tf.reduce_sum(losses * batch["weight"]) / batch_size
             scaled = optimizer.scale_loss(loss)
-        gradients = tape.gradient(scaled, model.trainable_variables)
+        if colocate:
+            gradients = tf.compat.v1.gradients(
+                scaled, [v.value for v in variables], colocate_gradients_with_ops=True
+            )
+        else:
+            gradients = tape.gradient(scaled, variables)
         guesses = tf.math.top_k(logits, min(5, logits.shape[-1])).indices  # [B, 5]
         hits = guesses == tf.cast(labels, tf.int32)[:, None]
         per_image = tf.stack([hits[:, 0], tf.reduce_any(hits, axis=1)])  # [2, B]
@@ -108,9 +123,13 @@ def _make_part(
     return part
 
 
-def _norms(tensors: list[tf.Tensor | keras.Variable]) -> tf.Tensor:
-    """The Euclidean norm of each, float32 [tensors]."""
-    halves = [tf.nn.l2_loss(tf.convert_to_tensor(tensor)) for tensor in tensors]
+def _norms(tensors: list[tf.Tensor | keras.Variable], colocate: bool) -> tf.Tensor:
+    """The Euclidean norm of each, float32 [tensors]; computed where each is, if that is wanted."""
+    halves = []
+    for tensor in tensors:
+        tensor = tensor.value if isinstance(tensor, keras.Variable) else tensor
+        with tf.device(tensor.device) if colocate else contextlib.nullcontext():
+            halves.append(tf.nn.l2_loss(tf.convert_to_tensor(tensor)))
     return tf.sqrt(2 * tf.stack(halves))
 
 

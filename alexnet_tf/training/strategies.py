@@ -14,6 +14,7 @@ def make_strategy(
     logical_cpus: int = 1,
     cluster: Cluster | None = None,
     tpu: str | None = None,
+    towers: bool = False,
 ) -> tf.distribute.Strategy:
     """Makes the distribution strategy.
 
@@ -25,6 +26,7 @@ def make_strategy(
             come before TensorFlow has used a device.
         cluster: the workers, who have met; None for a single process.
         tpu: its name, or "local".
+        towers: whether the model sees to its devices itself, so that the strategy must not.
 
     Raises:
         UserError: a strategy that does not go with the rest, or no such TPU.
@@ -44,6 +46,11 @@ def make_strategy(
         )
     if name == "tpu" and not tpu:
         raise UserError("Expected --tpu=NAME or --tpu=local beside --strategy=tpu. Received: none")
+    if towers and (wanted or name not in ("auto", "one")):
+        raise UserError(
+            "Expected --tower_devices with a single process and --strategy=auto. Received: "
+            f"{wanted or name}"
+        )
     if wanted and name not in ("auto", wanted):
         raise UserError(f"Expected --strategy=auto or {wanted} with these flags. Received: {name}")
     if logical_cpus > 1:
@@ -55,6 +62,8 @@ def make_strategy(
     if tpu:
         return _make_tpu_strategy(tpu)
     gpus = tf.config.list_logical_devices("GPU")
+    if towers:
+        return tf.distribute.get_strategy()
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
         devices = gpus or tf.config.list_logical_devices("CPU")
         return tf.distribute.MirroredStrategy([device.name for device in devices])

@@ -89,7 +89,9 @@ def parse_layer_rates(
         match = re.fullmatch(r"(\w+)(/kernel|/bias)?:([\d.]+):(\d[\d.e-]*)", item)
         try:
             layer, variable, epoch, multiplier = match.groups()
-            rates.append((f"^{layer}{variable or '/'}", float(epoch), float(multiplier)))
+            # Of the towers' halves as well, conv1a/conv1a/kernel and conv1b/conv1b/kernel.
+            pattern = f"\\b{layer}[ab]?{variable or '/'}"
+            rates.append((pattern, float(epoch), float(multiplier)))
         except (AttributeError, ValueError):
             raise UserError(
                 "Expected --layer_rates=LAYER:EPOCH:MULTIPLIER,..., e.g. conv1:72:0. "

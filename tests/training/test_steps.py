@@ -9,6 +9,7 @@ from alexnet_tf.data.augment import draw
 from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.models.build import AlexNet
+from alexnet_tf.models.towers import build_towers
 from alexnet_tf.models.variants import get_variant, variants
 from alexnet_tf.training.sgd import PaperSGD
 from alexnet_tf.training.steps import make_train_steps
@@ -41,7 +42,14 @@ class Step:
     """One step without momentum or decay: the velocity after it is minus the gradient."""
 
     def __init__(
-        self, size, strategy=None, precision="float32", clip_norm=None, variant=None, **arguments
+        self,
+        size,
+        strategy=None,
+        precision="float32",
+        clip_norm=None,
+        variant=None,
+        towers=None,
+        **arguments,
     ):
         strategy = strategy or tf.distribute.get_strategy()
         variant = variant or tiny_without_dropout()
@@ -49,8 +57,12 @@ class Step:
         with strategy.scope():
             keras.config.set_dtype_policy(precision)
             self.model = AlexNet(variant, classes=CLASSES)
+            if towers:
+                self.model = build_towers(variant, CLASSES, towers)
             keras.config.set_dtype_policy("float32")
-            self.sgd = PaperSGD(1.0, 0.0, 0.0, summed=True, global_clipnorm=clip_norm)
+            self.sgd = PaperSGD(
+                1.0, 0.0, 0.0, summed=True, in_place=bool(towers), global_clipnorm=clip_norm
+            )
             optimizer = self.sgd
             if precision == "mixed_float16":
                 optimizer = keras.optimizers.LossScaleOptimizer(self.sgd, initial_scale=2.0**7)
@@ -59,15 +71,21 @@ class Step:
         self.batch = make_batch(variant.preprocessing, size)
         dataset = tf.data.Dataset.from_tensors(self.batch).unbatch()
         dataset = dataset.batch(size, drop_remainder=True)
-        train_steps = make_train_steps(
-            strategy, self.model, optimizer, self.preprocessor, size, **arguments
+        self.train_steps = make_train_steps(
+            strategy,
+            self.model,
+            optimizer,
+            self.preprocessor,
+            size,
+            colocate=bool(towers),
+            **arguments,
         )
-        batches = iter(strategy.experimental_distribute_dataset(dataset))
-        self.sums = train_steps(batches, tf.constant(1))
+        self.batches = iter(strategy.experimental_distribute_dataset(dataset))
+        self.sums = self.train_steps(self.batches, tf.constant(1))
 
     @property
     def gradients(self):
-        return [-velocity.numpy() for velocity in self.sgd._velocities]
+        return [-velocity.numpy() for velocity in self.sgd.velocities]
 
 
 def plain_gradients(step):

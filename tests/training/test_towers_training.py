@@ -1,0 +1,126 @@
+"""Training of the network on two devices: as on one, and from each other's checkpoints."""
+
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from alexnet_tf.errors import UserError
+from alexnet_tf.models import variants
+from alexnet_tf.training.run import train
+from tests.folders import write_folder
+from tests.training.runs import assert_equal_weights, options
+from tests.training.test_steps import Step, assert_same
+from tests.training.without_dropout import tiny_without_dropout
+
+DEVICES = ("/CPU:0", "/CPU:1")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return str(write_folder(tmp_path_factory.mktemp("images")))
+
+
+@pytest.fixture
+def without_dropout(monkeypatch):
+    monkeypatch.setitem(variants.VARIANTS, "tiny", tiny_without_dropout())
+
+
+def test_towers_learn_what_one_device_learns(folder, tmp_path, without_dropout):
+    one = train(options(folder, tmp_path / "one", epochs=1.0))
+    two = train(options(folder, tmp_path / "two", epochs=1.0, tower_devices=DEVICES))
+    assert_equal_weights(two, one, rtol=1e-5, atol=1e-5)
+
+
+def test_a_run_goes_on_with_or_without_towers(folder, tmp_path, without_dropout):
+    """The velocities too: they are half of what the next step does."""
+    for name, first, second in (("ab", DEVICES, ()), ("ba", (), DEVICES), ("bb", (), ())):
+        train(options(folder, tmp_path / name, epochs=1.0, tower_devices=first))
+        last = train(options(folder, tmp_path / name, epochs=2.0, tower_devices=second))
+        if name == "ab":
+            expected = last
+        else:
+            assert_equal_weights(last, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_stopped_and_resumed_towers_are_the_same_to_the_bit(folder, tmp_path):
+    """With dropout, whose states are the whole network's in a checkpoint."""
+    whole = train(options(folder, tmp_path / "whole", epochs=2.0, tower_devices=DEVICES))
+    for epochs in (1.0, 2.0):
+        parts = train(options(folder, tmp_path / "parts", epochs=epochs, tower_devices=DEVICES))
+    assert_equal_weights(parts, whole)
+
+
+def test_the_table_is_read_from_the_graph(folder, tmp_path, capsys):
+    train(options(folder, tmp_path, steps=1, tower_devices=DEVICES))
+    rows = re.findall(r"^  (\S+) +(CPU:\d) +([\d,]+) +([\d,]+)$", capsys.readouterr().out, re.M)
+    table = {
+        name: (place, *(int(crossing.replace(",", "")) for crossing in both))
+        for name, place, *both in rows
+    }
+    image, maps = 64 * 64 * 3 * 4, 6 * 6 * 32 * 4  # bytes: pixels to tower b; pool2's to the other
+    pool5, units = 2 * 2 * 32 * 4, 128 * 4
+    assert table == {
+        **{f"conv{n}a": ("CPU:0", 0, 0) for n in range(1, 6)},
+        **{f"conv{n}b": ("CPU:1", 0, 0) for n in range(2, 6)},
+        "conv1b": ("CPU:1", image, 0),
+        **{"to_conv3a": ("CPU:0", maps, maps), "to_conv3b": ("CPU:1", maps, maps)},
+        **{"to_fc6a": ("CPU:0", pool5, pool5), "to_fc6b": ("CPU:1", pool5, pool5)},
+        **{"to_fc7a": ("CPU:0", units, units), "to_fc7b": ("CPU:1", units, units)},
+        **{"to_fc8a": ("CPU:0", units, units), "fc8": ("CPU:0", 0, 0)},
+        **{f"fc{n}{t}": (d[1:], 0, 0) for n in (6, 7) for t, d in zip("ab", DEVICES, strict=True)},
+    }  # fmt: skip
+
+
+def test_gradients_and_updates_are_computed_where_their_weights_are():
+    step = Step(4, towers=DEVICES)
+    found = set()
+    traced = step.train_steps.get_concrete_function(step.batches, tf.constant(1))
+    for graph in _graphs(traced.graph):
+        for operation in graph.get_operations():
+            tower = re.search(r"conv\d([ab])(_\d+)?/", operation.name)
+            if operation.type in ("Conv2DBackpropFilter", "Conv2DBackpropInput") and tower:
+                assert operation.device.endswith(DEVICES["ab".index(tower.group(1))][1:])
+                found.add((operation.type, operation.device))
+            if operation.type == "ResourceApplyKerasMomentum":
+                gradient = operation.inputs[3].op
+                assert operation.device.split(":")[-1] == gradient.device.split(":")[-1]
+                found.add((operation.type, operation.device[-5:]))
+    assert len(found) == 6  # of three types, on two devices
+    assert_same(step.gradients, Step(4, towers=DEVICES[::-1]).gradients, 1e-5)
+
+
+def _graphs(graph):
+    """A graph and those of the loops and functions in it."""
+    yield graph
+    for operation in graph.get_operations():
+        for attribute in ("body", "f"):
+            if attribute in operation.node_def.attr:
+                inner = graph._get_function(operation.get_attr(attribute).name)
+                if inner is not None:
+                    yield from _graphs(inner.graph)
+
+
+def test_float16_keeps_its_loss_scale(folder, tmp_path):
+    float16 = {"precision": "float16", "tower_devices": DEVICES}
+    whole = train(options(folder, tmp_path / "whole", **float16))
+    for epochs in (1.0, 3.0):
+        parts = train(options(folder, tmp_path / "parts", **{**float16, "epochs": epochs}))
+    assert_equal_weights(parts, whole)
+    assert np.isfinite(parts.evaluation.loss)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"tower_devices": ("/CPU:0", "/GPU:5")}, "Received: /GPU:5"),
+        ({"tower_devices": DEVICES, "strategy": "mirrored"}, "single process"),
+    ],
+)
+def test_towers_that_cannot_be_are_refused_before_anything_is_written(
+    folder, tmp_path, changes, complaint
+):
+    with pytest.raises(UserError, match=complaint):
+        train(options(folder, tmp_path / "run", **changes))
+    assert not (tmp_path / "run").exists()
