@@ -139,7 +139,7 @@ def test_learning_rate_can_change_on_the_way():
 def test_a_multiplier_of_zero_freezes():
     optimizer, variables, gradients = make_optimizer(), make_variables(), make_gradients()
     before = train(optimizer, variables, gradients[:10])
-    assert all(np.any(velocity) for velocity in optimizer._velocities)  # they would go on moving
+    assert all(np.any(velocity) for velocity in optimizer.velocities)  # they would go on moving
     optimizer.multiply_rate("conv1", 0)
     after = train(optimizer, variables, gradients[10:])
     for path in SHAPES:
