@@ -92,9 +92,14 @@ def report(result: Result, options: Options, started: float) -> None:
     )
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Defines the flags, parses them, trains and exits."""
     flags.define_options()
     absl_flags.DEFINE_bool(
         "recipe_report", False, "print where the sources disagree and which is followed, and end"
     )
     app.run(main, needs_tensorflow=lambda: not _FLAGS.recipe_report)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,6 +1,8 @@
 """Several real processes on loopback: the same weights, whatever happens to one of them."""
 
+import contextlib
 import os
+import pathlib
 import signal
 import socket
 import subprocess
@@ -64,12 +66,14 @@ def tensors(checkpoint, only=""):
 
 
 def test_workers_and_replicas_compute_what_one_device_does(folder, tmp_path):
-    """Weights: to 1e-6 of a layer's largest after the first step, to a hundredth after fifty.
+    """Weights: to 1e-6 of a layer's largest after the first step, to 1e-4 after fifty.
 
-    In between rounding decides which side of a ReLU or which of two pixels in a pool some values
-    fall on. Two replicas and two workers, who add in the same order, stay much closer.
+    The rate is low for that: once rounding has decided on which side of a ReLU a value falls, or
+    which of two pixels a pool takes, gaps grow with every step. At seven times the rate they are
+    a hundred times as large.
     """
     flags = [f"--data_dir={folder}", "--steps=50", "--save_minutes=0", "--keep_checkpoints=50"]
+    flags.append("--learning_rate=0.0003")
     printed = {
         "one": train(tmp_path / "one", *flags),
         "replicas": train(tmp_path / "replicas", *flags, "--strategy=mirrored", "--logical_cpus=2"),
@@ -78,8 +82,7 @@ def test_workers_and_replicas_compute_what_one_device_does(folder, tmp_path):
     }
     for step, reference, ways, tolerance in (
         ("00000001", "one", ("replicas", "two", "three"), 1e-6),
-        ("00000050", "one", ("replicas", "two", "three"), 1e-2),
-        ("00000050", "replicas", ("two",), 1e-4),
+        ("00000050", "one", ("replicas", "two", "three"), 1e-4),
     ):
         expected = tensors(tmp_path / reference / "checkpoints" / step, WEIGHTS)
         assert len(expected) == 16  # kernels and biases of eight layers
@@ -106,6 +109,16 @@ def launch(model_dir, folder, *flags):
     )  # fmt: skip
 
 
+def processes_with(*arguments):
+    """Numbers of the processes that were started with all of these (Linux)."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended by now
+            if set(arguments) <= set(path.read_text().split("\0")):
+                found.append(int(path.parent.name))
+    return found
+
+
 def test_a_killed_worker_is_started_again_and_nothing_is_lost(folder, tmp_path):
     undisturbed = launch(tmp_path / "alone", folder, "--steps=40")
     _, complaint = undisturbed.communicate(timeout=300)
@@ -114,11 +127,8 @@ def test_a_killed_worker_is_started_again_and_nothing_is_lost(folder, tmp_path):
     store = tmp_path / "killed" / "checkpoints"
     while process.poll() is None and not any(store.glob("0000001?")):
         time.sleep(0.01)
-    (worker,) = subprocess.run(
-        ["pgrep", "-f", f"model_dir={tmp_path / 'killed'}.*worker_index=1"],
-        capture_output=True, text=True, check=True,
-    ).stdout.split()  # fmt: skip
-    os.kill(int(worker), signal.SIGKILL)
+    (worker,) = processes_with(f"--model_dir={tmp_path / 'killed'}", "--worker_index=1")
+    os.kill(worker, signal.SIGKILL)
     printed, complaint = process.communicate(timeout=300)
     assert process.returncode == 0, complaint
     assert "Lost worker 1 (SIGKILL): starting all again" in printed

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from alexnet_tf import app, flags, train
+from alexnet_tf import train
 from alexnet_tf.models import variants
 from alexnet_tf.models.spec import ACTIVATION
 
@@ -17,5 +17,4 @@ def tiny_without_dropout():
 
 if __name__ == "__main__":
     variants.VARIANTS["tiny"] = tiny_without_dropout()
-    flags.define_options()
-    app.run(train.main)
+    train.run()
