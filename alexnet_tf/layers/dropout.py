@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from alexnet_tf.layers.random_share import check_share, draw_share
 from alexnet_tf.layers.replica_seed import replica_seed
 
 
@@ -24,18 +25,26 @@ class UnscaledDropout(keras.layers.Layer):
     Args:
         rate: probability of dropping a unit, in [0, 1). Default 0.5.
         seed: of the masks; None for one drawn from Keras's global seed.
+        share: which of how many equal parts of the units the input holds; each part gets the
+            masks that a layer of all of them would give it. Default (0, 1), all.
 
     Input and output shape: any.
 
     Raises:
-        ValueError: a rate outside [0, 1).
+        ValueError: a rate outside [0, 1), or a share that does not exist.
     """
 
-    def __init__(self, rate: float = 0.5, seed: int | None = None, **kwargs):
+    def __init__(
+        self,
+        rate: float = 0.5,
+        seed: int | None = None,
+        share: tuple[int, int] = (0, 1),
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if not 0 <= rate < 1:
             raise ValueError(f"`rate` must lie in [0, 1). Received: rate={rate}")
-        self.rate, self.seed = rate, seed
+        self.rate, self.seed, self.share = rate, seed, check_share(share)
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_masking = True
 
@@ -44,7 +53,7 @@ class UnscaledDropout(keras.layers.Layer):
         if not training:
             return inputs * tf.cast(1 - self.rate, inputs.dtype)
         seed = replica_seed(self.seed_generator)
-        draws = tf.random.stateless_uniform(tf.shape(inputs), seed)
+        draws = draw_share(tf.random.stateless_uniform, tf.shape(inputs), seed, self.share)
         return tf.where(draws >= self.rate, inputs, tf.zeros_like(inputs))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
@@ -53,7 +62,12 @@ class UnscaledDropout(keras.layers.Layer):
 
     def get_config(self) -> dict:
         """The arguments."""
-        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+        return {
+            **super().get_config(),
+            "rate": self.rate,
+            "seed": self.seed,
+            "share": self.share,
+        }
 
 
 @keras.saving.register_keras_serializable(package="alexnet_tf")
@@ -69,11 +83,13 @@ class InvertedDropout(UnscaledDropout):
     Args:
         rate: probability of dropping a unit, in [0, 1). Default 0.5.
         seed: of the masks; None for one drawn from Keras's global seed.
+        share: which of how many equal parts of the units the input holds; each part gets the
+            masks that a layer of all of them would give it. Default (0, 1), all.
 
     Input and output shape: any.
 
     Raises:
-        ValueError: a rate outside [0, 1).
+        ValueError: a rate outside [0, 1), or a share that does not exist.
     """
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from alexnet_tf.layers.random_share import check_share, draw_share
 from alexnet_tf.layers.replica_seed import replica_seed
 
 
@@ -17,13 +18,18 @@ class NoisyReLU(keras.layers.Layer):
 
     Args:
         seed: of the noise; None for one drawn from Keras's global seed.
+        share: which of how many equal parts of the maps the input holds; each part gets the noise
+            that a layer of all of them would give it. Default (0, 1), all.
 
     Input and output shape: any.
+
+    Raises:
+        ValueError: a share that does not exist.
     """
 
-    def __init__(self, seed: int | None = None, **kwargs):
+    def __init__(self, seed: int | None = None, share: tuple[int, int] = (0, 1), **kwargs):
         super().__init__(**kwargs)
-        self.seed = seed
+        self.seed, self.share = seed, check_share(share)
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_masking = True
 
@@ -32,7 +38,7 @@ class NoisyReLU(keras.layers.Layer):
         if not training:
             return tf.nn.relu(inputs)
         seed = replica_seed(self.seed_generator)
-        noise = tf.random.stateless_normal(tf.shape(inputs), seed)
+        noise = draw_share(tf.random.stateless_normal, tf.shape(inputs), seed, self.share)
         # The noise is a sample, not a path for the gradient: Nair and Hinton sample, too.
         sigma = tf.stop_gradient(tf.sqrt(tf.sigmoid(inputs)))
         return tf.nn.relu(inputs + tf.cast(noise, inputs.dtype) * sigma)
@@ -43,4 +49,4 @@ class NoisyReLU(keras.layers.Layer):
 
     def get_config(self) -> dict:
         """The arguments."""
-        return {**super().get_config(), "seed": self.seed}
+        return {**super().get_config(), "seed": self.seed, "share": self.share}

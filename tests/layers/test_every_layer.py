@@ -38,9 +38,9 @@ ARGUMENTS = {
         "kernel_initializer": keras.initializers.RandomNormal(stddev=0.2, seed=1),
         "bias_initializer": keras.initializers.Constant(0.5),
     },
-    UnscaledDropout: {"rate": 0.3, "seed": 1},
-    InvertedDropout: {"rate": 0.3, "seed": 1},
-    NoisyReLU: {"seed": 1},
+    UnscaledDropout: {"rate": 0.3, "seed": 1, "share": (1, 2)},
+    InvertedDropout: {"rate": 0.3, "seed": 1, "share": (1, 2)},
+    NoisyReLU: {"seed": 1, "share": (1, 2)},
 }
 LAYERS = {kind.__name__: functools.partial(kind, **ARGUMENTS[kind]) for kind in ARGUMENTS}
 RANDOM = {name: LAYERS[name] for name in ("UnscaledDropout", "InvertedDropout", "NoisyReLU")}
