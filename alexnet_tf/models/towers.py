@@ -129,7 +129,11 @@ class _Builder:
     def on(self, tower: int, layer: keras.Layer, inputs: Maps | keras.KerasTensor) -> Maps:
         """The layer under the name of a tower, on its device."""
         config = {**layer.get_config(), "name": f"{layer.name}{TOWERS[tower]}"}
-        return OnDevice(type(layer).from_config(config), self.devices[tower])(inputs)
+        if "share" in config:  # it draws random numbers: those that the whole layer has there
+            config["share"] = (tower, len(TOWERS))
+        with tf.device(self.devices[tower]):  # the state of its random numbers, too
+            own = type(layer).from_config(config)
+        return OnDevice(own, self.devices[tower])(inputs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,7 +184,7 @@ def check_towers(variant: Variant, devices: tuple[str, ...]) -> None:
     Raises:
         UserError: not two devices, devices that there are not, or kernels that make no halves.
     """
-    if len(devices) != 2:
+    if len(devices) != 2 or devices[0] == devices[1]:
         raise UserError(f"Expected two --tower_devices. Received: {', '.join(devices)}")
     there = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()]
     for device in devices:

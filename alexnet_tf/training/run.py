@@ -90,6 +90,11 @@ def _train(
     Profiler(options.profile, pathlib.Path())  # likewise
     if options.tower_devices:
         check_towers(variant, options.tower_devices)
+        if options.xla:
+            raise UserError(
+                "Expected --tower_devices without --xla, which compiles for one device. Received: "
+                "both"
+            )
     dataset = options.dataset
     if os.path.isdir(os.path.expanduser(dataset)):
         dataset = os.path.abspath(os.path.expanduser(dataset))

@@ -6,12 +6,10 @@ import keras
 import tensorflow as tf
 
 from alexnet_tf.models.spec import Variant
-from alexnet_tf.models.towers import TOWERS, build_towers, pair
+from alexnet_tf.models.towers import build_towers, pair
 from alexnet_tf.training.optimizers import make_optimizer
 from alexnet_tf.training.options import Options
 from alexnet_tf.training.sgd import PaperSGD
-
-_SEEDS_APART = 104_729  # between the towers' seeds of dropout
 
 
 class Towers:
@@ -54,8 +52,8 @@ class Towers:
                 own[half.own].assign(half.of(tf.convert_to_tensor(whole[half.whole])))
         for own, whole in self._scalars():
             own.assign(whole)
-        for own, whole, tower in self._seeds():
-            own.assign(tf.convert_to_tensor(whole) + tf.constant([tower, 0], whole.dtype))
+        for own, whole in self._seeds():
+            own.assign(whole)
 
     def gather(self) -> None:
         """Copies the towers' state to the whole network."""
@@ -71,9 +69,8 @@ class Towers:
                 whole[place].assign(tf.concat(values, axis=-1))
         for own, whole in self._scalars():
             whole.assign(own)
-        for own, whole, tower in self._seeds():
-            if tower == 0:
-                whole.assign(own)
+        for own, whole in self._seeds():  # both towers count the same
+            whole.assign(own)
 
     def _scalars(self) -> list[tuple[keras.Variable, keras.Variable]]:
         """The optimizers' counters: of the towers, and of the whole network."""
@@ -84,14 +81,13 @@ class Towers:
                 pairs.append((getattr(self.optimizer, name), getattr(optimizer, name)))
         return pairs
 
-    def _seeds(self) -> list[tuple[keras.Variable, keras.Variable, int]]:
-        """States of dropout: a tower's, the whole network's, and what to add to that."""
+    def _seeds(self) -> list[tuple[keras.Variable, keras.Variable]]:
+        """States of dropout: a tower's, and the whole network's."""
         whole = {layer.name: layer for layer in self._whole[0].layers}
         found = []
         for layer in self.model.layers:
             inner = getattr(layer, "layer", None)
             if hasattr(inner, "seed_generator"):
                 kept = whole[layer.name[:-1]].seed_generator.state
-                tower = TOWERS.index(layer.name[-1])
-                found.append((inner.seed_generator.state, kept, tower * _SEEDS_APART))
+                found.append((inner.seed_generator.state, kept))
         return found

@@ -1,5 +1,6 @@
 """Training of the network on two devices: as on one, and from each other's checkpoints."""
 
+import collections
 import re
 
 import numpy as np
@@ -7,12 +8,10 @@ import pytest
 import tensorflow as tf
 
 from alexnet_tf.errors import UserError
-from alexnet_tf.models import variants
 from alexnet_tf.training.run import train
 from tests.folders import write_folder
 from tests.training.runs import assert_equal_weights, options
 from tests.training.test_steps import Step, assert_same
-from tests.training.without_dropout import tiny_without_dropout
 
 DEVICES = ("/CPU:0", "/CPU:1")
 
@@ -22,18 +21,14 @@ def folder(tmp_path_factory):
     return str(write_folder(tmp_path_factory.mktemp("images")))
 
 
-@pytest.fixture
-def without_dropout(monkeypatch):
-    monkeypatch.setitem(variants.VARIANTS, "tiny", tiny_without_dropout())
-
-
-def test_towers_learn_what_one_device_learns(folder, tmp_path, without_dropout):
+def test_towers_learn_what_one_device_learns(folder, tmp_path):
+    """With dropout: each tower draws the masks that its units have in the whole network."""
     one = train(options(folder, tmp_path / "one", epochs=1.0))
     two = train(options(folder, tmp_path / "two", epochs=1.0, tower_devices=DEVICES))
     assert_equal_weights(two, one, rtol=1e-5, atol=1e-5)
 
 
-def test_a_run_goes_on_with_or_without_towers(folder, tmp_path, without_dropout):
+def test_a_run_goes_on_with_or_without_towers(folder, tmp_path):
     """The velocities too: they are half of what the next step does."""
     for name, first, second in (("ab", DEVICES, ()), ("ba", (), DEVICES), ("bb", (), ())):
         train(options(folder, tmp_path / name, epochs=1.0, tower_devices=first))
@@ -102,6 +97,43 @@ def _graphs(graph):
                     yield from _graphs(inner.graph)
 
 
+def executed_graphs(train, directory):
+    """The graphs that TensorFlow ran, divided among devices."""
+    logs = directory / "logs"
+    with tf.summary.create_file_writer(str(logs)).as_default(step=0):
+        tf.summary.trace_on(profiler=True, profiler_outdir=str(directory / "profile"))
+        train()
+        tf.summary.trace_export("run")
+    (path,) = logs.iterdir()
+    for record in tf.data.TFRecordDataset(str(path)):
+        for value in tf.compat.v1.Event.FromString(record.numpy()).summary.value:
+            (serialized,) = value.tensor.string_val
+            yield from tf.compat.v1.RunMetadata.FromString(serialized).partition_graphs
+
+
+def test_gradients_and_updates_run_where_their_weights_are(tmp_path):
+    """Not what the graph asks for, but what TensorFlow then did."""
+    found, sent = collections.Counter(), set()
+    for graph in executed_graphs(lambda: Step(4, towers=DEVICES), tmp_path):
+        nodes = {node.name: node for node in graph.node}
+        for node in graph.node:
+            tower = "ab"[int(node.device[-1])]
+            if "BackpropFilter" in node.op:  # oneDNN's have another name
+                assert f"{tower}_1/convolution_grad" in node.name
+                found["kernel gradients", tower] += 1
+            elif node.op == "ResourceApplyKerasMomentum":
+                found["updates", tower] += 1
+            elif node.op == "_Send":
+                source = nodes[node.input[0].split(":")[0]]
+                if "/gradients/" in source.name:
+                    sent.add(source.name)
+    assert found == {
+        **{("kernel gradients", "a"): 5, ("kernel gradients", "b"): 5},  # conv1 to conv5
+        **{("updates", "a"): 16, ("updates", "b"): 14},  # kernels and biases; fc8 is on the first
+    }
+    assert len(sent) == 7  # of conv3, fc6 and fc7 both ways, of fc8 to the second
+
+
 def test_float16_keeps_its_loss_scale(folder, tmp_path):
     float16 = {"precision": "float16", "tower_devices": DEVICES}
     whole = train(options(folder, tmp_path / "whole", **float16))
@@ -116,6 +148,8 @@ def test_float16_keeps_its_loss_scale(folder, tmp_path):
     [
         ({"tower_devices": ("/CPU:0", "/GPU:5")}, "Received: /GPU:5"),
         ({"tower_devices": DEVICES, "strategy": "mirrored"}, "single process"),
+        ({"tower_devices": DEVICES, "xla": True}, "without --xla"),
+        ({"tower_devices": DEVICES[:1] * 2}, "Expected two"),
     ],
 )
 def test_towers_that_cannot_be_are_refused_before_anything_is_written(
