@@ -58,3 +58,13 @@ def test_a_run_survives_kills_and_damaged_checkpoints():
     printed = run("kill_training", "--kills=3", "--seed=1")
     assert printed.splitlines()[-1].startswith("3 kills, 1 damaged checkpoints, 36 steps: 0 unus")
     assert printed.splitlines()[-1].endswith("0 tensors differ")
+
+
+def test_the_loop_benchmark_compares_three_ways(tmp_path):
+    write_folder(tmp_path)
+    options = ("--dataset=folder", f"--data_dir={tmp_path}", "--rounds=1", "--steps=10")
+    printed = run("benchmark_loop", *options, "--batch_size=8", "--variant=tiny")
+    rows = re.findall(r"^\| (\w+) \| ([\d,.]+) \(.*\) \| ([\d.]*) \|$", printed, re.MULTILINE)
+    assert [kind for kind, *_ in rows] == ["bare", "synthetic", "images"]
+    assert all(float(rate.replace(",", "")) > 0 for _, rate, _ in rows)
+    assert [share != "" for *_, share in rows] == [False, True, True]

@@ -35,7 +35,8 @@ def start(folder: pathlib.Path, steps: int, *flags: str) -> subprocess.Popen:
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "alexnet_tf.train", f"--model_dir={folder}", "--noexport"),
-            *("--batch_size=8", f"--steps={steps}", "--validate_every=1000", *flags),
+            *("--batch_size=8", f"--steps={steps}", "--validate_every=1000", "--deterministic"),
+            *flags,
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

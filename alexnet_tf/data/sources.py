@@ -10,10 +10,23 @@ A source yields records; decoding belongs to the pipeline.
 
 from __future__ import annotations
 
+import os
+
 from alexnet_tf.data import folder, tfds_source
 from alexnet_tf.data.limits import MAX_UNREADABLE
 from alexnet_tf.data.split import Source
 from alexnet_tf.errors import UserError
+
+
+def directory_of(name: str) -> str | None:
+    """The absolute path of the directory that a dataset's name is, if it is one.
+
+    What is built in goes first: a directory that happens to be called shapes is `./shapes`.
+    """
+    directory = os.path.expanduser(name)
+    if name in ("shapes", "folder") or not os.path.isdir(directory):
+        return None
+    return os.path.abspath(directory)
 
 
 def open_source(
@@ -37,4 +50,4 @@ def open_source(
                 "--dataset=folder needs --data_dir=DIR with DIR/train/<class>/ and DIR/val/"
             )
         return folder.open_folder(data_dir, max_unreadable)
-    return tfds_source.open_tfds(name, data_dir)
+    return tfds_source.open_tfds(directory_of(name) or name, data_dir)

@@ -64,9 +64,9 @@ def _only_keys(features: tfds.features.FeaturesDict) -> tuple[str, str] | None:
 def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
     """A prepared TFDS builder."""
     directory = os.path.expanduser(name)
-    if os.path.isdir(directory):
-        return _builder_of_directory(directory)
     if os.path.isabs(directory):
+        if os.path.isdir(directory):
+            return _builder_of_directory(directory)
         raise UserError(f"Expected --dataset=DIR to exist. Received: {name}")
     if data_dir is not None:
         data_dir = os.path.expanduser(data_dir)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import tensorflow as tf
 
+from alexnet_tf.disk import force_to_disk
 from alexnet_tf.errors import UserError
 
 PARTIAL = ".partial"  # ends the name of a file that is being written
@@ -48,9 +49,9 @@ def write_shard(path: pathlib.Path, records: Iterable[bytes]) -> str:
 
 def put(partial: pathlib.Path, path: pathlib.Path) -> None:
     """Gives a written file its name, once all of it is on disk."""
-    _sync(partial)
+    force_to_disk(partial)
     os.replace(partial, path)
-    _sync(path.parent)
+    force_to_disk(path.parent)
 
 
 def sha256(path: pathlib.Path) -> str:
@@ -77,11 +78,3 @@ def room(folder: pathlib.Path) -> Iterator[None]:
             f"Expected to be able to write to {folder}. Received: {reason}; mend that and run the "
             "same command again to go on"
         ) from None
-
-
-def _sync(path: pathlib.Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -23,10 +23,10 @@ import shutil
 
 import tensorflow as tf
 
+from alexnet_tf.disk import force_to_disk
 from alexnet_tf.errors import UserError
 from alexnet_tf.training.manifest import (
     DamagedError,
-    force_to_disk,
     read_facts,
     verify,
     write_manifest,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import pathlib
+
+from alexnet_tf.disk import force_to_disk
 
 NAME = "manifest.json"
 
@@ -56,15 +57,6 @@ def verify(directory: pathlib.Path) -> dict:
         if not same:
             raise DamagedError(f"{name} is not as it was written")
     return values["facts"]
-
-
-def force_to_disk(path: pathlib.Path) -> None:
-    """Returns when a file, or the names in a directory, would survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read(directory: pathlib.Path) -> dict:

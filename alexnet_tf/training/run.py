@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
-from alexnet_tf.data.sources import open_source
+from alexnet_tf.data.sources import directory_of, open_source
 from alexnet_tf.data.split import Source
 from alexnet_tf.data.statistics import Statistics, compute_statistics
 from alexnet_tf.data.unreadable import Unreadable
@@ -95,9 +95,7 @@ def _train(
                 "Expected --tower_devices without --xla, which compiles for one device. Received: "
                 "both"
             )
-    dataset = options.dataset
-    if os.path.isdir(os.path.expanduser(dataset)):
-        dataset = os.path.abspath(os.path.expanduser(dataset))
+    dataset = directory_of(options.dataset) or options.dataset
     short = os.path.basename(dataset) if os.path.isabs(dataset) else re.sub("[/:]", "-", dataset)
     default = f"runs/{short}-{variant.name}"
     directory = ModelDirectory(options.model_dir or default)

@@ -4,7 +4,7 @@ import shutil
 import pytest
 
 from alexnet_tf.data.shapes import CLASSES
-from alexnet_tf.data.sources import open_source
+from alexnet_tf.data.sources import directory_of, open_source
 from alexnet_tf.errors import UserError
 from tests.folders import write_folder
 
@@ -98,3 +98,13 @@ def test_a_dataset_without_class_labels_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(tfds, "builder", lambda *args, **kwargs: builder)
     with pytest.raises(UserError, match="image classification"):
         open_source("numbers", str(tmp_path))
+
+
+def test_what_is_built_in_goes_before_a_directory_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("shapes", "mine"):
+        (tmp_path / name).mkdir()
+    assert directory_of("shapes") is None
+    assert directory_of("./shapes") == str(tmp_path / "shapes")
+    assert directory_of("mine") == str(tmp_path / "mine")
+    assert directory_of("cifar10") is None

@@ -96,6 +96,18 @@ def test_another_run_is_not_overwritten(folder, tmp_path):
         run.train(options(folder, tmp_path, batch_size=4))
     with pytest.raises(UserError, match="activation tanh"):
         run.train(options(folder, tmp_path, activation="tanh"))
+    with pytest.raises(UserError, match="float16.*float32;"):
+        run.train(options(folder, tmp_path, precision="float16"))
+
+
+def test_a_run_on_other_classes_is_not_overwritten(folder, tmp_path):
+    mine = tmp_path / "mine"
+    shutil.copytree(folder, mine)
+    run.train(options(str(mine), tmp_path / "run", steps=1))
+    for split in ("train", "val"):
+        shutil.rmtree(sorted((mine / split).iterdir())[-1])
+    with pytest.raises(UserError, match=r"classes .*\(9\). Received: .*classes .*\(10\);"):
+        run.train(options(str(mine), tmp_path / "run", steps=2))
 
 
 def test_a_damaged_directory_is_named(folder, tmp_path):

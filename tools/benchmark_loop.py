@@ -1,0 +1,176 @@
+"""How much of a bare training step's speed the loop keeps, without and with real images.
+
+python -m tools.benchmark_loop --dataset=folder --data_dir=DIR --variant=paper
+
+    bare        a compiled step on one batch in memory: forward, backward, update, nothing else
+    synthetic   `alexnet_tf.train`'s whole loop on that batch, again and again
+    images      the same loop on the dataset
+
+Each is measured in a process of its own, one after the other, round after round (A B C A B C ...).
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from absl import flags as absl_flags
+
+from alexnet_tf import app, flags
+from alexnet_tf.training.options import Options
+
+_FLAGS = absl_flags.FLAGS
+_KINDS = ("bare", "synthetic", "images")
+_WARM_UP = 5  # steps
+
+
+def _options(directory: str) -> Options:
+    """A run that does nothing but train, for as many steps as are measured."""
+    return Options(
+        model_dir=directory,
+        variant=_FLAGS.variant,
+        dataset=_FLAGS.dataset,
+        data_dir=_FLAGS.data_dir,
+        batch_size=_FLAGS.batch_size,
+        precision=_FLAGS.precision,
+        steps_per_call=_FLAGS.steps_per_call,
+        steps=_WARM_UP + _FLAGS.steps,
+        decay_epochs=(),
+        validate_every=1e6,
+        export=False,
+    )
+
+
+def _first_batches(options: Options):
+    """The run's first batch for ever, in memory; its classes and statistics; its variant."""
+    import tensorflow as tf
+
+    from alexnet_tf.data.pipeline import training_dataset
+    from alexnet_tf.data.sources import open_source
+    from alexnet_tf.data.statistics import compute_statistics
+    from alexnet_tf.models.variants import get_variant
+
+    variant = get_variant(options.variant)
+    source = open_source(options.dataset, options.data_dir)
+    batches = training_dataset(source.train, variant.preprocessing, options.batch_size, 0)
+    batch = next(iter(batches))
+    repeated = tf.data.Dataset.from_tensors(batch).repeat()
+    return (
+        repeated,
+        source.classes,
+        compute_statistics(source.train, variant.preprocessing),
+        variant,
+    )
+
+
+def _bare(options: Options) -> float:
+    """Images a second of the step alone."""
+    import tensorflow as tf
+
+    from alexnet_tf.training.parts import make_parts
+    from alexnet_tf.training.steps import make_part
+
+    batches, classes, statistics_, variant = _first_batches(options)
+    strategy = tf.distribute.OneDeviceStrategy(
+        "/GPU:0" if tf.config.list_logical_devices("GPU") else "/CPU:0"
+    )
+    parts = make_parts(options, variant, classes, statistics_, strategy)
+    size = options.batch_size
+    part = make_part(parts.model, parts.optimizer, parts.classifier.preprocessor, size)
+
+    @tf.function
+    def step(batch: dict[str, tf.Tensor]) -> tf.Tensor:
+        gradients, figures = part(batch)
+        variables = parts.model.trainable_variables
+        parts.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return figures
+
+    batch = next(iter(batches))
+    times = []
+    for _ in range(options.steps):
+        strategy.run(step, (batch,)).numpy()
+        times.append(time.perf_counter())
+    return _rate(times, options)
+
+
+def _loop(options: Options, synthetic: bool) -> float:
+    """Images a second of the loop, as a callback sees its steps end."""
+    import keras
+
+    from alexnet_tf.training import loop, run
+
+    if synthetic:
+        batches, *_ = _first_batches(options)
+        loop.training_batches = lambda strategy, *_: strategy.experimental_distribute_dataset(
+            batches
+        )
+    times = []
+
+    class Clock(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+            times.append(time.perf_counter())
+
+    run.train(options, callbacks=[Clock()])
+    return _rate(times, options)
+
+
+def _rate(times: list[float], options: Options) -> float:
+    """From when each call ended, the warm-up left out."""
+    calls = -(-_WARM_UP // (options.steps / len(times)))
+    steps = round(options.steps * (1 - calls / len(times)))
+    return steps * options.batch_size / (times[-1] - times[int(calls) - 1])
+
+
+def main(argv: list[str]) -> None:
+    """Measures the three, round after round, and prints a table."""
+    del argv
+    with tempfile.TemporaryDirectory() as directory:
+        options = _options(directory)
+        if _FLAGS.only:
+            rate = (
+                _bare(options)
+                if _FLAGS.only == "bare"
+                else _loop(options, _FLAGS.only == "synthetic")
+            )
+            print(json.dumps(rate))
+            return
+    names = ("dataset", "data_dir", "variant", "batch_size", "precision", "steps_per_call", "steps")
+    given = [f"--{name}={getattr(_FLAGS, name)}" for name in names if getattr(_FLAGS, name)]
+    rates: dict[str, list[float]] = {kind: [] for kind in _KINDS}
+    for _, kind in itertools.product(range(_FLAGS.rounds), _KINDS):
+        command = [sys.executable, "-m", "tools.benchmark_loop", f"--only={kind}", *given]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        rates[kind].append(json.loads(done.stdout.splitlines()[-1]))
+    print(
+        f"{platform.machine()}, {_FLAGS.rounds} rounds of {_FLAGS.steps} steps of "
+        f"{_FLAGS.batch_size} images, {_FLAGS.variant}, {_FLAGS.precision}\n\n"
+        "| | images/s, median (range) | of the one above, median of rounds |\n|---|---|---|"
+    )
+    for above, kind in zip((None, *_KINDS), _KINDS, strict=False):
+        found = rates[kind]
+        share = ""
+        if above:
+            pairs = zip(found, rates[above], strict=True)
+            share = f"{statistics.median(one / other for one, other in pairs):.3f}"
+        median = statistics.median(found)
+        print(f"| {kind} | {median:,.1f} ({min(found):,.1f} to {max(found):,.1f}) | {share} |")
+    if _FLAGS.json:
+        pathlib.Path(_FLAGS.json).write_text(json.dumps(rates, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    flags.define_as_in_training(
+        "dataset", "data_dir", "variant", "batch_size", "precision", "steps_per_call"
+    )
+    absl_flags.DEFINE_integer("steps", 20, "measured in each round", lower_bound=1)
+    absl_flags.DEFINE_integer("rounds", 5, "how often each is measured", lower_bound=1)
+    absl_flags.DEFINE_string("json", None, "a file to write all figures to")
+    absl_flags.DEFINE_enum("only", None, list(_KINDS), "used by itself: measure one here")
+    app.run(main, needs_tensorflow=lambda: bool(_FLAGS.only))
