@@ -96,6 +96,7 @@ def make_parts(
         options.accumulate,
         options.xla,
         colocate=towers is not None,
+        timed=not options.deterministic,
     )
     return Parts(model, sgd, optimizer, classifier, evaluator, train_steps, towers)
 

@@ -27,6 +27,7 @@ def make_train_steps(
     accumulate: int = 1,
     jit_compile: bool = False,
     colocate: bool = False,
+    timed: bool = True,
 ) -> TrainSteps:
     """Compiles the step: preprocess, forward, backward, sum over replicas, update.
 
@@ -44,6 +45,8 @@ def make_train_steps(
         jit_compile: whether XLA compiles each replica's part.
         colocate: whether each operation's gradient is computed on its device; a tape's would all
             be computed on one.
+        timed: whether to look at the clock, which TensorFlow's determinism forbids; without it the
+            waiting is 0.
 
     Returns:
         A function to sums over the steps it made: loss (mean over the global batch), top1_hits
@@ -71,7 +74,10 @@ def make_train_steps(
         sums, norms = tf.zeros([len(FIGURES)]), tf.zeros([len(variables)])
         waiting, steps = tf.constant(0.0, tf.float64), tf.constant(0)
         while steps < count and tf.math.is_finite(sums[0]):
-            batch, seconds = _timed_next(iterator, strategy, sums)
+            if timed:
+                batch, seconds = _timed_next(iterator, strategy, sums)
+            else:
+                batch, seconds = next(iterator), tf.constant(0.0, tf.float64)
             figures, norms = strategy.run(compiled, (batch,))
             sums += strategy.reduce(tf.distribute.ReduceOp.SUM, figures, axis=None)
             norms = strategy.experimental_local_results(norms)[0]  # all have the same
