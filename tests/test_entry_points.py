@@ -1,6 +1,5 @@
 """The commands as a user meets them: real processes, their output and their exit codes."""
 
-import dataclasses
 import json
 import os
 import pathlib
@@ -261,21 +260,3 @@ app.run(lambda argv: print(os.environ["{_ONEDNN}"], "tensorflow" in sys.modules)
         env=environment if told is None else {**environment, _ONEDNN: told},
     )  # fmt: skip
     assert done.stdout == f"{kept} True\n", done.stderr
-
-
-def test_the_main_jobs_flagfile_writes_out_the_defaults():
-    """And every flagfile names flags that exist."""
-    from alexnet_tf.training.options import Options
-
-    defaults = {}
-    for field in dataclasses.fields(Options):
-        value = field.default
-        is_list = isinstance(value, tuple)
-        defaults[field.name] = ",".join(map(str, value)) if is_list else value
-    for path in (ROOT / "configs").glob("*.flags"):
-        for line in path.read_text().splitlines():
-            if line.startswith("--"):
-                name, _, value = line[2:].partition("=")
-                assert name in defaults, f"{path.name}: {name}"
-                if path.name == "shapes.flags":
-                    assert value == str(defaults[name])
