@@ -41,6 +41,6 @@ setup(
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<3"],
         "prepare": PREPARE,
-        "test": ["pytest>=8", "pytest-xdist>=3.5", "selenium>=4.20", "ruff>=0.6", *PREPARE],
+        "test": ["pytest>=8.2", "pytest-xdist>=3.5", "selenium>=4.20", "ruff>=0.6", *PREPARE],
     },
 )

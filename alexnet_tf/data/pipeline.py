@@ -44,9 +44,7 @@ def training_dataset(
     squares: Squares | None = None,
     lighting_until: float = math.inf,
 ) -> tf.data.Dataset:
-    """Batches without end, epoch after epoch.
-
-    A batch may hold the end of one epoch and the beginning of the next.
+    """Batches without end; one may hold the end of an epoch and the beginning of the next.
 
     Args:
         split: the training set.
@@ -56,7 +54,7 @@ def training_dataset(
         first_step: the step whose batch comes first; what precedes it is not decoded.
         augmentations: which of `spec.AUGMENTATIONS` are on; None: the variant's own.
         unreadable: is told of images that do not decode.
-        reader: number of this one, of several that together yield what one alone would.
+        reader: number of this one of the readers, who together yield what one alone would.
         readers: how many; each yields its own part of every batch.
         squares: the split's decoded images, where there is a cache of them.
         lighting_until: epochs after which there is no lighting any more.
@@ -73,24 +71,14 @@ def training_dataset(
         augmentations = spec.augmentations
     unreadable = Unreadable(split) if unreadable is None else unreadable
 
-    def own_part(records: Records) -> Records:
-        return {name: values[reader * part :][:part] for name, values in records.items()}
-
     def batch(records: Records) -> Records:
         images, labels = split.parse(records)
         epoch, index, place = (records[name] for name in ("epoch", "index", "place"))
         draws = augment.draw(seed, epoch, index, place, spec, augmentations, lighting_until)
-        window = draws.pop("window", None)
-
-        def crop(i: tf.Tensor) -> tf.Tensor:
-            encoded = split.load(images[i])
-            if window is not None:
-                return decode_resized_crop(encoded, window[i], spec)
-            return decode_crop(encoded, draws["offset"][i], spec, split.side == spec.image_size)
-
         if squares is not None:
             pixels, weight = squares.crops(index, draws["offset"], spec.crop_size)
         else:
+            crop = _crop(split, spec, images, draws["offset"], draws.pop("window", None))
             pixels, weight = _decode(crop, images, index, spec.crop_size, unreadable)
         batch = {"image": pixels, "weight": weight, "label": labels, "index": index, **draws}
         return _with_length({**batch, "epoch": epoch}, part)
@@ -98,7 +86,9 @@ def training_dataset(
     records = shuffled_records(split, seed, first_step * batch_size)
     records = records.batch(batch_size, drop_remainder=True)
     if readers > 1:
-        records = records.map(own_part)
+        records = records.map(
+            lambda batch: {n: v[reader * part :][:part] for n, v in batch.items()}
+        )
     return records.map(batch, tf.data.AUTOTUNE, deterministic=True).prefetch(2)
 
 
@@ -147,6 +137,24 @@ def evaluation_dataset(
 
     records = split.in_order().shard(every, 0).batch(batch_size)
     return records.map(batch, tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+
+
+def _crop(
+    split: Split,
+    spec: Preprocessing,
+    images: tf.Tensor,
+    offset: tf.Tensor,
+    window: tf.Tensor | None,
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """From the place in a batch to the image that is cut out there, uint8 [C, C, 3]."""
+
+    def crop(i: tf.Tensor) -> tf.Tensor:
+        encoded = split.load(images[i])
+        if window is not None:
+            return decode_resized_crop(encoded, window[i], spec)
+        return decode_crop(encoded, offset[i], spec, split.side == spec.image_size)
+
+    return crop
 
 
 def _part(batch_size: int, readers: int) -> int:

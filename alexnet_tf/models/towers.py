@@ -38,12 +38,10 @@ class OnDevice(keras.layers.Layer):
         with tf.device(self.device):
             self.layer.build(input_shape)
 
-    def call(self, inputs: tf.Tensor | list[tf.Tensor], training: bool = False) -> tf.Tensor:
-        """What the layer does."""
+    def call(self, inputs: tf.Tensor | list[tf.Tensor]) -> tf.Tensor:
+        """What the layer does; Keras tells it by itself whether this is training."""
         with tf.device(self.device):
-            if isinstance(self.layer, (keras.layers.Concatenate, keras.layers.Conv2D)):
-                return self.layer(inputs)
-            return self.layer(inputs, training=training)
+            return self.layer(inputs)
 
     def compute_output_shape(self, input_shape: tuple | list[tuple]) -> tuple:
         """The layer's."""

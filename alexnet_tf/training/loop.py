@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import signal
-import time
 from collections.abc import Callable, Sequence
 
 import keras
@@ -26,12 +25,12 @@ from alexnet_tf.training.cluster import Cluster
 from alexnet_tf.training.directory import ModelDirectory
 from alexnet_tf.training.interrupt import Interrupt
 from alexnet_tf.training.logs import STEPS_BETWEEN_POINTS, Logs, NoLogs
+from alexnet_tf.training.opening import describe_run
 from alexnet_tf.training.options import Options
 from alexnet_tf.training.parts import make_parts
-from alexnet_tf.training.placement import describe_placement
 from alexnet_tf.training.profiler import Profiler
 from alexnet_tf.training.result import Result
-from alexnet_tf.training.steps import make_part
+from alexnet_tf.training.saving import Saving
 from alexnet_tf.training.strategies import Consensus
 from alexnet_tf.training.timetable import Rates, Timetable
 from alexnet_tf.training.watchdogs import Watchdogs, diagnose
@@ -70,12 +69,8 @@ class Run:
         self.timetable = Timetable(options, variant, source.train.examples)
         self.parts = make_parts(options, variant, source.classes, statistics, strategy)
         self.state = RunState()
-        self.checkpoint = tf.train.Checkpoint(
-            model=self.parts.model,
-            optimizer=self.parts.optimizer,
-            state=self.state,
-            # The states of dropout: Keras does not show them to TensorFlow's checkpoints.
-            seeds=[variable.value for variable in self.parts.model.non_trainable_variables],
+        self.saving = Saving(
+            options, self.parts, self.state, directory.checkpoints, cluster.is_chief
         )
         self.logs = NoLogs()
         if cluster.is_chief:
@@ -98,7 +93,6 @@ class Run:
             self.timetable.validation_steps,
         )
         self.evaluation: Evaluation | None = None
-        self._saved_at = time.monotonic()
         self._rates: Rates | None = None  # those that the optimizer was last given
         self._batches = None  # made when the first is needed, then kept for the whole run
 
@@ -111,17 +105,15 @@ class Run:
         if not self._restore():
             self.parts.scatter()
         complete = False
-        print(self._description(), flush=True)
-        if self.parts.towers:
-            print(self._placement(), flush=True)
+        opening = describe_run(self.options, self.variant, self.source, self.timetable, self.parts)
+        print(opening, flush=True)
         self.logs.begin(self.state.step, self.options, self._first_batch)
         self.callbacks.begin()
         while not stop():
-            if self.state.validated_step < self.state.step and self._validation_due(
-                self.state.step
-            ):
+            step = self.state.step
+            if self.state.validated_step < step and self._validation_due(step):
                 self._validate(stop)
-            elif self.state.step < self.timetable.total_steps and not self.state.ended:
+            elif step < self.timetable.total_steps and not self.state.ended:
                 self._train_to_validation(stop)
             else:
                 break
@@ -132,7 +124,7 @@ class Run:
         stopped_by = None
         if stop():
             stopped_by = interrupt.signal or signal.SIGTERM  # of another worker
-            self._save()
+            self.saving.save()
             print(
                 f"Stopped by {stopped_by.name} after step {self.state.step:,} and saved; the "
                 "same command goes on from there.",
@@ -156,50 +148,11 @@ class Run:
 
     def _restore(self) -> bool:
         """Goes back to the newest whole checkpoint; False if there is none."""
-        saved = self.directory.checkpoints.newest(set_aside=self.cluster.is_chief)
-        if saved is None:
+        if not self.saving.restore():
             return False
-        try:
-            self.checkpoint.read(saved.prefix).assert_consumed()
-        except (AssertionError, ValueError, IndexError, tf.errors.OpError) as error:
-            first_line = str(error).strip().splitlines()[0]
-            raise UserError(
-                f"Expected a checkpoint of this model and optimizer. Received: {saved.path} "
-                f"({first_line}); choose another --model_dir"
-            ) from None
-        self.parts.scatter()
         self._rates = None
         print(f"Going on after step {self.state.step:,} of the run in {self.directory.path}")
         return True
-
-    def _save(self, error: float | None = None) -> None:
-        """Saves; `error` is that of the validation at this step, if there was one."""
-        if self.cluster.is_chief:  # all workers hold the same
-            self.parts.gather()
-            store, keep = self.directory.checkpoints, self.options.keep_checkpoints
-            store.save(self.checkpoint, self.state.step, error, keep)
-        self._saved_at = time.monotonic()
-
-    def _description(self) -> str:
-        devices = self.strategy.num_replicas_in_sync
-        kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
-        return (
-            f"AlexNet {self.variant.name}: {self.parts.model.count_params():,} parameters, "
-            f"{self.variant.preprocessing.crop_size} pixels, {self.options.precision}, "
-            f"{devices} {kind}{'s' if devices > 1 else ''}\n"
-            f"{self.source.name}: {self.source.train.examples:,} training and "
-            f"{self.source.validation.examples:,} validation images of "
-            f"{len(self.source.classes):,} classes\n"
-            f"{self.timetable.total_steps:,} steps of {self.options.batch_size} images "
-            f"({self.timetable.total_steps / self.timetable.steps_per_epoch:g} epochs)"
-        )
-
-    def _placement(self) -> str:
-        parts, size = self.parts, self.options.batch_size
-        part = make_part(
-            parts.trained, parts.towers.optimizer, parts.classifier.preprocessor, size, True
-        )
-        return describe_placement(part, parts.trained, self.options.tower_devices)
 
     def _first_batch(self) -> np.ndarray:
         options = self.options
@@ -259,8 +212,8 @@ class Run:
                     progress.write(message)
                 if self._validation_due(state.step):
                     break
-                if time.monotonic() - self._saved_at >= 60 * self.options.save_minutes:
-                    self._save()
+                if self.saving.due:
+                    self.saving.save()
 
     def _steps_together(self) -> int:
         """How many steps to make in one call: up to the next at which the host has to act."""
@@ -329,4 +282,4 @@ class Run:
         rate = timetable.rates(state.step - 1, state).rate
         self.callbacks.epoch_ends(state.step, evaluation, rate)
         state.ended |= self.callbacks.stop
-        self._save(evaluation.top1_error)
+        self.saving.save(evaluation.top1_error)

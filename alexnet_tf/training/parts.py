@@ -36,6 +36,7 @@ class Parts:
         classifier: the model with its preprocessing and class names.
         evaluator: of the classifier.
         train_steps: `steps.make_train_steps`'s.
+        replicas: how many devices have a copy each.
         towers: what is trained in place of the model, where it is split over two devices.
     """
 
@@ -45,6 +46,7 @@ class Parts:
     classifier: Classifier
     evaluator: Evaluator
     train_steps: TrainSteps
+    replicas: int
     towers: Towers | None
 
     @property
@@ -98,7 +100,8 @@ def make_parts(
         colocate=towers is not None,
         timed=not options.deterministic,
     )
-    return Parts(model, sgd, optimizer, classifier, evaluator, train_steps, towers)
+    replicas = strategy.num_replicas_in_sync
+    return Parts(model, sgd, optimizer, classifier, evaluator, train_steps, replicas, towers)
 
 
 @contextlib.contextmanager

@@ -31,8 +31,7 @@ def make_train_steps(
 ) -> TrainSteps:
     """Compiles the step: preprocess, forward, backward, sum over replicas, update.
 
-    Keras's `Model.fit` is not used because it fails on several workers (keras-team/keras#20585);
-    this is the same on one device and on many.
+    Not Keras's `Model.fit`, because that fails on several workers (keras-team/keras#20585).
 
     Args:
         strategy: where to run.
@@ -45,8 +44,7 @@ def make_train_steps(
         jit_compile: whether XLA compiles each replica's part.
         colocate: whether each operation's gradient is computed on its device; a tape's would all
             be computed on one.
-        timed: whether to look at the clock, which TensorFlow's determinism forbids; without it the
-            waiting is 0.
+        timed: whether to look at the clock, which TensorFlow's determinism forbids.
 
     Returns:
         A function to sums over the steps it made: loss (mean over the global batch), top1_hits
@@ -60,12 +58,7 @@ def make_train_steps(
 
     def replica_step(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         gradients, figures = _in_parts(part, batch, accumulate, variables)
-        if strategy.num_replicas_in_sync > 1:
-            replicas = tf.distribute.get_replica_context()
-            gradients = replicas.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        norms = _norms(gradients, colocate) / optimizer.scale_loss(tf.ones([]))
-        optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return figures, norms
+        return figures, _update(optimizer, _sum_over_replicas(gradients), variables, colocate)
 
     compiled = tf.function(replica_step, jit_compile=True) if jit_compile else replica_step
 
@@ -74,20 +67,15 @@ def make_train_steps(
         sums, norms = tf.zeros([len(FIGURES)]), tf.zeros([len(variables)])
         waiting, steps = tf.constant(0.0, tf.float64), tf.constant(0)
         while steps < count and tf.math.is_finite(sums[0]):
-            if timed:
-                batch, seconds = _timed_next(iterator, strategy, sums)
-            else:
-                batch, seconds = next(iterator), tf.constant(0.0, tf.float64)
+            batch, seconds = _next(iterator, strategy, sums, timed)
             figures, norms = strategy.run(compiled, (batch,))
             sums += strategy.reduce(tf.distribute.ReduceOp.SUM, figures, axis=None)
             norms = strategy.experimental_local_results(norms)[0]  # all have the same
             waiting += seconds
             steps += 1
-        named = dict(zip(FIGURES, tf.unstack(sums), strict=True))
-        return {
-            **{**named, "waiting": waiting, "steps": steps},
-            **{"gradient_norms": norms, "weight_norms": _norms(variables, colocate)},
-        }
+        named = {"waiting": waiting, "steps": steps, "gradient_norms": norms}
+        named["weight_norms"] = _norms(variables, colocate)
+        return {**named, **dict(zip(FIGURES, tf.unstack(sums), strict=True))}
 
     return train_steps
 
@@ -129,6 +117,18 @@ def make_part(
     return part
 
 
+def _update(
+    optimizer: keras.optimizers.Optimizer,
+    gradients: list[tf.Tensor],
+    variables: list[keras.Variable],
+    colocate: bool,
+) -> tf.Tensor:
+    """Makes the update; returns the norms of the gradients without their scale."""
+    norms = _norms(gradients, colocate) / optimizer.scale_loss(tf.ones([]))
+    optimizer.apply_gradients(zip(gradients, variables, strict=True))
+    return norms
+
+
 def _norms(tensors: list[tf.Tensor | keras.Variable], colocate: bool) -> tf.Tensor:
     """The Euclidean norm of each, float32 [tensors]; computed where each is, if that is wanted."""
     halves = []
@@ -164,10 +164,19 @@ def _in_parts(
     return sums
 
 
-def _timed_next(
-    iterator: Iterator, strategy: tf.distribute.Strategy, after: tf.Tensor
+def _sum_over_replicas(gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync == 1:  # a sum of one would still gather all on one device
+        return gradients
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+
+
+def _next(
+    iterator: Iterator, strategy: tf.distribute.Strategy, after: tf.Tensor, timed: bool
 ) -> tuple[Batch, tf.Tensor]:
-    """The next batch, and the seconds from when `after` was known until it was there."""
+    """The next batch, and the seconds from when `after` was known until it was there, or 0."""
+    if not timed:
+        return next(iterator), tf.constant(0.0, tf.float64)
     with tf.control_dependencies([after]):
         asked = tf.timestamp()
     with tf.control_dependencies([asked]):

@@ -11,7 +11,7 @@ import tensorflow as tf
 from alexnet_tf.errors import UserError
 from alexnet_tf.models import variants
 from alexnet_tf.serving.saved_model import export
-from alexnet_tf.training import loop, run
+from alexnet_tf.training import run
 from alexnet_tf.training.checkpoints import CheckpointStore
 from alexnet_tf.training.directory import ModelDirectory
 from tests.folders import write_folder
@@ -151,55 +151,6 @@ def test_float16_finds_its_loss_scale_and_trains(folder, tmp_path):
             assert value.dtype == np.float32
             assert np.isfinite(value).all()
             assert np.abs(value - start[path]).max() > 1e-5, path
-
-
-def test_a_layer_freezes_at_its_epoch_and_stays_frozen_after_a_resume(folder, tmp_path):
-    before = run.train(options(folder, tmp_path / "to1", epochs=1.0, layer_rates=("conv1:1:0",)))
-    run.train(options(folder, tmp_path / "a", epochs=2.0, layer_rates=("conv1:1:0",)))
-    after = run.train(options(folder, tmp_path / "a", epochs=3.0, layer_rates=("conv1:1:0",)))
-    assert after.step == 15
-    one, other = weights(before), weights(after)
-    np.testing.assert_array_equal(one["conv1/kernel"], other["conv1/kernel"])
-    assert np.abs(one["conv2/kernel"] - other["conv2/kernel"]).max() > 1e-5
-
-
-def test_the_original_codes_recipe_goes_on_to_the_bit(folder, tmp_path):
-    """Rates of layers and of biases, the end of lighting, in the middle of an epoch."""
-    recipe = {
-        **{"lighting_until": 1.5, "layer_rates": ("conv1/kernel:1:0.1", "conv1:2:0")},
-        **{"bias_rate": 2.0, "bias_decay_epochs": (2.4,), "steps_per_call": 3},
-    }
-    whole = run.train(options(folder, tmp_path / "whole", **recipe))
-    for epochs in (1.4, 2.2, 3.0):
-        parts = run.train(options(folder, tmp_path / "parts", **{**recipe, "epochs": epochs}))
-    assert_equal_weights(parts, whole)
-    usual = run.train(options(folder, tmp_path / "lit", **{**recipe, "lighting_until": 1e6}))
-    assert not np.array_equal(weights(usual)["fc8/kernel"], weights(whole)["fc8/kernel"])
-
-
-def test_a_plateau_reduces_the_rate_and_ends_the_run_for_good(folder, tmp_path, monkeypatch):
-    stalled = options(
-        folder, tmp_path, learning_rate=1e-12, plateau_patience=1, plateau_reductions=2, epochs=50.0
-    )
-    rates = []
-    steps = loop.Logs.steps
-
-    def noted(logs, number, sums, rate):
-        rates.append(rate)
-        steps(logs, number, sums, rate)
-
-    monkeypatch.setattr(loop.Logs, "steps", noted)
-    result = run.train(stalled)
-    assert result.step == 4 * 5  # the first validation is a best, then three plateaus
-    assert rates == pytest.approx([1e-12] * 10 + [1e-13] * 5 + [1e-14] * 5, rel=1e-6, abs=0)
-    assert run.train(stalled).step == result.step
-
-
-def test_a_run_goes_on_with_the_rate_of_the_new_flags(folder, tmp_path):
-    before = run.train(options(folder, tmp_path, epochs=1.0))
-    after = run.train(options(folder, tmp_path, epochs=2.0, learning_rate=0.0, momentum=0.0))
-    assert after.step == 10
-    assert_equal_weights(before, after)
 
 
 @pytest.mark.parametrize("steps_per_call", [1, 4])

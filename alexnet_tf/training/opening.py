@@ -1,0 +1,40 @@
+"""What a run says at its beginning."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from alexnet_tf.data.split import Source
+from alexnet_tf.models.spec import Variant
+from alexnet_tf.training.options import Options
+from alexnet_tf.training.parts import Parts
+from alexnet_tf.training.placement import describe_placement
+from alexnet_tf.training.steps import make_part
+from alexnet_tf.training.timetable import Timetable
+
+
+def describe_run(
+    options: Options, variant: Variant, source: Source, timetable: Timetable, parts: Parts
+) -> str:
+    """The network, the data and the length of the run; and its towers' devices, if it has them."""
+    devices = 2 if parts.towers else parts.replicas
+    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    lines = [
+        f"AlexNet {variant.name}: {parts.model.count_params():,} parameters, "
+        f"{variant.preprocessing.crop_size} pixels, {options.precision}, "
+        f"{devices} {kind}{'s' if devices > 1 else ''}",
+        f"{source.name}: {source.train.examples:,} training and "
+        f"{source.validation.examples:,} validation images of {len(source.classes):,} classes",
+        f"{timetable.total_steps:,} steps of {options.batch_size} images "
+        f"({timetable.epoch(timetable.total_steps):g} epochs)",
+    ]
+    if parts.towers:
+        part = make_part(
+            parts.trained,
+            parts.towers.optimizer,
+            parts.classifier.preprocessor,
+            options.batch_size,
+            colocate=True,
+        )
+        lines.append(describe_placement(part, parts.trained, options.tower_devices))
+    return "\n".join(lines)
