@@ -8,8 +8,6 @@ import pytest
 def pytest_configure():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the entry points have it
-    # Code that runs once need not be fast: XLA is done in half the time.
-    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
     import tensorflow as tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]
