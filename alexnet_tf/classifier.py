@@ -5,8 +5,11 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from alexnet_tf.data.decode import decode_square
+from alexnet_tf.data.decode import decode_each, decode_square
 from alexnet_tf.data.preprocess import Preprocessor
+from alexnet_tf.errors import UserError
+
+TOP = 5  # classes that are named, and that the top-5 error is about
 
 
 class Classifier(tf.Module):
@@ -24,18 +27,21 @@ class Classifier(tf.Module):
         self.preprocessor = preprocessor
         self.classes = tuple(classes)
 
-    def decode(self, encoded: tf.Tensor) -> tf.Tensor:
-        """Encoded images, string [B], to uint8 [B, S, S, 3].
+    def decode(self, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Encoded images to the squares that views are cut from.
 
-        Raises:
-            tf.errors.InvalidArgumentError: one of them is no image.
+        Args:
+            encoded: string [B]; JPEG, PNG, BMP, or GIF, of which the first frame is taken.
+
+        Returns:
+            uint8 [B, S, S, 3], and bool [B], false where there is no image; it is black there.
         """
         spec = self.preprocessor.spec
-        side = spec.image_size
-        return tf.map_fn(
-            lambda image: decode_square(image, spec),
-            encoded,
-            fn_output_signature=tf.TensorSpec([side, side, 3], tf.uint8),
+        return decode_each(
+            lambda place: decode_square(encoded[place], spec),
+            tf.size(encoded),
+            spec.image_size,
+            tf.data.AUTOTUNE,
         )
 
     def log_probabilities(self, images: tf.Tensor, views: int = 1) -> tf.Tensor:
@@ -48,11 +54,8 @@ class Classifier(tf.Module):
         Returns:
             float32 [B, classes], 0 or less.
         """
-        inputs = self.preprocessor.views(images, views)  # [B, views, C, C, 3]
-        logits = self.model(tf.reshape(inputs, [-1, *inputs.shape[2:]]), training=False)
-        logs = tf.nn.log_softmax(tf.cast(logits, tf.float32))  # [B · views, classes]
-        by_view = tf.reshape(logs, [-1, views, len(self.classes)])
-        return tf.reduce_logsumexp(by_view, axis=1) - tf.math.log(float(views))
+        logs = self._view_logs(images, views)
+        return tf.reduce_logsumexp(logs, axis=1) - tf.math.log(float(views))
 
     def probabilities(self, images: tf.Tensor, views: int = 1) -> tf.Tensor:
         """Class probabilities, the softmax averaged over the views (paper §4.1).
@@ -65,3 +68,45 @@ class Classifier(tf.Module):
             float32 [B, classes].
         """
         return tf.exp(self.log_probabilities(images, views))
+
+    def view_probabilities(self, images: tf.Tensor, views: int) -> tf.Tensor:
+        """Class probabilities of each view by itself, float32 [B, views, classes]."""
+        return tf.exp(self._view_logs(images, views))
+
+    def _view_logs(self, images: tf.Tensor, views: int) -> tf.Tensor:
+        inputs = self.preprocessor.views(images, views)  # [B, views, C, C, 3]
+        logits = self.model(tf.reshape(inputs, [-1, *inputs.shape[2:]]), training=False)
+        logs = tf.nn.log_softmax(tf.cast(logits, tf.float32))  # [B · views, classes]
+        return tf.reshape(logs, [-1, views, len(self.classes)])
+
+
+class Ensemble(Classifier):
+    """Several classifiers whose probabilities are averaged, as the paper's five (§6, table 2).
+
+    Args:
+        members: of the same classes, and with squares of one size made in one way; they may be
+            of different variants otherwise.
+
+    Raises:
+        UserError: they do not go together.
+    """
+
+    def __init__(self, members: list[Classifier]):
+        first, *others = members
+        for other in others:
+            if other.classes != first.classes:
+                raise UserError("Expected models of the same classes. Received: others")
+            for fact in ("image_size", "resize"):
+                one, two = (getattr(m.preprocessor.spec, fact) for m in (first, other))
+                if one != two:
+                    raise UserError(
+                        f"Expected models with one {fact}, to average them. Received: {one} and "
+                        f"{two}"
+                    )
+        super().__init__(first.model, first.preprocessor, first.classes)
+        self.members = members
+
+    def log_probabilities(self, images: tf.Tensor, views: int = 1) -> tf.Tensor:
+        """As of one classifier, of the mean of the members' probabilities."""
+        logs = [member.log_probabilities(images, views) for member in self.members]
+        return tf.reduce_logsumexp(tf.stack(logs), axis=0) - tf.math.log(float(len(logs)))

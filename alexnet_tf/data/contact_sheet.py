@@ -67,28 +67,18 @@ def contact_sheet(
 
 
 def first_batch(
-    split: Split,
-    preprocessor: Preprocessor,
-    batch_size: int,
-    seed: int,
-    augmentations: tuple[str, ...] | None,
-    shown: int = 24,
+    batches: tf.data.Dataset, preprocessor: Preprocessor, shown: int = 24
 ) -> np.ndarray:
-    """Draws the beginning of a run's first training batch as the network gets it.
+    """Draws the first of some training batches as the network gets it.
 
     Args:
-        split: the training set.
+        batches: of `pipeline.training_dataset`.
         preprocessor: of the variant and the training set.
-        batch_size: the run's.
-        seed: the run's.
-        augmentations: the run's, as for `pipeline.training_dataset`.
         shown: images to show at most.
 
     Returns:
         uint8 [H, W, 3].
     """
-    spec = preprocessor.spec
-    batches = training_dataset(split, spec, batch_size, seed, augmentations=augmentations)
     batch = {name: values[:shown] for name, values in next(iter(batches)).items()}
     return grid(visible_inputs(preprocessor, batch))
 

@@ -5,6 +5,8 @@ Images are uint8 [H, W, 3], RGB, 0 to 255.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from alexnet_tf.data.augment import resized_crop
@@ -80,6 +82,40 @@ def square(image: tf.Tensor, spec: Preprocessing) -> tf.Tensor:
 def decode_square(encoded: tf.Tensor, spec: Preprocessing) -> tf.Tensor:
     """Scalar string to uint8 [S, S, 3]; raises as `decode` does."""
     return square(decode(encoded, smallest=spec.image_size), spec)
+
+
+def decode_each(
+    decode: Callable[[tf.Tensor], tf.Tensor],
+    count: tf.Tensor,
+    side: int,
+    parallel: int | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Decodes a batch in which an image that cannot be decoded does not harm the others.
+
+    Args:
+        decode: place in the batch, int32 scalar, to uint8 [side, side, 3]; may raise.
+        count: B, int32 scalar.
+        side: pixels.
+        parallel: images at the same time; None for one after the other.
+
+    Returns:
+        uint8 [B, side, side, 3], black where there is no image, and bool [B], where there is one.
+    """
+    # A graph cannot catch an error, but a dataset can drop the element that caused it. The
+    # black one at the end is not of the batch: without it, there might be no element at all.
+    decoded = tf.data.Dataset.range(tf.cast(count, tf.int64), output_type=tf.int32)
+    decoded = decoded.map(lambda i: (i, decode(i)), parallel).ignore_errors()
+    black = tf.data.Dataset.from_tensors((count, tf.zeros([side, side, 3], tf.uint8)))
+    whole = decoded.concatenate(black).batch(tf.cast(count, tf.int64) + 1)
+    places, pixels = whole.get_single_element()
+
+    def with_gaps() -> tuple[tf.Tensor, tf.Tensor]:
+        whole = tf.scatter_nd(places[:, None], pixels, [count + 1, side, side, 3])
+        found = tf.scatter_nd(places[:, None], tf.ones_like(places), [count + 1])
+        return whole[:count], found[:count] > 0
+
+    complete = tf.equal(tf.size(places), count + 1)
+    return tf.cond(complete, lambda: (pixels[:count], tf.ones([count], tf.bool)), with_gaps)
 
 
 def decode_crop(

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data import augment
-from alexnet_tf.data.decode import decode_crop, decode_resized_crop, decode_square
+from alexnet_tf.data.decode import decode_crop, decode_each, decode_resized_crop, decode_square
 from alexnet_tf.data.order import shuffled_records
 from alexnet_tf.data.split import Records, Split
 from alexnet_tf.data.unreadable import Unreadable
@@ -183,29 +183,19 @@ def _decode(
     Returns:
         uint8 [B, side, side, 3], and weight float32 [B], 0 where there is no image.
     """
-    count = tf.size(index)
-    # A graph cannot catch an error, but a dataset can drop the element that caused it. The
-    # black one at the end is not of the batch: without it, there might be no element at all.
-    decoded = tf.data.Dataset.range(tf.cast(count, tf.int64), output_type=tf.int32)
-    decoded = decoded.map(lambda i: (i, decode(i))).ignore_errors()
-    black = tf.data.Dataset.from_tensors((count, tf.zeros([side, side, 3], tf.uint8)))
-    whole = decoded.concatenate(black).batch(tf.cast(count, tf.int64) + 1)
-    places, pixels = whole.get_single_element()
+    pixels, readable = decode_each(decode, tf.size(index), side)
 
     def tell(indices: np.ndarray, images: np.ndarray) -> np.int64:
         unreadable.tell(indices, images)
         return np.int64(len(unreadable))
 
-    def with_gaps() -> tuple[tf.Tensor, tf.Tensor]:
-        whole = tf.scatter_nd(places[:, None], pixels, [count + 1, side, side, 3])
-        weight = tf.scatter_nd(places[:, None], tf.ones([tf.size(places)]), [count + 1])[:count]
-        missing = (weight == 0) & (index != PADDING)
-        told = tf.numpy_function(tell, [index[missing], images[missing]], tf.int64)
-        with tf.control_dependencies([told]):
-            return whole[:count], weight
+    def tell_of_missing() -> tf.Tensor:
+        missing = ~readable & (index != PADDING)
+        return tf.numpy_function(tell, [index[missing], images[missing]], tf.int64)
 
-    complete = tf.equal(tf.size(places), count + 1)
-    return tf.cond(complete, lambda: (pixels[:count], tf.ones([count])), with_gaps)
+    told = tf.cond(tf.reduce_all(readable), lambda: tf.constant(0, tf.int64), tell_of_missing)
+    with tf.control_dependencies([told]):
+        return pixels, tf.cast(readable, tf.float32)
 
 
 def _with_length(batch: Records, length: int) -> Records:

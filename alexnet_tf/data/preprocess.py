@@ -6,6 +6,8 @@ Out: float32 in the variant's units and channel order.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import tensorflow as tf
 
@@ -36,6 +38,8 @@ class Preprocessor:
         self.spec = spec
         self.statistics = statistics
         self._centre = (side - spec.crop_size) // 2
+        constants = np.array(spec.mean, np.float32) if isinstance(spec.mean, tuple) else None
+        self._mean = statistics.mean if constants is None else constants
 
     def training(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
         """The network's input for a training batch.
@@ -47,7 +51,8 @@ class Preprocessor:
         Returns:
             float32 [B, C, C, 3].
         """
-        centred = self._centred(batch["image"], batch["offset"], batch["reflect"])
+        mean = tf.constant(self._mean)
+        centred = self._centred(batch["image"], batch["offset"], batch["reflect"], mean)
         if self.spec.lighting is not None:
             centred += self._lighting(batch["alpha"])
             divisor = tf.where(batch["lit"], self.spec.lighting.divisor, 1.0)
@@ -68,30 +73,59 @@ class Preprocessor:
         Raises:
             ValueError: another number of views.
         """
+        mean = tf.constant(self._mean)  # once in the graph, not once a view
+        stack = [
+            self._centred(crop, tf.constant([place]), tf.constant([reflect]), mean)
+            for crop, place, reflect in self._cut(images, views)
+        ]
+        return self._finish(tf.stack(stack, axis=1))
+
+    def crops(self, images: tf.Tensor, views: int) -> tf.Tensor:
+        """The pixels of the views, to be looked at.
+
+        Args:
+            images: uint8 [B, S, S, 3].
+            views: 1 or 10, in the order of `views`.
+
+        Returns:
+            uint8 [B, views, C, C, 3].
+
+        Raises:
+            ValueError: another number of views.
+        """
+        return tf.stack(
+            [
+                crop[:, :, ::-1] if reflect else crop
+                for crop, _, reflect in self._cut(images, views)
+            ],
+            axis=1,
+        )
+
+    def _cut(
+        self, images: tf.Tensor, views: int
+    ) -> Iterator[tuple[tf.Tensor, tuple[int, int], bool]]:
+        """Each view's crop [B, C, C, 3], its offset, and whether it is yet to be reflected."""
         if views not in VIEWS:
             raise ValueError(f"Expected 1 or 10 views. Received: views={views}")
         crop, end = self.spec.crop_size, self.spec.image_size - self.spec.crop_size
         corners = [(0, 0), (0, end), (end, 0), (end, end)] if views == 10 else []
-        places = [*corners, (self._centre, self._centre)]
-        stack = []
         for reflect in (False, True)[: 1 if views == 1 else 2]:
-            for top, left in places:
-                view = images[:, top : top + crop, left : left + crop]  # [B, C, C, 3]
-                stack.append(
-                    self._centred(view, tf.constant([[top, left]]), tf.constant([reflect]))
-                )
-        return self._finish(tf.stack(stack, axis=1))
+            for top, left in (*corners, (self._centre, self._centre)):
+                yield images[:, top : top + crop, left : left + crop], (top, left), reflect
 
-    def _centred(self, images: tf.Tensor, offsets: tf.Tensor, reflect: tf.Tensor) -> tf.Tensor:
+    def _centred(
+        self, images: tf.Tensor, offsets: tf.Tensor, reflect: tf.Tensor, mean: tf.Tensor
+    ) -> tf.Tensor:
         """Crops [B, C, C, 3] less their mean, some of them reflected, in float32.
 
         Args:
             images: uint8 crops.
             offsets: int32 [B, 2], or [1, 2] for all.
             reflect: bool [B], or [1] for all.
+            mean: float32 [S, S, 3], or [3].
         """
         images = tf.cast(images, tf.float32)
-        mean, reflect = self._mean(offsets), reflect[:, None, None, None]
+        mean, reflect = self._mean_at(offsets, mean), reflect[:, None, None, None]
         if self.spec.mean == "pixel_centre":
             # The original code subtracts the unreflected mean from the reflected crop; elsewhere
             # the mean belongs to the image and is reflected with it.
@@ -99,14 +133,14 @@ class Preprocessor:
         centred = images - mean
         return tf.where(reflect, centred[:, :, ::-1], centred)
 
-    def _mean(self, offsets: tf.Tensor) -> tf.Tensor:
+    def _mean_at(self, offsets: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
         """What is subtracted from crops at offsets [B, 2] or [1, 2]; broadcasts to them."""
-        if isinstance(self.spec.mean, tuple):
-            return tf.constant(self.spec.mean)
+        if mean.shape.rank == 1:
+            return mean
         if self.spec.mean == "pixel_centre":
             offsets = tf.fill([1, 2], self._centre)
         places = offsets[:, :, None] + tf.range(self.spec.crop_size)  # [B, 2, C]
-        rows = tf.gather(tf.constant(self.statistics.mean), places[:, 0])  # [B, C, S, 3]
+        rows = tf.gather(mean, places[:, 0])  # [B, C, S, 3]
         return tf.gather(rows, places[:, 1], axis=2, batch_dims=1)  # [B, C, C, 3]
 
     def _lighting(self, alpha: tf.Tensor) -> tf.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
@@ -49,6 +49,16 @@ class Split:
     def title(self, index: int, image: bytes) -> str:
         """What to call an example in a message."""
         return image.decode(errors="replace") if self.files else f"{self.name} example {index}"
+
+    def titles(self) -> Iterator[str]:
+        """`title` of every example, in order."""
+        if not self.files:
+            for index in range(self.examples):
+                yield self.title(index, b"")
+            return
+        images = self.in_order().batch(1024).map(lambda records: self.parse(records)[0])
+        for index, image in enumerate(images.unbatch().as_numpy_iterator()):
+            yield self.title(index, image)
 
 
 @dataclasses.dataclass(frozen=True)
