@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -23,6 +24,7 @@ def training_batches(
     first_step: int,
     unreadable: Unreadable,
     directory: pathlib.Path,
+    show: Callable[[tf.data.Dataset], None] = lambda batches: None,
 ) -> tf.distribute.DistributedDataset:
     """Batches from a step on, divided among the strategy's replicas.
 
@@ -34,6 +36,7 @@ def training_batches(
         first_step: the step whose batch comes first.
         unreadable: is told of images that do not decode.
         directory: the run's, for a cache on disk.
+        show: is given this worker's batches as well, before they are divided among its replicas.
     """
     squares = None
     if options.cache != "none":
@@ -41,7 +44,7 @@ def training_batches(
         squares = make_squares(split, spec, unreadable, file)
 
     def make_dataset(reader: int, readers: int) -> tf.data.Dataset:
-        return training_dataset(
+        batches = training_dataset(
             split,
             spec,
             options.batch_size,
@@ -54,5 +57,7 @@ def training_batches(
             squares,
             options.lighting_until,
         )
+        show(batches)
+        return batches
 
     return distribute(strategy, make_dataset, options.batch_size)

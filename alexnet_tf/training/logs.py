@@ -5,14 +5,13 @@ from __future__ import annotations
 import collections
 import dataclasses
 import time
-from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
-from alexnet_tf.evaluation import Evaluation
+from alexnet_tf.evaluation.predictions import Evaluation
 from alexnet_tf.training.directory import ModelDirectory
 from alexnet_tf.training.options import Options
 from alexnet_tf.visualize.kernels import kernel_grid
@@ -54,13 +53,12 @@ class Logs:
         self._validation = tf.summary.create_file_writer(str(directory.tensorboard / "validation"))
         self.restart_clock()
 
-    def begin(self, step: int, options: Options, batch: Callable[[], np.ndarray]) -> None:
-        """Writes what does not change: flags, hyperparameters, a batch as the network gets it.
+    def begin(self, step: int, options: Options) -> None:
+        """Writes what does not change, flags and hyperparameters, and the kernels as they are.
 
         Args:
             step: at which the run begins or goes on.
             options: the run's.
-            batch: makes that picture, uint8 [H, W, 3]; asked for only where the run begins.
         """
         values = dataclasses.asdict(options)
         with self._run.as_default(step=step):
@@ -74,9 +72,13 @@ class Logs:
                     for name in ("top1_error", "top5_error", "loss")
                 ],
             )
-            if step == 0:
-                tf.summary.image("augmented_batch", batch()[None])
             self._show_kernels()
+        self._run.flush()
+
+    def first_batch(self, picture: np.ndarray) -> None:
+        """Writes a batch as the network gets it, uint8 [H, W, 3]."""
+        with self._run.as_default(step=0):
+            tf.summary.image("augmented_batch", picture[None])
         self._run.flush()
 
     def restart_clock(self) -> None:
@@ -153,7 +155,10 @@ class NoLogs:
 
     text = ""
 
-    def begin(self, step: int, options: Options, batch: Callable[[], np.ndarray]) -> None:
+    def begin(self, step: int, options: Options) -> None:
+        """Does nothing."""
+
+    def first_batch(self, picture: np.ndarray) -> None:
         """Does nothing."""
 
     def restart_clock(self) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data.contact_sheet import first_batch
@@ -15,7 +14,7 @@ from alexnet_tf.data.split import Source
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.data.unreadable import Unreadable
 from alexnet_tf.errors import UserError
-from alexnet_tf.evaluation import Evaluation
+from alexnet_tf.evaluation.predictions import Evaluation
 from alexnet_tf.models.spec import Variant
 from alexnet_tf.progress import Progress
 from alexnet_tf.training.batches import training_batches
@@ -107,7 +106,7 @@ class Run:
         complete = False
         opening = describe_run(self.options, self.variant, self.source, self.timetable, self.parts)
         print(opening, flush=True)
-        self.logs.begin(self.state.step, self.options, self._first_batch)
+        self.logs.begin(self.state.step, self.options)
         self.callbacks.begin()
         while not stop():
             step = self.state.step
@@ -154,14 +153,26 @@ class Run:
         print(f"Going on after step {self.state.step:,} of the run in {self.directory.path}")
         return True
 
-    def _first_batch(self) -> np.ndarray:
-        options = self.options
-        return first_batch(
-            self.source.train,
-            self.parts.classifier.preprocessor,
-            options.batch_size,
-            options.seed,
-            options.augment,
+    def _make_batches(self) -> Iterator:
+        """Those that are next; the first of a run is shown in the logs."""
+
+        def show(batches: tf.data.Dataset) -> None:
+            if self.state.step == 0 and self.cluster.is_chief:
+                picture = first_batch(batches, self.parts.classifier.preprocessor)
+                self.logs.first_batch(picture)
+
+        split = self.source.train
+        return iter(
+            training_batches(
+                self.strategy,
+                split,
+                self.variant.preprocessing,
+                self.options,
+                self.state.step,
+                self.unreadable[split.name],
+                self.directory.path,
+                show,
+            )
         )
 
     def _validation_due(self, step: int) -> bool:
@@ -171,18 +182,7 @@ class Run:
         """Trains until the next validation is due, the loss is not finite, or the interrupt."""
         state, images = self.state, self.options.batch_size
         if self._batches is None:
-            split = self.source.train
-            self._batches = iter(
-                training_batches(
-                    self.strategy,
-                    split,
-                    self.variant.preprocessing,
-                    self.options,
-                    state.step,
-                    self.unreadable[split.name],
-                    self.directory.path,
-                )
-            )
+            self._batches = self._make_batches()
         self.logs.restart_clock()
         self.watchdogs.restart()
         self.callbacks.epoch_begins(state.step)
