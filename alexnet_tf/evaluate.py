@@ -1,39 +1,67 @@
-"""Measures the top-1 and top-5 error of a trained AlexNet.
+"""Measures the top-1 and top-5 error of a trained AlexNet, or of the average of several.
 
 python -m alexnet_tf.evaluate --model_dir=runs/shapes-tiny --views=10 --json=result.json
+python -m alexnet_tf.evaluate --model_dir=runs/one,runs/two --csv=predictions.csv
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import pathlib
+import typing
 
 from absl import flags as absl_flags
 
 from alexnet_tf import app, flags
 
+if typing.TYPE_CHECKING:  # they import TensorFlow, which --help need not wait for
+    from alexnet_tf.data.split import Source
+    from alexnet_tf.evaluation.predictions import Predictions
+    from alexnet_tf.training.directory import Card
+
 _FLAGS = absl_flags.FLAGS
+_OUTPUTS = ("json", "csv")
+_CLUSTER = ("workers", "worker_index", "worker_timeout")
 
 
 def main(argv: list[str]) -> int:
     """Evaluates and reports; returns the exit code."""
-    from alexnet_tf.data.sources import open_source
     from alexnet_tf.data.unreadable import Unreadable
     from alexnet_tf.errors import UserError
-    from alexnet_tf.evaluation import Evaluator
-    from alexnet_tf.training.directory import ModelDirectory
-    from alexnet_tf.training.strategies import check_batch_size, make_strategy
+    from alexnet_tf.evaluation.evaluator import Evaluator
+    from alexnet_tf.training.cluster import join_cluster
+    from alexnet_tf.training.directory import load_classifier
+    from alexnet_tf.training.strategies import check_batch_size, make_strategy, together
 
     if argv:
         raise UserError(f"Expected flags only. Received: {argv[0]}")
-    views = int(_FLAGS.views)
-    if _FLAGS.json:
-        _check_writable(_FLAGS.json)  # before the work, not after it
-    strategy = make_strategy(_FLAGS.strategy, _FLAGS.logical_cpus)
-    check_batch_size(_FLAGS.batch_size, strategy)
-    with strategy.scope():
-        classifier, card, step = ModelDirectory(_FLAGS.model_dir).load(_FLAGS.checkpoint)
+    for name in _OUTPUTS:
+        _check_writable(name)  # before the work, not after it
+    alike = ("model_dir", "checkpoint", "dataset", "data_dir", "split", "views", "batch_size")
+    facts = {name: _FLAGS[name].value for name in (*alike, *_CLUSTER)}
+    cluster = join_cluster(*(facts[name] for name in _CLUSTER[:2]), facts, _FLAGS.worker_timeout)
+    strategy = make_strategy(_FLAGS.strategy, _FLAGS.logical_cpus, cluster, _FLAGS.tpu)
+    with together(strategy, cluster, "evaluation begins anew"):
+        check_batch_size(_FLAGS.batch_size, strategy)
+        with strategy.scope():
+            classifier, cards, step = load_classifier(_FLAGS.model_dir, _FLAGS.checkpoint)
+        source = _open_source(cards[0])
+        split = source.train if _FLAGS.split == "train" else source.validation
+        unreadable = Unreadable(split, _FLAGS.max_unreadable)
+        evaluator = Evaluator(classifier, strategy, _FLAGS.batch_size, int(_FLAGS.views))
+        predictions = evaluator.predict(split, unreadable=unreadable)
+        if cluster.is_chief:
+            _report(predictions, cards, step, source)
+            if len(unreadable):
+                print(unreadable)
+    return 0
+
+
+def _open_source(card: Card) -> Source:
+    """The dataset that the flags name, or that of the training."""
+    from alexnet_tf.data.sources import open_source
+    from alexnet_tf.errors import UserError
+
     dataset = _FLAGS.dataset or card.dataset
     data_dir = _FLAGS.data_dir or (None if _FLAGS.dataset else card.data_dir)
     source = open_source(dataset, data_dir, _FLAGS.max_unreadable)
@@ -43,44 +71,69 @@ def main(argv: list[str]) -> int:
             f"({card.classes[0]}, ...). Received: {dataset} with {len(source.classes)} "
             f"({source.classes[0]}, ...)"
         )
-    split = source.train if _FLAGS.split == "train" else source.validation
-    unreadable = Unreadable(split, _FLAGS.max_unreadable)
-    evaluator = Evaluator(classifier, strategy, _FLAGS.batch_size, views)
-    evaluation = evaluator(split, unreadable=unreadable)
-    print(f"{card.variant}, step {step:,}, {dataset} {_FLAGS.split}: {evaluation}")
-    if len(unreadable):
-        print(unreadable)
+    return source
+
+
+def _report(predictions: Predictions, cards: list[Card], step: int, source: Source) -> None:
+    """Prints the result, and writes what the flags ask for."""
+    from alexnet_tf.evaluation import report
+    from alexnet_tf.evaluation.published import published
+
+    classes = source.classes
+    variants = "+".join(card.variant for card in cards)
+    print(f"{variants}, step {step:,}, {source.name} {_FLAGS.split}: {predictions.evaluation()}")
+    known = published(cards[0].variant, classes) if len({c.variant for c in cards}) == 1 else ()
+    for line in known:
+        print(f"published: {line}")
+    if _FLAGS.rows:
+        print(f"\n{report.as_text(predictions, classes, _FLAGS.rows)}")
     if _FLAGS.json:
-        report = {
-            **dataclasses.asdict(evaluation),
-            "variant": card.variant,
+        values = {
+            **report.as_dict(predictions, classes),
+            "variant": variants,
             "step": step,
-            "dataset": dataset,
+            "dataset": source.name,
             "split": _FLAGS.split,
+            "published": [dataclasses.asdict(line) for line in known],
         }
-        pathlib.Path(_FLAGS.json).write_text(json.dumps(report, indent=1) + "\n")
-    return 0
+        with open(_FLAGS.json, "w") as file:
+            file.write(json.dumps(values, indent=1) + "\n")
+    if _FLAGS.csv:
+        split = source.train if _FLAGS.split == "train" else source.validation
+        with open(_FLAGS.csv, "w", newline="") as file:
+            report.write_csv(file, predictions, split, classes)
 
 
-def _check_writable(path: str) -> None:
+def _check_writable(name: str) -> None:
+    """Sees whether the file that a flag names can be written."""
     from alexnet_tf.errors import UserError
 
+    path = _FLAGS[name].value
+    if not path:
+        return
     try:
         with open(path, "a"):
             pass
     except OSError as error:
         raise UserError(
-            f"Expected --json to be a file that can be written. Received: {path} ({error.strerror})"
+            f"Expected --{name} to be a file that can be written. Received: {path} "
+            f"({error.strerror})"
         ) from None
 
 
 if __name__ == "__main__":
-    flags.define_model_dir()
+    flags.define_model_dirs()
     absl_flags.DEFINE_string("dataset", None, "default: what the model was trained on")
     absl_flags.DEFINE_string("data_dir", None, "the dataset's place, as in training")
     absl_flags.DEFINE_enum("split", "validation", ["validation", "train"], "which part of it")
     flags.define_views()
-    absl_flags.DEFINE_string("json", None, "a file to write the result to; errors are fractions")
+    absl_flags.DEFINE_integer(
+        "rows", 10, "lines of the tables of classes and of confused pairs", lower_bound=0
+    )
+    absl_flags.DEFINE_string(
+        "json", None, "a file for the result and the complete tables; errors are fractions"
+    )
+    absl_flags.DEFINE_string("csv", None, "a file for the predictions, one line an image")
     absl_flags.DEFINE_integer("batch_size", 64, "images per step; each counts --views times")
-    flags.define_as_in_training("max_unreadable", "strategy", "logical_cpus")
+    flags.define_as_in_training("max_unreadable", "strategy", "logical_cpus", "tpu", *_CLUSTER)
     app.run(main)

@@ -50,9 +50,18 @@ def read_options(where: flags.FlagValues = flags.FLAGS) -> Options:
 def define_model_dir() -> None:
     """Defines --model_dir of a run to read, and --checkpoint."""
     flags.DEFINE_string("model_dir", None, "a directory that alexnet_tf.train wrote", required=True)
-    flags.DEFINE_enum(
-        "checkpoint", "newest", ["newest", "best"], "best: that of the lowest validation error"
+    _define_checkpoint()
+
+
+def define_model_dirs(required: bool = True) -> None:
+    """Defines --model_dir of one run or several to average, and --checkpoint."""
+    flags.DEFINE_list(
+        "model_dir",
+        None,
+        "directories that alexnet_tf.train wrote; the probabilities of several are averaged",
+        required=required,
     )
+    _define_checkpoint()
 
 
 def define_as_in_training(*names: str) -> None:
@@ -60,6 +69,12 @@ def define_as_in_training(*names: str) -> None:
     for field in dataclasses.fields(Options):
         if field.name in names:
             _define(field, typing.get_type_hints(Options)[field.name], flags.FLAGS)
+
+
+def _define_checkpoint() -> None:
+    flags.DEFINE_enum(
+        "checkpoint", "newest", ["newest", "best"], "best: that of the lowest validation error"
+    )
 
 
 def define_views() -> None:

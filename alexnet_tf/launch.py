@@ -2,9 +2,10 @@
 
 python -m alexnet_tf.launch --processes=2 -- --flagfile=configs/shapes.flags
 
-What follows `--` are flags of alexnet_tf.train, but for --workers and --worker_index. It is for
-trying several machines on one, and what happens when one fails; on several machines start
-alexnet_tf.train on each, with the same --workers and its own --worker_index, or with TF_CONFIG.
+What follows `--` are flags of alexnet_tf.train, or of alexnet_tf.evaluate with --program=evaluate,
+but for --workers and --worker_index. It is for trying several machines on one, and what happens
+when one fails; on several machines start the program on each, with the same --workers and its own
+--worker_index, or with TF_CONFIG.
 """
 
 from __future__ import annotations
@@ -44,17 +45,18 @@ class Launcher:
 
     Args:
         processes: how many.
-        arguments: flags of alexnet_tf.train for all of them.
+        program: "train" or "evaluate".
+        arguments: its flags, for all of them.
     """
 
-    def __init__(self, processes: int, arguments: list[str]):
-        self.processes, self.arguments = processes, arguments
+    def __init__(self, processes: int, program: str, arguments: list[str]):
+        self.processes, self.program, self.arguments = processes, program, arguments
         self.workers: list[subprocess.Popen] = []
 
     def start(self) -> None:
         """Starts all; they share standard output, on which only worker 0 prints."""
         addresses = ",".join(f"127.0.0.1:{port}" for port in free_ports(self.processes))
-        command = [sys.executable, "-m", "alexnet_tf.train", *self.arguments]
+        command = [sys.executable, "-m", f"alexnet_tf.{self.program}", *self.arguments]
         self.workers = [
             subprocess.Popen(
                 [*command, f"--workers={addresses}", f"--worker_index={index}"],
@@ -89,7 +91,7 @@ def main(argv: list[str]) -> int:
     """Starts, watches, and starts again; returns the exit code."""
     if any(argument.lstrip("-").startswith("worker") for argument in argv):
         raise UserError("Expected flags without --workers, which the launcher chooses")
-    launcher = Launcher(_FLAGS.processes, argv)
+    launcher = Launcher(_FLAGS.processes, _FLAGS.program, argv)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, launcher.pass_on)
     for restarts in range(_FLAGS.restarts + 1):
@@ -115,5 +117,6 @@ def main(argv: list[str]) -> int:
 
 if __name__ == "__main__":
     absl_flags.DEFINE_integer("processes", 2, "workers to start", lower_bound=2)
+    absl_flags.DEFINE_enum("program", "train", ["train", "evaluate"], "of alexnet_tf, to start")
     absl_flags.DEFINE_integer("restarts", 3, "times to start again", lower_bound=0)
     app.run(main)

@@ -23,7 +23,7 @@ def main(argv: list[str]) -> None:
     from alexnet_tf.data.preprocess import Preprocessor
     from alexnet_tf.data.sources import open_source
     from alexnet_tf.data.statistics import compute_statistics
-    from alexnet_tf.evaluation import Evaluator
+    from alexnet_tf.evaluation.evaluator import Evaluator
     from alexnet_tf.models.variants import get_variant
     from alexnet_tf.progress import Progress
     from alexnet_tf.training.sgd import PaperSGD

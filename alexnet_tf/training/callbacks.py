@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import keras
 
-from alexnet_tf.evaluation import Evaluation
+from alexnet_tf.evaluation.predictions import Evaluation
 
 
 class Callbacks:

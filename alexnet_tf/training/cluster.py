@@ -86,6 +86,27 @@ def find_cluster(workers: tuple[str, ...], index: int | None) -> Cluster:
     return Cluster(tuple(workers), index)
 
 
+def join_cluster(
+    workers: tuple[str, ...], index: int | None, flags: dict[str, object], seconds: float
+) -> Cluster:
+    """`find_cluster`, and returns when all its workers have come with the same flags.
+
+    Args:
+        workers: --workers.
+        index: --worker_index.
+        flags: names to values; --worker_index may differ.
+        seconds: to wait for the others.
+
+    Raises:
+        UserError: as of `find_cluster` and `meet`.
+    """
+    cluster = find_cluster(workers, index)
+    if cluster.workers > 1:
+        facts = {f"--{name}": value for name, value in flags.items() if name != "worker_index"}
+        meet(cluster, {**facts, "TensorFlow version": tf.__version__}, seconds)
+    return cluster
+
+
 def _read_tf_config(text: str) -> tuple[tuple[str, ...], int]:
     """Addresses and this worker's index; a chief counts as the first worker."""
     try:

@@ -18,14 +18,14 @@ import tempfile
 
 import tensorflow as tf
 
-from alexnet_tf.classifier import Classifier
+from alexnet_tf.classifier import Classifier, Ensemble
 from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.errors import UserError
 from alexnet_tf.models.build import AlexNet
 from alexnet_tf.models.spec import Variant
 from alexnet_tf.models.variants import get_variant
-from alexnet_tf.training.checkpoints import CheckpointStore, RunState, Saved
+from alexnet_tf.training.checkpoints import CheckpointStore, Saved
 
 # What must not change when a run goes on: of the card, and of the options in it. The place in
 # the data is counted in batches of one shuffled order, hence the batch size and the seed; a loss
@@ -159,8 +159,8 @@ class ModelDirectory:
             raise UserError(f"Expected a {kind} in {store.path}. Received: none there")
         return saved
 
-    def load(self, which: str = "newest") -> tuple[Classifier, Card, int]:
-        """The trained classifier, its card and the step of its checkpoint.
+    def load(self, which: str = "newest") -> tuple[Classifier, Card, Saved]:
+        """The trained classifier, its card and its checkpoint.
 
         Call it under a strategy's scope to have the weights there.
 
@@ -175,9 +175,8 @@ class ModelDirectory:
         spec = card.spec()
         statistics = Statistics.load(str(self.statistics_path))
         model = AlexNet(spec, classes=len(card.classes))
-        state = RunState()
         try:
-            checkpoint = tf.train.Checkpoint(model=model, state=state)
+            checkpoint = tf.train.Checkpoint(model=model)
             checkpoint.read(saved.prefix).expect_partial().assert_existing_objects_matched()
         except (ValueError, AssertionError, IndexError, tf.errors.OpError) as error:
             first_line = str(error).strip().splitlines()[0]
@@ -185,4 +184,23 @@ class ModelDirectory:
                 f"Expected a checkpoint of {card.variant}. Received: {saved.path} ({first_line})"
             ) from None
         classifier = Classifier(model, Preprocessor(spec.preprocessing, statistics), card.classes)
-        return classifier, card, state.step
+        return classifier, card, saved
+
+
+def load_classifier(paths: list[str], which: str = "newest") -> tuple[Classifier, list[Card], int]:
+    """One trained classifier, or several as one that averages their probabilities.
+
+    Args:
+        paths: of model directories.
+        which: "newest", or "best" by validation error.
+
+    Returns:
+        The classifier, the cards of all, and the step of the first.
+
+    Raises:
+        UserError: one of them cannot be loaded, or they do not go together.
+    """
+    loaded = [ModelDirectory(path).load(which) for path in paths]
+    classifiers, cards, saved = zip(*loaded, strict=True)
+    classifier = classifiers[0] if len(loaded) == 1 else Ensemble(list(classifiers))
+    return classifier, list(cards), saved[0].step

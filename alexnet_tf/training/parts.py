@@ -12,7 +12,7 @@ import tensorflow as tf
 from alexnet_tf.classifier import Classifier
 from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.data.statistics import Statistics
-from alexnet_tf.evaluation import Evaluator
+from alexnet_tf.evaluation.evaluator import Evaluator
 from alexnet_tf.models.build import AlexNet
 from alexnet_tf.models.spec import Variant
 from alexnet_tf.training.optimizers import make_optimizer

@@ -6,7 +6,7 @@ import dataclasses
 import signal
 
 from alexnet_tf.classifier import Classifier
-from alexnet_tf.evaluation import Evaluation
+from alexnet_tf.evaluation.predictions import Evaluation
 from alexnet_tf.training.directory import ModelDirectory
 
 

@@ -15,19 +15,23 @@ from alexnet_tf.data.sources import directory_of, open_source
 from alexnet_tf.data.split import Source
 from alexnet_tf.data.statistics import Statistics, compute_statistics
 from alexnet_tf.data.unreadable import Unreadable
-from alexnet_tf.errors import UserError, WorkerLostError
+from alexnet_tf.errors import UserError
 from alexnet_tf.models.spec import Variant
 from alexnet_tf.models.towers import check_towers
 from alexnet_tf.models.variants import get_variant
-from alexnet_tf.progress import quiet
-from alexnet_tf.training.cluster import Cluster, find_cluster, meet
+from alexnet_tf.training.cluster import Cluster, join_cluster
 from alexnet_tf.training.directory import Card, ModelDirectory
 from alexnet_tf.training.interrupt import Interrupt
 from alexnet_tf.training.loop import Run
 from alexnet_tf.training.options import Options
 from alexnet_tf.training.profiler import Profiler
 from alexnet_tf.training.result import Result
-from alexnet_tf.training.strategies import Consensus, check_batch_size, make_strategy
+from alexnet_tf.training.strategies import (
+    Consensus,
+    check_batch_size,
+    make_strategy,
+    together,
+)
 from alexnet_tf.training.timetable import parse_layer_rates
 
 
@@ -48,32 +52,22 @@ def train(
         UserError: something in the options, the data or the model directory is wrong; nothing
             has been trained then.
     """
-    cluster = find_cluster(options.workers, options.worker_index)
-    if cluster.workers > 1:
-        facts = {f"--{name}": value for name, value in dataclasses.asdict(options).items()}
-        del facts["--worker_index"]
-        meet(cluster, {**facts, "TensorFlow version": tf.__version__}, options.worker_timeout)
+    cluster = join_cluster(
+        options.workers,
+        options.worker_index,
+        dataclasses.asdict(options),
+        options.worker_timeout,
+    )
     if options.deterministic:
         tf.config.experimental.enable_op_determinism()
     strategy = make_strategy(
         options.strategy, options.logical_cpus, cluster, options.tpu, bool(options.tower_devices)
     )
-    try:
-        with quiet(not cluster.is_chief):
-            result = _train(options, strategy, cluster, callbacks)
-            if cluster.is_chief:
-                then(result)
-            Consensus(strategy, cluster).wait()
-            return result
-    except tf.errors.OpError as error:
-        if cluster.workers == 1:
-            raise
-        first_line = str(error).strip().splitlines()[-1][:200]
-        raise WorkerLostError(
-            f"Expected all {cluster.workers} workers to go on to the end. Received: worker "
-            f"{cluster.index} heard that another has stopped ({first_line}). Start all of them "
-            "again: the run goes on from its newest checkpoint"
-        ) from None
+    with together(strategy, cluster, "the run goes on from its newest checkpoint"):
+        result = _train(options, strategy, cluster, callbacks)
+        if cluster.is_chief:
+            then(result)
+    return result
 
 
 def _train(

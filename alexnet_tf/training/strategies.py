@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import tensorflow as tf
 
-from alexnet_tf.errors import UserError
+from alexnet_tf.errors import UserError, WorkerLostError
+from alexnet_tf.progress import quiet
 from alexnet_tf.training.cluster import Cluster
 from alexnet_tf.training.options import STRATEGIES
 
@@ -128,3 +132,30 @@ class Consensus:
     def wait(self) -> None:
         """Returns when all workers have come here."""
         self.any(False)
+
+
+@contextlib.contextmanager
+def together(strategy: tf.distribute.Strategy, cluster: Cluster, then: str) -> Iterator[None]:
+    """Work of all workers: only worker 0 prints, and all leave at the same time.
+
+    Args:
+        strategy: over the workers.
+        cluster: the workers, of whom there may be one.
+        then: what happens when all are started again.
+
+    Raises:
+        WorkerLostError: another worker has gone.
+    """
+    try:
+        with quiet(not cluster.is_chief):
+            yield
+            Consensus(strategy, cluster).wait()
+    except tf.errors.OpError as error:
+        if cluster.workers == 1:
+            raise
+        first_line = str(error).strip().splitlines()[-1][:200]
+        raise WorkerLostError(
+            f"Expected all {cluster.workers} workers to go on to the end. Received: worker "
+            f"{cluster.index} heard that another has stopped ({first_line}). Start all of them "
+            f"again: {then}"
+        ) from None

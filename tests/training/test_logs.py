@@ -6,7 +6,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorflow import make_ndarray
 
-from alexnet_tf.evaluation import Evaluation
+from alexnet_tf.evaluation.predictions import Evaluation
 from alexnet_tf.training.directory import ModelDirectory
 from alexnet_tf.training.logs import Logs
 

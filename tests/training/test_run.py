@@ -1,6 +1,5 @@
 """One tiny network from photographs through training, stop, resume, evaluation and export."""
 
-import json
 import shutil
 import signal
 
@@ -10,7 +9,6 @@ import tensorflow as tf
 
 from alexnet_tf.errors import UserError
 from alexnet_tf.models import variants
-from alexnet_tf.serving.saved_model import export
 from alexnet_tf.training import run
 from alexnet_tf.training.checkpoints import CheckpointStore
 from alexnet_tf.training.directory import ModelDirectory
@@ -78,8 +76,8 @@ def test_xla_computes_the_same(folder, tmp_path, without_dropout):
 
 def test_the_directory_holds_all_that_the_model_needs(folder, tmp_path):
     trained = run.train(options(folder, tmp_path, epochs=1.0, activation="tanh"))
-    classifier, card, step = ModelDirectory(tmp_path).load()
-    assert (card.variant, card.activation, step) == ("tiny", "tanh", 5)
+    classifier, card, saved = ModelDirectory(tmp_path).load()
+    assert (card.variant, card.activation, saved.step) == ("tiny", "tanh", 5)
     images = tf.constant(np.random.default_rng(0).integers(0, 256, (3, 72, 72, 3), np.uint8))
     np.testing.assert_allclose(
         classifier.probabilities(images), trained.classifier.probabilities(images), rtol=1e-6
@@ -171,8 +169,8 @@ def test_a_run_that_diverges_goes_back_and_halves_its_rate(folder, tmp_path, cap
     printed = capsys.readouterr().out
     assert printed.count("Stopped short: the loss of step 7 is not finite") == 5
     assert "The rate is halved (5 of at most 5 times)" in printed
-    classifier, _, step = ModelDirectory(tmp_path).load()
-    assert step == 5
+    classifier, _, saved = ModelDirectory(tmp_path).load()
+    assert saved.step == 5
     assert all(np.isfinite(weights).all() for weights in classifier.model.get_weights())
 
 
@@ -244,15 +242,3 @@ def test_a_directory_that_cannot_be_written_is_refused_first(folder, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="can be written"):
         run.train(options(folder, tmp_path / "file" / "run"))
-
-
-def test_export_makes_the_next_version_and_never_overwrites(folder, tmp_path):
-    classifier = run.train(options(folder, tmp_path / "run", steps=1)).classifier
-    base = tmp_path / "models"
-    assert [export(classifier, base).name for _ in range(2)] == ["1", "2"]
-    with pytest.raises(UserError, match="does not exist yet"):
-        export(classifier, base, 2)
-    assert export(classifier, base, 7).name == "7"
-    assert sorted(path.name for path in base.iterdir()) == ["1", "2", "7"]
-    card = json.loads((tmp_path / "run" / "model.json").read_text())
-    assert card["variant"] == "tiny"

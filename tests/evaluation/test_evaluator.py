@@ -4,11 +4,13 @@ import pytest
 import tensorflow as tf
 
 from alexnet_tf.classifier import Classifier
+from alexnet_tf.data.pipeline import evaluation_dataset
 from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.data.split import make_split as split_of
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.errors import UserError
-from alexnet_tf.evaluation import Evaluator
+from alexnet_tf.evaluation import evaluator
+from alexnet_tf.evaluation.evaluator import Evaluator
 from alexnet_tf.models.spec import Preprocessing
 from alexnet_tf.training.strategies import make_strategy
 
@@ -68,6 +70,36 @@ def test_errors_are_those_counted_by_hand(strategy, batch_size, views, two_repli
     assert result.top5_error == (7 - AMONG_FIVE) / 7
     losses = [softmax_loss(red, label) for red, label in zip(REDS, LABELS, strict=True)]
     assert result.loss == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+@pytest.mark.parametrize("batch_size", [2, 8])
+def test_predictions_are_in_the_order_of_the_split(batch_size, two_replicas):
+    with two_replicas.scope():
+        classifier = make_classifier()
+    split = make_split([*REDS, None], [*LABELS, 3])
+    predictions = Evaluator(classifier, two_replicas, batch_size).predict(split)
+    assert predictions.labels.tolist() == [*LABELS, 3]
+    assert predictions.readable.tolist() == [True] * 7 + [False]
+    assert predictions.guesses[:7, 0].tolist() == REDS
+    assert predictions.guesses[0].tolist() == [0, 1, 2, 3, 4]
+    assert predictions.guesses[5].tolist() == [3, 2, 4, 1, 5]  # ties by index
+    probabilities = [np.exp(-softmax_loss(7, guess)) for guess in predictions.guesses[4]]
+    np.testing.assert_allclose(predictions.scores[4], probabilities, rtol=1e-4)
+
+
+def test_an_example_that_is_missing_or_there_twice_is_noticed(monkeypatch):
+    evaluate = Evaluator(make_classifier(), make_strategy("one"), 4)
+
+    def twice(*arguments, **keywords):
+        return evaluation_dataset(*arguments, **keywords).repeat(2)
+
+    def without_some(*arguments, **keywords):
+        return evaluation_dataset(*arguments, **keywords).skip(1)
+
+    for spoilt in (twice, without_some):
+        monkeypatch.setattr(evaluator, "evaluation_dataset", spoilt)
+        with pytest.raises(AssertionError, match="counted twice, or not at all"):
+            evaluate(make_split(REDS, LABELS))
 
 
 def test_unreadable_images_are_counted_apart():
