@@ -16,6 +16,9 @@ PREPARE = [
     "cykooz.resizer>=3.0; sys_platform != 'linux' or platform_machine == 'x86_64'",
 ]
 
+# The REST server and its page. Predicting and exporting need neither.
+SERVE = ["starlette>=0.40", "uvicorn>=0.30"]
+
 setup(
     name="alexnet_tf",
     version=VERSION,
@@ -30,6 +33,7 @@ setup(
         "keras>=3.12,<4",
         "tensorboard>=2.20,<3",
         "tensorflow-datasets>=4.9.9,<5",
+        "tensorflow-serving-api>=2.20,<3",
         "importlib_resources",
         # What tensorflow-datasets asks of etils excludes 1.14 there; older pips search for an hour.
         "etils<1.14; python_version < '3.11'",
@@ -38,9 +42,18 @@ setup(
         "pillow>=10.4",
         "tqdm>=4.66",
     ],
+    package_data={"alexnet_tf.serving": ["page/*"]},
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<3"],
         "prepare": PREPARE,
-        "test": ["pytest>=8.2", "pytest-xdist>=3.5", "selenium>=4.20", "ruff>=0.6", *PREPARE],
+        "serve": SERVE,
+        "test": [
+            "pytest>=8.2",
+            "pytest-xdist>=3.5",
+            "selenium>=4.20",
+            "ruff>=0.6",
+            *PREPARE,
+            *SERVE,
+        ],
     },
 )

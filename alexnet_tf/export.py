@@ -15,15 +15,15 @@ _FLAGS = absl_flags.FLAGS
 def main(argv: list[str]) -> int:
     """Exports; returns the exit code."""
     from alexnet_tf.errors import UserError
-    from alexnet_tf.serving.saved_model import export
     from alexnet_tf.training.directory import ModelDirectory
+    from alexnet_tf.training.exporting import export_run
 
     if argv:
         raise UserError(f"Expected flags only. Received: {argv[0]}")
-    directory = ModelDirectory(_FLAGS.model_dir)
-    classifier, card, step = directory.load(_FLAGS.checkpoint)
-    target = export(classifier, _FLAGS.output or directory.saved_model, _FLAGS.version)
-    print(f"{card.variant}, step {step:,}: {target}")
+    target, card = export_run(
+        ModelDirectory(_FLAGS.model_dir), _FLAGS.output, _FLAGS.version, _FLAGS.checkpoint
+    )
+    print(f"{card.spec.name}, step {card.step:,}: {target}")
     return 0
 
 

@@ -68,7 +68,7 @@ def report(result: Result, options: Options, started: float) -> None:
         options: the run's.
         started: when, on the monotonic clock.
     """
-    from alexnet_tf.serving.saved_model import export
+    from alexnet_tf.training.exporting import export_run
 
     if result.interrupted_by:
         return
@@ -80,9 +80,8 @@ def report(result: Result, options: Options, started: float) -> None:
     )
     versions = directory.saved_model.glob("*/saved_model.pb")
     if options.export and (result.trained or not any(versions)):
-        # From the checkpoint, in float32 and on one device, whatever it was trained in and on.
-        classifier, _, _ = directory.load()
-        print(f"SavedModel      {export(classifier, directory.saved_model)}")
+        saved_model, _ = export_run(directory)
+        print(f"SavedModel      {saved_model}")
     print(f"checkpoints     {directory.checkpoints.path}")
     print(f"wall time       {time.monotonic() - started:.0f} s")
     print(

@@ -2,24 +2,19 @@
 
 import json
 import os
-import pathlib
 import re
 import signal
 import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
-import tensorflow as tf
 
-from alexnet_tf.data.decode import decode_square
-from alexnet_tf.training.directory import ModelDirectory
 from tests import commands
 from tests.commands import ROOT
 from tests.folders import write_folder
 
-ENTRY_POINTS = ("train", "evaluate", "predict", "export")
+ENTRY_POINTS = ("train", "evaluate", "predict", "export", "serve")
 _ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 SMALL = ("--dataset=folder", "--batch_size=8", "--epochs=2", "--validate_every=1")
 
@@ -54,7 +49,7 @@ def test_help_answers_at_once_and_lists_the_flags(name):
         done = run(name, "--help")
         seconds.append(time.monotonic() - started)
     assert done.returncode == 0
-    assert "--model_dir" in done.stdout
+    assert ("--saved_model" if name == "serve" else "--model_dir") in done.stdout
     assert f"alexnet_tf.{name}" in done.stdout
     assert min(seconds) < 2
 
@@ -103,6 +98,63 @@ def test_evaluation_writes_json(trained, tmp_path, views):
     assert (result["top1_error"] * 20) == pytest.approx(round(result["top1_error"] * 20))
 
 
+def test_evaluation_is_the_same_on_devices_and_in_processes(trained, tmp_path):
+    model_dir, _ = trained
+    texts = []
+    for name, launch in (("one", False), ("replicas", False), ("processes", True)):
+        flags = [f"--model_dir={model_dir}", f"--csv={tmp_path / name}", "--batch_size=6"]
+        flags += [f"--json={tmp_path / name}.json"]
+        flags += ["--strategy=mirrored", "--logical_cpus=2"] if name == "replicas" else []
+        if launch:
+            done = run("launch", "--program=evaluate", "--processes=2", "--", *flags)
+        else:
+            done = run("evaluate", *flags)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("top-1 error ") == 2  # the result, and a table's heading
+        rows = [line.split(",") for line in (tmp_path / name).read_text().splitlines()]
+        assert len(rows) == 21
+        texts.append([row[:5] for row in rows])
+        json_text = json.loads((tmp_path / f"{name}.json").read_text())
+        texts[-1].append((json_text["top1_error"], json_text["top5_error"], json_text["examples"]))
+    assert texts[0] == texts[1] == texts[2]
+
+
+def test_models_are_averaged(trained, tmp_path):
+    model_dir, _ = trained
+    done = run("evaluate", f"--model_dir={model_dir},{model_dir}", "--rows=0")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("tiny+tiny, step 10")
+    alone = run("evaluate", f"--model_dir={model_dir}", "--rows=0")
+    assert done.stdout.removeprefix("tiny+") == alone.stdout
+
+
+def test_prediction_goes_through_folders_and_takes_a_saved_model(trained, folder, tmp_path):
+    model_dir, _ = trained
+    outputs = []
+    for source in (f"--model_dir={model_dir}", f"--saved_model={model_dir}/saved_model"):
+        target = tmp_path / f"{len(outputs)}.json"
+        done = run("predict", source, f"--json={target}", folder / "val", tmp_path / "none.jpg")
+        assert done.returncode == 1
+        assert "cannot read" in done.stderr and "No such file" in done.stderr
+        assert done.stdout.count("/val/") == 20
+        outputs.append([json.loads(line) for line in target.read_text().splitlines()])
+    assert len(outputs[0]) == 21
+    assert outputs[0][-1]["reason"] == "No such file or directory"
+    for one, other in zip(*outputs, strict=True):
+        assert (one["path"], one["classes"]) == (other["path"], other["classes"])
+        assert one["scores"] == pytest.approx(other["scores"], abs=1e-6)
+    only = run("predict", f"--model_dir={model_dir}", "--json=-", folder / "val" / "ring")
+    assert [json.loads(line)["classes"] for line in only.stdout.splitlines()]
+    for flags, complaint in (
+        ((), "Expected --model_dir or --saved_model. Received: neither"),
+        ((f"--saved_model={tmp_path}",), "without saved_model.pb"),
+        ((f"--model_dir={model_dir}", f"--json={tmp_path}"), "Is a directory"),
+    ):
+        done = run("predict", *flags, folder)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert complaint in done.stderr
+
+
 def test_prediction_names_bad_files_and_goes_on(trained, folder, tmp_path):
     model_dir, _ = trained
     text = tmp_path / "text.jpg"
@@ -122,57 +174,11 @@ def test_prediction_names_bad_files_and_goes_on(trained, folder, tmp_path):
     assert (good.returncode, good.stderr) == (0, "")
 
 
-_LOAD_WITHOUT_US = """
-import sys
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "alexnet_tf":
-            raise ImportError(f"{name} must not be needed")
-sys.meta_path.insert(0, Refuse())
-import glob, json
-import tensorflow as tf
-files = sorted(glob.glob(sys.argv[2]))
-loaded = tf.saved_model.load(sys.argv[1])
-serve = loaded.signatures["serving_default"]
-result = serve(image_bytes=tf.constant([open(f, "rb").read() for f in files]))
-print(json.dumps({"files": files, "classes": [[c.decode() for c in row] for row in
-      result["classes"].numpy()], "scores": result["scores"].numpy().tolist()}))
-"""
-
-
-def test_the_saved_model_gives_evaluations_answers_without_this_package(trained, folder, tmp_path):
-    model_dir, _ = trained
-    images = f"{folder}/val/*/*.jpg"
-    done = subprocess.run(
-        [sys.executable, "-c", _LOAD_WITHOUT_US, model_dir / "saved_model" / "1", images],
-        cwd=tmp_path, capture_output=True, text=True, timeout=300,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    served = json.loads(done.stdout.splitlines()[-1])
-    assert len(served["files"]) == 20
-    classifier, _, _ = ModelDirectory(model_dir).load()
-    spec = classifier.preprocessor.spec
-    squares = [decode_square(pathlib.Path(f).read_bytes(), spec) for f in served["files"]]
-    probabilities = classifier.probabilities(tf.stack(squares)).numpy()
-    for row, classes, scores in zip(
-        probabilities, served["classes"], served["scores"], strict=True
-    ):
-        order = np.argsort(-row)[:5]
-        assert classes == [classifier.classes[i] for i in order]
-        np.testing.assert_allclose(scores, row[order], atol=1e-5)
-
-
-def test_signature_names_types_and_free_batch(trained):
-    loaded = tf.saved_model.load(str(trained[0] / "saved_model" / "1"))
-    signature = loaded.signatures["serving_default"]
-    (inputs,) = signature.structured_input_signature[1].values()
-    assert (inputs.name, inputs.dtype, inputs.shape.as_list()) == ("image_bytes", tf.string, [None])
-    outputs = signature.structured_outputs
-    assert {name: (spec.dtype, spec.shape.as_list()) for name, spec in outputs.items()} == {
-        "classes": (tf.string, [None, 5]),
-        "scores": (tf.float32, [None, 5]),
-    }
+def test_the_saved_model_gives_evaluations_answers_without_this_package(trained):
+    done = commands.run("tools.check_saved_model", f"--model_dir={trained[0]}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for signature in ("serving_default", "ten_view"):
+        assert f"{signature}: the same five classes on 20 of 20 images" in done.stdout
 
 
 def test_export_writes_the_next_version(trained, tmp_path):

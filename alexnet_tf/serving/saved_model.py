@@ -1,8 +1,10 @@
 """Writes a SavedModel that TensorFlow Serving takes as it is.
 
-Signature `serving_default`: `image_bytes`, string [B], JPEG, PNG, GIF or BMP files, to `classes`,
-string [B, k], and `scores`, float32 [B, k], the k most probable classes and their probabilities,
-most probable first; k is 5, or the number of classes if that is less.
+BASE/<version>/
+    saved_model.pb, variables/                  signatures.py says what can be asked
+    assets/labels.txt                           the classes, one a line, in label order
+    assets/model_card.json, model_card.md       what the model is
+    assets.extra/tf_serving_warmup_requests     one request for each signature
 """
 
 from __future__ import annotations
@@ -12,22 +14,29 @@ import pathlib
 import shutil
 import tempfile
 
+import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.classifier import Classifier
 from alexnet_tf.errors import UserError
-
-TOP = 5  # classes
+from alexnet_tf.serving.model_card import ModelCard
+from alexnet_tf.serving.operations import check_operations
+from alexnet_tf.serving.signatures import CLASSIFY, Servable
+from alexnet_tf.serving.warmup import write_warmup
 
 
 def export(
-    classifier: Classifier, base: str | os.PathLike, version: int | None = None
+    classifier: Classifier,
+    base: str | os.PathLike,
+    card: ModelCard,
+    version: int | None = None,
 ) -> pathlib.Path:
     """Writes BASE/<version>/, elsewhere first, so that a server never sees half of it.
 
     Args:
         classifier: the trained network.
         base: the directory of all versions.
+        card: what the model is.
         version: a positive integer; None for the next one.
 
     Returns:
@@ -35,6 +44,7 @@ def export(
 
     Raises:
         UserError: the version exists, or the directory cannot be written.
+        ValueError: the graph does what a server may not (operations.py).
     """
     base = pathlib.Path(base).expanduser()
     try:
@@ -44,39 +54,36 @@ def export(
         target = base / str(version)
         if target.exists():
             raise UserError(f"Expected a version that does not exist yet. Received: {target}")
-        scratch = tempfile.mkdtemp(prefix=".writing-", dir=base)
+        scratch = pathlib.Path(tempfile.mkdtemp(prefix=".writing-", dir=base))
     except OSError as error:
         raise UserError(
             f"Expected a directory that can be written. Received: {base} ({error.strerror})"
         ) from None
     try:
-        module = _Servable(classifier)
-        tf.saved_model.save(
-            module,
-            scratch,
-            signatures={"serving_default": module.serving_default.get_concrete_function()},
-        )
-        os.chmod(scratch, 0o755)  # mkdtemp lets only the owner in
-        os.rename(scratch, target)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
+        _write(classifier, scratch, card)
+        scratch.chmod(0o755)  # mkdtemp lets only the owner in
+        scratch.rename(target)
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
+        raise UserError(f"Expected to write a SavedModel into {base}. Received: {reason}") from None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)  # there is none if all went well
     return target
 
 
-class _Servable(tf.Module):
-    """The classifier's weights and the functions that a server calls."""
-
-    def __init__(self, classifier: Classifier):
-        super().__init__()
-        self._classifier = classifier
-        self._weights = [variable.value for variable in classifier.model.weights]
-        self._names = tf.constant(classifier.classes)
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
-    def serving_default(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The most probable classes of encoded images."""
-        images = self._classifier.decode(image_bytes)  # [B, S, S, 3]
-        probabilities = self._classifier.probabilities(images)  # [B, classes]
-        scores, indices = tf.math.top_k(probabilities, min(TOP, len(self._classifier.classes)))
-        return {"classes": tf.gather(self._names, indices), "scores": scores}
+def _write(classifier: Classifier, directory: pathlib.Path, card: ModelCard) -> None:
+    servable = Servable(classifier)
+    signatures = servable.signatures()
+    for name, function in signatures.items():
+        check_operations(name, function)
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)  # nobody trains it
+    tf.saved_model.save(servable, str(directory), signatures, options)
+    # TensorFlow 2 gives every signature the method name of Predict.
+    updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(directory))
+    updater.replace_method_name(CLASSIFY, tf.saved_model.CLASSIFY_METHOD_NAME, tags="serve")
+    updater.save()
+    assets = directory / "assets"
+    assets.mkdir(exist_ok=True)
+    card.write(assets, classifier.classes)
+    mean = classifier.preprocessor.statistics.mean  # a picture of the right size, but of nothing
+    write_warmup(directory, signatures, np.clip(np.round(mean), 0, 255).astype(np.uint8))

@@ -1,0 +1,87 @@
+"""What an exported model is, for those who find it: `assets/model_card.json` and `.md`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+
+import keras
+import tensorflow as tf
+
+import alexnet_tf
+from alexnet_tf.models.spec import Variant
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCard:
+    """The facts.
+
+    Attributes:
+        spec: of the network; says how images are prepared.
+        dataset: what it was trained on.
+        step: of the checkpoint.
+        validation_error: top-1 error of the centre view there, a fraction; None if not measured.
+        flags: of the training.
+    """
+
+    spec: Variant
+    dataset: str
+    step: int
+    validation_error: float | None
+    flags: dict
+
+    def as_dict(self, classes: tuple[str, ...]) -> dict:
+        """For JSON."""
+        return {
+            "variant": self.spec.name,
+            "summary": self.spec.summary,
+            "activation": self.spec.activation,
+            "classes": len(classes),
+            "dataset": self.dataset,
+            "step": self.step,
+            "validation_top1_error": self.validation_error,
+            "preprocessing": dataclasses.asdict(self.spec.preprocessing),
+            "versions": {
+                "alexnet_tf": alexnet_tf.__version__,
+                "tensorflow": tf.__version__,
+                "keras": keras.__version__,
+            },
+            "flags": self.flags,
+        }
+
+    def write(self, assets: pathlib.Path, classes: tuple[str, ...]) -> None:
+        """Writes the card, and `labels.txt`, one class a line.
+
+        Args:
+            assets: the directory, which exists.
+            classes: names in label order.
+        """
+        facts = self.as_dict(classes)
+        (assets / "labels.txt").write_text("".join(f"{name}\n" for name in classes))
+        (assets / "model_card.json").write_text(json.dumps(facts, indent=1) + "\n")
+        (assets / "model_card.md").write_text(_markdown(facts))
+
+
+def _markdown(facts: dict) -> str:
+    error = facts["validation_top1_error"]
+    spec = facts["preprocessing"]
+    squeeze = "both sides squeezed" if spec["resize"] == "warp" else "shorter side"
+    lines = [
+        f"# AlexNet, variant `{facts['variant']}`",
+        "",
+        f"{facts['summary']}; nonlinearity {facts['activation']}.",
+        "",
+        f"- Trained on {facts['dataset']}, {facts['classes']:,} classes (`labels.txt`), "
+        f"{facts['step']:,} steps.",
+        "- Validation top-1 error, one centre view: "
+        + ("not measured at this step." if error is None else f"{error:.2%}."),
+        f"- Images: {squeeze} to {spec['image_size']} pixels, the central square of it; views of "
+        f"{spec['crop_size']}×{spec['crop_size']} pixels. The SavedModel does all of that itself.",
+        "- Made with " + ", ".join(f"{k} {v}" for k, v in facts["versions"].items()) + ".",
+        "",
+        "It names one of its classes for every picture, also where it shows none of them.",
+        "All facts, with the flags of the training: `model_card.json`.",
+        "",
+    ]
+    return "\n".join(lines)

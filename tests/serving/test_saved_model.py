@@ -1,0 +1,235 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+from alexnet_tf.errors import UserError
+from alexnet_tf.serving import saved_model
+from alexnet_tf.serving.loaded import LoadedModel, find_version
+from alexnet_tf.serving.operations import check_operations
+from alexnet_tf.serving.saved_model import export
+from alexnet_tf.serving.signatures import SIGNATURES, Servable
+from tests.serving.servable import CLASSES, make_card, make_classifier, make_picture
+
+K = len(CLASSES)
+IMAGES = {"valid": (tf.bool, [None])}
+BEST = {
+    "classes": (tf.string, [None, 5]),
+    "scores": (tf.float32, [None, 5]),
+    "probabilities": (tf.float32, [None, K]),
+}
+OUTPUTS = {
+    "serving_default": {**BEST, **IMAGES},
+    "ten_view": {**BEST, **IMAGES},
+    "images": BEST,
+    "features": {"features": (tf.float32, [None, 256]), **IMAGES},
+    "look_inside": {
+        "square": (tf.uint8, [None, 72, 72, 3]),
+        "views": (tf.uint8, [None, 10, 64, 64, 3]),
+        "view_probabilities": (tf.float32, [None, 10, K]),
+        "first_layer": (tf.float32, [None, 30, 30, 32]),
+        **IMAGES,
+    },
+    "classify": {"classes": (tf.string, [None, K]), "scores": (tf.float32, [None, K])},
+}
+
+
+def ask(loaded, signature, batch):
+    batch = tf.constant(batch, loaded.argument(signature).dtype)
+    answer = loaded.functions[signature](**{loaded.argument(signature).name: batch})
+    return {name: tensor.numpy() for name, tensor in answer.items()}
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return [make_picture(0), make_picture(1, "PNG"), make_picture(2, "BMP"), make_picture(3, "GIF")]
+
+
+@pytest.fixture(scope="module")
+def squares(classifier, pictures):
+    return classifier.decode(tf.constant(pictures))[0]
+
+
+def test_the_fixture_is_not_indifferent(classifier, squares):
+    probabilities = classifier.probabilities(squares).numpy()
+    assert np.ptp(probabilities, axis=0).max() > 0.05
+
+
+def test_every_signature_has_its_names_types_and_a_free_batch(loaded):
+    assert set(loaded.functions) == set(SIGNATURES) == set(OUTPUTS)
+    for name, expected in OUTPUTS.items():
+        found = loaded.functions[name].structured_outputs
+        found = {key: (spec.dtype, spec.shape.as_list()) for key, spec in found.items()}
+        assert found == expected
+        assert loaded.argument(name).shape.as_list()[0] is None
+
+
+def test_methods_are_those_that_serving_asks_for(loaded):
+    methods = {name: d.method_name for name, d in loaded.definitions().items() if d.inputs}
+    assert methods.pop("classify") == "tensorflow/serving/classify"
+    assert set(methods.values()) == {"tensorflow/serving/predict"}
+
+
+@pytest.mark.parametrize("signature, views", [("serving_default", 1), ("ten_view", 10)])
+def test_answers_are_those_of_the_classifier(
+    loaded, classifier, pictures, squares, signature, views
+):
+    answer = ask(loaded, signature, pictures)
+    expected = classifier.probabilities(squares, views).numpy()
+    np.testing.assert_allclose(answer["probabilities"], expected, atol=1e-6)
+    order = np.argsort(-expected, axis=1)[:, :5]
+    assert answer["classes"].tolist() == [[CLASSES[i].encode() for i in row] for row in order]
+    np.testing.assert_allclose(answer["scores"], np.take_along_axis(expected, order, 1), atol=1e-6)
+    assert answer["valid"].all()
+
+
+def test_squares_are_answered_as_the_files_that_they_come_from(loaded, pictures, squares):
+    files, pixels = ask(loaded, "serving_default", pictures), ask(loaded, "images", squares)
+    np.testing.assert_array_equal(pixels["probabilities"], files["probabilities"])
+    np.testing.assert_array_equal(pixels["classes"], files["classes"])
+
+
+def test_features_lead_to_the_probabilities(loaded, classifier, pictures):
+    """Through fc8 and the paper's dropout, which halves them at test (§4.2), in NumPy."""
+    features = ask(loaded, "features", pictures)["features"].astype(np.float64)
+    assert (features >= 0).all() and features.any()
+    kernel, bias = classifier.model.get_layer("fc8").get_weights()
+    logits = 0.5 * features @ kernel + bias
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+    expected = ask(loaded, "serving_default", pictures)["probabilities"]
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+
+
+def test_looking_inside_shows_what_the_network_sees(loaded, classifier, pictures, squares):
+    answer = ask(loaded, "look_inside", pictures)
+    np.testing.assert_array_equal(answer["square"], squares)
+    # Top right is the second view, the eighth is the same of bottom left, reflected.
+    np.testing.assert_array_equal(answer["views"][:, 1], squares[:, :64, 8:])
+    np.testing.assert_array_equal(answer["views"][:, 7], squares[:, 8:, :64][:, :, ::-1])
+    ten = ask(loaded, "ten_view", pictures)["probabilities"]
+    np.testing.assert_allclose(answer["view_probabilities"].mean(axis=1), ten, atol=1e-6)
+    kernel, bias = classifier.model.get_layer("conv1").get_weights()
+    inputs = classifier.preprocessor.views(squares, 1)[:, 0]
+    window = inputs[:, : kernel.shape[0], : kernel.shape[1]].numpy().astype(np.float64)
+    corner = np.einsum("bhwc,hwck->bk", window, kernel.astype(np.float64)) + bias
+    responses = answer["first_layer"][:, 0, 0]
+    np.testing.assert_allclose(responses, corner, rtol=1e-4, atol=1e-3)
+
+
+def test_classify_takes_examples_and_ranks_every_class(loaded, pictures):
+    examples = []
+    for picture in pictures:
+        example = tf.train.Example()
+        example.features.feature["image/encoded"].bytes_list.value.append(picture)
+        examples.append(example.SerializeToString())
+    answer = ask(loaded, "classify", [*examples, b""])
+    expected = ask(loaded, "serving_default", pictures)
+    np.testing.assert_array_equal(answer["classes"][:-1, :5], expected["classes"])
+    np.testing.assert_allclose(answer["scores"][:-1].sum(axis=1), 1, atol=1e-5)
+    assert (answer["scores"][-1] == 0).all() and (answer["classes"][-1] == b"").all()
+
+
+@pytest.mark.parametrize("signature", ["serving_default", "ten_view", "features", "look_inside"])
+def test_a_broken_image_does_not_fail_the_others(loaded, pictures, signature):
+    broken = [b"", b"not an image", pictures[0][:200], pictures[1][:-30]]
+    mixed = [broken[0], pictures[0], broken[1], broken[2], pictures[1], broken[3]]
+    whole, answer = ask(loaded, signature, pictures[:2]), ask(loaded, signature, mixed)
+    assert answer["valid"].tolist() == [False, True, False, False, True, False]
+    for name, values in answer.items():
+        if values.dtype == np.float32:
+            largest = np.abs(whole[name]).max()
+            np.testing.assert_allclose(values[[1, 4]], whole[name], atol=1e-5 * largest, rtol=0)
+        else:
+            np.testing.assert_array_equal(values[[1, 4]], whole[name])
+        assert not values[[0, 2, 3, 5]].astype(bool).any()
+    nobody = ask(loaded, signature, broken)
+    assert not nobody["valid"].any()
+
+
+def test_warm_up_requests_run_as_the_model_server_runs_them(exported, loaded):
+    """Read with TensorFlow Serving's own messages, independently of what wrote them."""
+    path = exported / "assets.extra" / "tf_serving_warmup_requests"
+    seen = []
+    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+        if log.HasField("classify_log"):
+            request = log.classify_log.request
+            examples = [e.SerializeToString() for e in request.input.example_list.examples]
+            values = {"inputs": tf.constant(examples)}
+        else:
+            request = log.predict_log.request
+            values = {k: tf.constant(tf.make_ndarray(v)) for k, v in request.inputs.items()}
+        name = request.model_spec.signature_name
+        seen.append(name)
+        answer = loaded.functions[name](**values)
+        assert all(len(tensor) == 1 for tensor in answer.values())
+        assert answer.get("valid", [True])[0]
+    assert sorted(seen) == sorted(SIGNATURES)
+
+
+def test_assets_say_what_the_model_is(exported):
+    assets = exported / "assets"
+    assert tuple((assets / "labels.txt").read_text().splitlines()) == CLASSES
+    card = json.loads((assets / "model_card.json").read_text())
+    assert (card["variant"], card["step"], card["validation_top1_error"]) == ("tiny", 12, 0.25)
+    assert card["preprocessing"]["crop_size"] == 64
+    assert card["versions"]["tensorflow"] == tf.__version__
+    assert "25.00%" in (assets / "model_card.md").read_text()
+
+
+def test_versions_follow_each_other_and_are_never_overwritten(classifier, tmp_path):
+    base = tmp_path / "models"
+    (base / "3").mkdir(parents=True)
+    assert export(classifier, base, make_card()).name == "4"
+    with pytest.raises(UserError, match="does not exist yet"):
+        export(classifier, base, make_card(), 4)
+    assert sorted(path.name for path in base.iterdir()) == ["3", "4"]
+    assert find_version(base) == base / "4"
+
+
+def test_what_reaches_out_of_the_graph_is_not_exported(tmp_path, monkeypatch):
+    class Reaching(Servable):
+        def _of_squares(self, images):
+            told = tf.py_function(lambda x: x, [images], tf.uint8)
+            return super()._of_squares(tf.ensure_shape(told, images.shape))
+
+    monkeypatch.setattr(saved_model, "Servable", Reaching)
+    with pytest.raises(ValueError, match="signature images. Received: EagerPyFunc"):
+        export(make_classifier(), tmp_path, make_card())
+    assert list(tmp_path.iterdir()) == []  # nothing half written
+
+    read = tf.function(tf.io.read_file, input_signature=[tf.TensorSpec([], tf.string)])
+    with pytest.raises(ValueError, match="ReadFile"):
+        check_operations("read", read.get_concrete_function())
+
+
+def test_what_is_no_saved_model_is_named(tmp_path):
+    with pytest.raises(UserError, match="without saved_model.pb"):
+        LoadedModel(tmp_path / "none")
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").write_bytes(b"rubbish")
+    with pytest.raises(UserError, match="that alexnet_tf.export wrote"):
+        LoadedModel(tmp_path)
+
+
+def test_tensorflows_own_command_shows_and_runs_it(exported, squares, tmp_path):
+    def saved_model_cli(*arguments):
+        command = [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    shown = saved_model_cli("show", f"--dir={exported}", "--tag_set=serve")
+    assert all(name in shown for name in SIGNATURES)
+    np.save(tmp_path / "squares.npy", squares.numpy())
+    saved_model_cli(
+        "run", f"--dir={exported}", "--tag_set=serve", "--signature_def=images",
+        f"--inputs=images={tmp_path}/squares.npy", f"--outdir={tmp_path}",
+    )  # fmt: skip
+    probabilities = np.load(tmp_path / "probabilities.npy")
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)

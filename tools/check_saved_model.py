@@ -1,0 +1,92 @@
+"""Compares a SavedModel's answers with evaluation's, in a process that cannot import alexnet_tf.
+
+python -m tools.check_saved_model --model_dir=runs/shapes-tiny --images=2000
+
+Both see the same files of the validation split. The five best classes have to be the same on all
+of them, and their probabilities to 1e-5, for one view and for ten. Exit code 1 if not.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+from absl import flags as absl_flags
+
+from alexnet_tf import app, flags
+
+_FLAGS = absl_flags.FLAGS
+_TOLERANCE = 1e-5
+_VIEWS = {1: "serving_default", 10: "ten_view"}
+
+# Arguments: SavedModel, TFRecord file of images, signature, where to write the answers.
+_ELSEWHERE = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "alexnet_tf":
+            raise ImportError(f"{name} must not be needed")
+sys.meta_path.insert(0, Refuse())
+import numpy as np
+import tensorflow as tf
+saved_model, images, signature, output = sys.argv[1:]
+function = tf.saved_model.load(saved_model).signatures[signature]
+answers = [function(image_bytes=batch) for batch in tf.data.TFRecordDataset(images).batch(50)]
+names = ("classes", "scores", "valid")
+parts = {name: np.concatenate([answer[name].numpy() for answer in answers]) for name in names}
+np.savez(output, **{**parts, "classes": parts["classes"].astype(bytes)})
+"""
+
+
+def main(argv: list[str]) -> int:
+    """Compares; returns the exit code."""
+    import tensorflow as tf
+
+    from alexnet_tf.data.sources import open_source
+    from alexnet_tf.errors import UserError
+    from alexnet_tf.evaluation.evaluator import Evaluator
+    from alexnet_tf.serving.loaded import find_version
+    from alexnet_tf.training.directory import ModelDirectory
+    from alexnet_tf.training.strategies import make_strategy
+
+    if argv:
+        raise UserError(f"Expected flags only. Received: {argv[0]}")
+    directory = ModelDirectory(_FLAGS.model_dir)
+    classifier, card, _ = directory.load(_FLAGS.checkpoint)
+    saved_model = find_version(_FLAGS.saved_model or directory.saved_model)
+    split = open_source(card.dataset, card.data_dir).validation
+    names = [name.encode() for name in classifier.classes]
+    wrong = 0
+    with tempfile.TemporaryDirectory() as folder:
+        images = f"{folder}/images"
+        with tf.io.TFRecordWriter(images) as writer:
+            for records in split.in_order().take(_FLAGS.images).batch(1):
+                writer.write(split.load(split.parse(records)[0][0]).numpy())
+        for views, signature in _VIEWS.items():
+            output = pathlib.Path(folder, f"{signature}.npz")
+            command = [sys.executable, "-c", _ELSEWHERE, saved_model, images, signature, output]
+            subprocess.run(command, cwd=folder, check=True, stderr=subprocess.DEVNULL)
+            served = np.load(output)
+            predictions = Evaluator(classifier, make_strategy("one"), 50, views).predict(split)
+            count = len(served["valid"])
+            guesses = [[names[i] for i in row] for row in predictions.guesses[:count]]
+            same = (served["classes"] == np.array(guesses)).all(axis=1)
+            gap = np.abs(served["scores"] - predictions.scores[:count])[served["valid"]].max()
+            agreed = bool((served["valid"] == predictions.readable[:count]).all())
+            print(
+                f"{signature}: the same five classes on {same.sum():,} of {count:,} images, "
+                f"probabilities at most {gap:.1e} apart, "
+                f"{'the same' if agreed else 'not the same'} images unreadable"
+            )
+            wrong += not (same[served["valid"]].all() and gap < _TOLERANCE and agreed)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    flags.define_model_dir()
+    absl_flags.DEFINE_string("saved_model", None, "default: the newest one in --model_dir")
+    absl_flags.DEFINE_integer("images", 2000, "to compare, from the first on", lower_bound=1)
+    app.run(main)
