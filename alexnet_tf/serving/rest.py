@@ -1,0 +1,181 @@
+"""The JSON of TensorFlow Serving's REST API, to arrays and back.
+
+https://www.tensorflow.org/tfx/serving/api_rest: the row format ("instances" to "predictions"), the
+column format ("inputs" to "outputs"), binary values as {"b64": "..."}, and Classify's "examples".
+All functions are pure; what a client got wrong raises `RequestError`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+
+class RequestError(Exception):
+    """A request that cannot be answered.
+
+    Attributes:
+        status: HTTP's number for it.
+    """
+
+    def __init__(self, message: str, status: int = 400):
+        super().__init__(message)
+        self.status = status
+
+
+def parse_body(body: bytes) -> dict[str, Any]:
+    """The JSON object of a request."""
+    try:
+        values = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"Expected JSON. Received: {str(error)[:200]}") from None
+    if not isinstance(values, dict):
+        raise RequestError(f"Expected a JSON object. Received: {type(values).__name__}")
+    return values
+
+
+def parse_predict(values: dict[str, Any], argument: tf.TensorSpec) -> tuple[np.ndarray, bool]:
+    """The batch of a predict request.
+
+    Args:
+        values: of `parse_body`.
+        argument: of the signature; all of this package's have one.
+
+    Returns:
+        An array of the argument's shape and type (bytes as objects), and whether it came in rows.
+
+    Raises:
+        RequestError: it does not fit.
+    """
+    rows = "instances" in values
+    if rows == ("inputs" in values):
+        received = "both" if rows else "neither"
+        raise RequestError(f'Expected "instances" or "inputs". Received: {received}')
+    if rows:
+        batch = values["instances"]
+        if not isinstance(batch, list):
+            raise RequestError('Expected "instances" to be a list')
+        batch = [_only(instance, argument.name) for instance in batch]
+    else:
+        batch = _only(values["inputs"], argument.name)
+        if not isinstance(batch, list):
+            raise RequestError('Expected "inputs" to be a list, of one value an image')
+    return _to_array(batch, argument), rows
+
+
+def _only(value: Any, name: str) -> Any:
+    """The value of the one argument, which may be named or not."""
+    if isinstance(value, dict) and set(value) != {"b64"}:
+        if set(value) != {name}:
+            raise RequestError(f'Expected only "{name}". Received: {sorted(value)!r:.200}')
+        return value[name]
+    return value
+
+
+def _to_array(batch: list, argument: tf.TensorSpec) -> np.ndarray:
+    if argument.dtype == tf.string:
+        return np.array([*map(_to_bytes, batch), None], object)[:-1]  # None: never two dimensions
+    if not batch:
+        return np.zeros([0, *argument.shape[1:]], argument.dtype.as_numpy_dtype)
+    try:
+        array = np.array(batch)
+    except (ValueError, OverflowError):
+        array = np.zeros((), object)
+    shape = argument.shape.as_list()[1:]
+    limits = np.iinfo(argument.dtype.as_numpy_dtype)
+    if array.dtype.kind not in "iu" or list(array.shape[1:]) != shape:
+        raise RequestError(
+            f'Expected "{argument.name}" of whole numbers, {shape} an image. Received: '
+            f"{array.dtype.name}, {list(array.shape[1:])}"
+        )
+    if array.size and not limits.min <= array.min() <= array.max() <= limits.max:
+        raise RequestError(
+            f'Expected "{argument.name}" from {limits.min} to {limits.max}. Received: '
+            f"{array.min()} to {array.max()}"
+        )
+    return array.astype(argument.dtype.as_numpy_dtype)
+
+
+def _to_bytes(value: Any) -> bytes:
+    """A string's bytes, or those of {"b64": ...}."""
+    try:
+        if isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str):
+            return base64.b64decode(value["b64"], validate=True)
+        if isinstance(value, str):
+            return value.encode()
+    except (binascii.Error, ValueError) as error:
+        raise RequestError(f"Expected base64. Received: {str(error)[:200]}") from None
+    raise RequestError(f'Expected {{"b64": "..."}}. Received: {json.dumps(value)[:80]}')
+
+
+def parse_classify(values: dict[str, Any]) -> np.ndarray:
+    """The serialised tf.Examples of a classify request, objects [B].
+
+    Raises:
+        RequestError: they are none.
+    """
+    examples, context = values.get("examples"), values.get("context", {})
+    if not isinstance(examples, list) or not all(isinstance(e, dict) for e in examples):
+        raise RequestError('Expected "examples": a list of objects')
+    if not isinstance(context, dict):
+        raise RequestError('Expected "context" to be an object')
+    serialised = [_to_example({**context, **example}).SerializeToString() for example in examples]
+    return np.array([*serialised, None], object)[:-1]
+
+
+def _to_example(features: dict[str, Any]) -> tf.train.Example:
+    example = tf.train.Example()
+    try:
+        for name, value in features.items():
+            values = value if isinstance(value, list) else [value]
+            feature = example.features.feature[name]
+            if all(isinstance(v, int) for v in values):
+                feature.int64_list.value.extend(map(int, values))  # true is 1
+            elif all(isinstance(v, int | float) for v in values):
+                feature.float_list.value.extend(values)
+            else:
+                feature.bytes_list.value.extend(map(_to_bytes, values))
+    except (ValueError, TypeError) as error:
+        raise RequestError(f"Expected features of a tf.Example. Received: {error!s:.200}") from None
+    return example
+
+
+def format_predictions(answer: dict[str, np.ndarray], rows: bool) -> dict[str, Any]:
+    """A predict answer as JSON values.
+
+    Args:
+        answer: output name to an array of B rows.
+        rows: whether the request came in rows.
+    """
+    columns = {name: _to_json(name, array) for name, array in answer.items()}
+    if not rows:
+        return {"outputs": columns if len(columns) > 1 else next(iter(columns.values()))}
+    if len(columns) == 1:
+        return {"predictions": next(iter(columns.values()))}
+    together = zip(*columns.values(), strict=True)
+    return {"predictions": [dict(zip(columns, row, strict=True)) for row in together]}
+
+
+def format_classifications(answer: dict[str, np.ndarray]) -> dict[str, Any]:
+    """A classify answer as JSON values: pairs of label and score for each example."""
+    rows = zip(_to_json("classes", answer["classes"]), answer["scores"].tolist(), strict=True)
+    return {"results": [[list(pair) for pair in zip(*row, strict=True)] for row in rows]}
+
+
+def _to_json(name: str, array: np.ndarray) -> list:
+    """Nested lists; strings as base64 only in outputs whose names end with _bytes."""
+    if array.dtype != object:
+        return array.tolist()
+
+    def text(value: bytes) -> Any:
+        if name.endswith("_bytes"):
+            return {"b64": base64.b64encode(value).decode()}
+        return value.decode(errors="replace")
+
+    flat = [text(value) for value in array.ravel()]
+    return np.array([*flat, None], object)[:-1].reshape(array.shape).tolist()

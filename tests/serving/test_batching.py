@@ -1,0 +1,90 @@
+import asyncio
+import concurrent.futures
+import threading
+
+import numpy as np
+import pytest
+
+from alexnet_tf.serving.batching import Batcher, OverloadedError
+
+
+class Doubling:
+    """Doubles rows, the first call only when it is let; 13 spoils the batch it is in."""
+
+    def __init__(self):
+        self.go_on = threading.Event()
+        self.sizes = []
+
+    def __call__(self, batch):
+        self.sizes.append(len(batch))
+        self.go_on.wait(10)
+        if 13 in batch:
+            raise ValueError("13")
+        return {"double": 2 * batch, "row": np.arange(len(batch))}
+
+
+@pytest.fixture
+def doubling():
+    return Doubling()
+
+
+@pytest.fixture
+def executor():
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        yield executor
+
+
+def ask(batcher, doubling, batches):
+    """All answers or errors to requests that come while the first is computed."""
+
+    async def main():
+        first = asyncio.create_task(batcher(np.array(batches[0])))
+        await asyncio.sleep(0.05)
+        others = [asyncio.create_task(batcher(np.array(batch))) for batch in batches[1:]]
+        await asyncio.sleep(0.05)
+        doubling.go_on.set()
+        return await asyncio.gather(first, *others, return_exceptions=True)
+
+    return asyncio.run(main())
+
+
+def test_what_comes_meanwhile_is_computed_together_and_told_apart(doubling, executor):
+    batcher = Batcher(doubling, executor, max_batch=5, max_waiting=100)
+    answers = ask(batcher, doubling, [[1], [2, 3], [4], [5], [6], [7, 8]])
+    assert [a["double"].tolist() for a in answers] == [[2], [4, 6], [8], [10], [12], [14, 16]]
+    assert doubling.sizes == [1, 5, 2]
+    assert (batcher.calls, batcher.rows) == (3, 8)
+
+
+def test_a_long_request_is_computed_by_itself(doubling, executor):
+    answers = ask(Batcher(doubling, executor, 2, 100), doubling, [[1], [2, 3, 4, 5], [6]])
+    assert answers[1]["double"].tolist() == [4, 6, 8, 10]
+    assert doubling.sizes == [1, 4, 1]
+
+
+def test_one_that_fails_does_not_harm_the_others(doubling, executor):
+    answers = ask(Batcher(doubling, executor, 8, 100), doubling, [[1], [2], [13], [3]])
+    assert [a["double"].tolist() for a in (answers[0], answers[1], answers[3])] == [[2], [4], [6]]
+    assert isinstance(answers[2], ValueError)
+
+
+def test_too_many_are_refused_at_once(doubling, executor):
+    answers = ask(Batcher(doubling, executor, 8, max_waiting=3), doubling, [[1], [2, 3], [4, 5]])
+    assert answers[1]["double"].tolist() == [4, 6]
+    assert isinstance(answers[2], OverloadedError)
+
+
+def test_what_is_given_up_is_not_computed(doubling, executor):
+    batcher = Batcher(doubling, executor, 8, 100)
+
+    async def main():
+        first = asyncio.create_task(batcher(np.array([1])))
+        await asyncio.sleep(0.05)
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(batcher(np.array([2, 3])), 0.05)
+        last = asyncio.create_task(batcher(np.array([4])))
+        doubling.go_on.set()
+        return await asyncio.gather(first, last)
+
+    assert [a["double"].tolist() for a in asyncio.run(main())] == [[2], [8]]
+    assert doubling.sizes == [1, 1]

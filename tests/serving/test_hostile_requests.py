@@ -1,0 +1,38 @@
+"""The tools that put load on the server and send it rubbish, for a few seconds each."""
+
+import pytest
+
+from tests import commands
+from tests.serving.servable import make_picture
+
+pytest.importorskip("starlette", reason="needs the extra `serve`")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    for seed in range(6):
+        kind = "PNG" if seed == 0 else "JPEG"
+        (folder / f"{seed}.{kind.lower()}").write_bytes(make_picture(seed, kind, (500, 400)))
+    return folder
+
+
+def run(tool, exported, photos, *flags):
+    done = commands.run(f"tools.{tool}", f"--saved_model={exported}", f"--photos={photos}", *flags)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_under_load_every_answer_is_right(exported, photos):
+    printed = run("load_server", exported, photos, "--requests=150", "--clients=40", "--rounds=1")
+    assert "0 answers were wrong" in printed
+    assert "requests/s from 40 clients, memory" in printed
+    for kind in ("good", "broken", "mixed", "huge", "slow", "abandoned"):
+        assert f"\n{kind}" in printed
+    assert "computed together: " in printed
+
+
+def test_mutated_requests_get_an_answer(exported, photos):
+    printed = run("fuzz_server", exported, photos, "--requests=400")
+    assert printed.endswith("\n0 faults\n")
+    assert "200: " in printed and "400: " in printed

@@ -1,0 +1,129 @@
+import base64
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from alexnet_tf.serving import rest
+from alexnet_tf.serving.rest import RequestError
+
+FILES = tf.TensorSpec([None], tf.string, "image_bytes")
+PIXELS = tf.TensorSpec([None, 1, 2, 3], tf.uint8, "images")
+PIXEL_ROW = [[[[1, 2, 3], [4, 5, 255]]]]
+
+
+def b64(value):
+    return {"b64": base64.b64encode(value).decode()}
+
+
+@pytest.mark.parametrize(
+    "values, rows",
+    [
+        ({"instances": [b64(b"\xff\x00"), "plain"]}, True),
+        ({"instances": [{"image_bytes": b64(b"\xff\x00")}, {"image_bytes": "plain"}]}, True),
+        ({"inputs": [b64(b"\xff\x00"), "plain"]}, False),
+        ({"inputs": {"image_bytes": [b64(b"\xff\x00"), "plain"]}}, False),
+    ],
+)
+def test_files_come_in_rows_or_columns_named_or_not(values, rows):
+    batch, in_rows = rest.parse_predict(values, FILES)
+    assert (batch.tolist(), in_rows) == ([b"\xff\x00", b"plain"], rows)
+
+
+def test_files_of_one_length_stay_one_dimensional():
+    batch, _ = rest.parse_predict({"instances": ["ab", "cd"]}, FILES)
+    assert batch.shape == (2,)
+
+
+def test_pixels_come_as_nested_lists():
+    batch, _ = rest.parse_predict({"inputs": PIXEL_ROW}, PIXELS)
+    assert (batch.dtype, batch.tolist()) == (np.uint8, PIXEL_ROW)
+
+
+@pytest.mark.parametrize(
+    "values, argument, complaint",
+    [
+        ({}, FILES, "neither"),
+        ({"instances": [], "inputs": []}, FILES, "both"),
+        ({"instances": {}}, FILES, "to be a list"),
+        ({"inputs": b64(b"x")}, FILES, "to be a list"),
+        ({"instances": [{"other": 1}]}, FILES, "only \"image_bytes\". Received: .'other'"),
+        ({"instances": [{"b64": "?"}]}, FILES, "base64"),
+        ({"instances": [{"b64": 5}]}, FILES, 'Expected {"b64"'),
+        ({"instances": [5]}, FILES, "Received: 5"),
+        ({"instances": ["\ud800"]}, FILES, "base64"),
+        ({"inputs": [[[[1, 2, 3], [4, 5]]]]}, PIXELS, "an image. Received: object"),
+        ({"inputs": [[[[1, 2, 3]]]]}, PIXELS, r"Received: int64, \[1, 1, 3\]"),
+        ({"inputs": [[[[1, 2, 3], [4, 5, 256]]]]}, PIXELS, "Received: 1 to 256"),
+        ({"inputs": [[[[1, 2, 3], [4, 5, -1]]]]}, PIXELS, "Received: -1 to 5"),
+        ({"inputs": [[[[1, 2, 3], [4, 5, 6.5]]]]}, PIXELS, "whole numbers"),
+        ({"inputs": [[[[1, 2, 3], [4, 5, 10**30]]]]}, PIXELS, "whole numbers"),
+        ({"inputs": [["a"]]}, PIXELS, "whole numbers"),
+    ],
+)
+def test_what_does_not_fit_is_said(values, argument, complaint):
+    with pytest.raises(RequestError, match=complaint) as error:
+        rest.parse_predict(values, argument)
+    assert error.value.status == 400
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"\xff", b"1", b"[" * 100_000, b'{"a":' * 100_000, b"9" * 10_000]
+)
+def test_what_is_no_json_object_is_said(body):
+    with pytest.raises(RequestError, match="Expected .*JSON"):
+        rest.parse_body(body)
+
+
+def test_examples_take_bytes_numbers_and_lists_and_share_a_context():
+    values = {
+        "context": {"source": "camera", "size": [3, 4]},
+        "examples": [{"image/encoded": b64(b"\x00")}, {"size": 2.5, "flag": True}],
+    }
+    first, second = map(tf.train.Example.FromString, rest.parse_classify(values))
+    feature = first.features.feature
+    assert feature["image/encoded"].bytes_list.value == [b"\x00"]
+    assert feature["source"].bytes_list.value == [b"camera"]
+    assert feature["size"].int64_list.value == [3, 4]
+    assert second.features.feature["size"].float_list.value == [2.5]
+    assert second.features.feature["flag"].int64_list.value == [1]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"examples": {}},
+        {"examples": [3]},
+        {"examples": [], "context": []},
+        {"examples": [{"a": 2**70}]},
+        {"examples": [{"a": {"c": 1}}]},
+        {"examples": [{"a": [1, "b"]}]},
+        {"examples": [{"\ud800": 1}]},
+    ],
+)
+def test_what_is_no_example_is_said(values):
+    with pytest.raises(RequestError, match="Expected"):
+        rest.parse_classify(values)
+
+
+def test_answers_are_those_of_tensorflow_serving():
+    answer = {
+        "classes": np.array([[b"a", "ö".encode()], [b"c", b"d"]], object),
+        "scores": np.array([[0.75, 0.25], [0.5, 0.5]], np.float32),
+    }
+    row = {"classes": ["a", "ö"], "scores": [0.75, 0.25]}
+    assert rest.format_predictions(answer, rows=True)["predictions"][0] == row
+    columns = rest.format_predictions(answer, rows=False)["outputs"]
+    assert columns["scores"] == [[0.75, 0.25], [0.5, 0.5]]
+    assert rest.format_classifications(answer) == {
+        "results": [[["a", 0.75], ["ö", 0.25]], [["c", 0.5], ["d", 0.5]]]
+    }
+
+
+def test_a_single_output_has_no_name_and_bytes_are_base64():
+    answer = {"thumb_bytes": np.array([b"\xff"], object)}
+    assert rest.format_predictions(answer, rows=True) == {"predictions": [b64(b"\xff")]}
+    assert rest.format_predictions(answer, rows=False) == {"outputs": [b64(b"\xff")]}
+    json.dumps(rest.format_predictions(answer, rows=True))

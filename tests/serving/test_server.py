@@ -1,0 +1,211 @@
+"""The server as a process, asked over real connections."""
+
+import base64
+import concurrent.futures
+import http.client
+import socket
+import subprocess
+import time
+
+import numpy as np
+import pytest
+from google.protobuf import json_format
+from tensorflow_serving.apis import get_model_metadata_pb2
+
+from alexnet_tf.serving.signatures import SIGNATURES
+from tests import commands
+from tests.browser import all_text, complaints, loaded_images, open_browser
+from tests.serving.servable import CLASSES, make_picture
+from tools.served import PREDICT, serving
+
+pytest.importorskip("starlette", reason="needs the extra `serve`")
+
+
+def b64(value):
+    return {"b64": base64.b64encode(value).decode()}
+
+
+@pytest.fixture(scope="module")
+def server(exported):
+    with serving(exported.parent, "--max_request_mb=1", "--timeout=5") as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return [make_picture(seed, "PNG" if seed % 3 == 0 else "JPEG") for seed in range(20)]
+
+
+@pytest.fixture(scope="module")
+def expected(loaded, pictures):
+    """Probabilities of the pictures, each asked by itself."""
+    function = loaded.functions["serving_default"]
+    return [function(image_bytes=np.array([p]))["probabilities"].numpy()[0] for p in pictures]
+
+
+def test_rows_columns_and_broken_images(server, pictures, expected):
+    files = [b64(pictures[0]), b64(b"broken"), b64(pictures[1])]
+    status, answer = server.ask("POST", PREDICT, {"instances": files})
+    assert status == 200
+    rows = answer["predictions"]
+    assert [row["valid"] for row in rows] == [True, False, True]
+    np.testing.assert_allclose(rows[0]["probabilities"], expected[0], atol=1e-5)
+    best = np.argsort(-expected[2 - 1])[:5]
+    assert rows[2]["classes"] == [CLASSES[i] for i in best]
+    assert rows[1]["classes"] == [""] * 5
+    status, answer = server.ask("POST", PREDICT, {"inputs": {"image_bytes": files}})
+    assert answer["outputs"]["scores"] == [row["scores"] for row in rows]
+
+
+@pytest.mark.parametrize("signature", sorted(set(SIGNATURES) - {"images", "classify"}))
+def test_every_signature_can_be_named(server, pictures, signature):
+    body = {"signature_name": signature, "instances": [b64(pictures[0])]}
+    status, answer = server.ask("POST", PREDICT, body)
+    assert status == 200
+    assert answer["predictions"][0]["valid"] is True
+
+
+def test_pixels_in_and_probabilities_out(server, loaded):
+    square = np.random.default_rng(0).integers(0, 256, (1, 72, 72, 3), np.uint8)
+    body = {"signature_name": "images", "inputs": square.tolist()}
+    _, answer = server.ask("POST", PREDICT, body)
+    direct = loaded.functions["images"](images=square)["probabilities"]
+    np.testing.assert_allclose(answer["outputs"]["probabilities"], direct, atol=1e-5)
+
+
+def test_classify(server, pictures, expected):
+    body = {"examples": [{"image/encoded": b64(pictures[2])}, {"image/encoded": b64(b"")}]}
+    status, answer = server.ask("POST", "/v1/models/alexnet/versions/1:classify", body)
+    assert status == 200
+    good, broken = answer["results"]
+    assert good[0][0] == CLASSES[expected[2].argmax()]
+    assert good[0][1] == pytest.approx(expected[2].max(), abs=1e-5)
+    assert {score for _, score in broken} == {0.0}
+
+
+def test_no_images_are_answered_with_nothing(server):
+    assert server.ask("POST", PREDICT, {"instances": []}) == (200, {"predictions": []})
+    _, answer = server.ask("POST", PREDICT, {"inputs": [], "signature_name": "images"})
+    assert answer == {"outputs": {"classes": [], "scores": [], "probabilities": []}}
+    body = {"examples": []}
+    assert server.ask("POST", "/v1/models/alexnet:classify", body) == (200, {"results": []})
+
+
+def test_status_and_metadata_are_tensorflow_servings(server):
+    status, answer = server.ask("GET", "/v1/models/alexnet")
+    assert answer["model_version_status"][0]["state"] == "AVAILABLE"
+    status, answer = server.ask("GET", "/v1/models/alexnet/versions/1/metadata")
+    assert answer["model_spec"] == {"name": "alexnet", "signature_name": "", "version": "1"}
+    # In the form of the server's own message:
+    message = get_model_metadata_pb2.SignatureDefMap()
+    json_format.ParseDict(answer["metadata"]["signature_def"], message)
+    assert set(SIGNATURES) <= set(message.signature_def)
+    image = message.signature_def["serving_default"].inputs["image_bytes"]
+    assert [dim.size for dim in image.tensor_shape.dim] == [-1]
+
+
+@pytest.mark.parametrize(
+    "method, path, body, status, complaint",
+    [
+        ("POST", PREDICT, b"{", 400, "Expected JSON"),
+        ("POST", PREDICT, {"instances": [5]}, 400, "b64"),
+        ("POST", PREDICT, {"signature_name": "x", "instances": []}, 400, "serving_default"),
+        ("POST", PREDICT, {"signature_name": ["x"], "instances": []}, 400, "serving_default"),
+        ("POST", PREDICT, {"signature_name": "classify", "instances": []}, 400, "ten_view"),
+        ("POST", PREDICT, {"instances": [""] * 65}, 413, "at most 64 images"),
+        ("POST", PREDICT, b" " * 2**21, 413, "at most 1,048,576 bytes"),
+        ("POST", "/v1/models/other:predict", {"instances": []}, 404, "Expected model alexnet"),
+        ("GET", "/v1/models/alexnet/versions/2", None, 404, "version 1. Received: alexnet"),
+        ("GET", "/v2", None, 404, "GET /v2"),
+        ("GET", PREDICT, None, 404, "Expected model alexnet"),
+        ("POST", "/look", b"no image", 415, "Expected a JPEG"),
+    ],
+)
+def test_wrong_requests_are_told_what_was_expected(server, method, path, body, status, complaint):
+    found, answer = server.ask(method, path, body)
+    assert found == status
+    assert complaint in answer["error"]
+
+
+def test_a_web_site_cannot_ask_it_by_another_name(server):
+    connection = http.client.HTTPConnection(*server.address, timeout=10)
+    connection.request("GET", "/v1/models/alexnet", headers={"Host": "evil.example"})
+    assert connection.getresponse().status == 400
+
+
+def test_who_is_slow_is_given_up_and_harms_nobody(server, pictures):
+    slow = socket.create_connection(server.address)
+    slow.sendall(b"POST /look HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nabc")
+    started = time.monotonic()
+    status, _ = server.ask("POST", PREDICT, {"instances": [b64(pictures[0])]})
+    assert status == 200 and time.monotonic() - started < 3
+    slow.settimeout(20)
+    assert b" 408 " in slow.recv(1000).splitlines()[0]
+    assert 4 < time.monotonic() - started < 15
+
+
+def test_many_at_the_same_time_each_get_their_own_answer(server, pictures, expected):
+    def one(number):
+        place = number % len(pictures)
+        body = {"instances": [b64(pictures[place]), b64(b"broken")]}
+        status, answer = server.ask("POST", PREDICT, body)
+        good, broken = answer["predictions"]
+        np.testing.assert_allclose(good["probabilities"], expected[place], atol=1e-5)
+        return status == 200 and not broken["valid"]
+
+    with concurrent.futures.ThreadPoolExecutor(40) as threads:
+        assert all(threads.map(one, range(200)))
+
+
+def test_the_rate_of_an_address_is_limited(exported):
+    with serving(exported, "--max_rate=5") as served:
+        answers = [served.ask("GET", "/v1/models/alexnet")[0] for _ in range(30)]
+    assert answers.count(200) >= 10
+    assert set(answers) == {200, 429}
+
+
+def test_a_port_in_use_and_a_wrong_path_are_named(exported, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = commands.run("alexnet_tf.serve", f"--saved_model={exported}", f"--port={port}")
+    assert done.returncode == 1
+    assert f"127.0.0.1:{port} (Address already in use)" in done.stderr
+    done = commands.run("alexnet_tf.serve", f"--saved_model={tmp_path}", "--port=0")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1 and "without saved_model.pb" in done.stderr
+
+
+def test_ctrl_c_ends_it_quietly(exported):
+    process = subprocess.Popen(
+        commands.command("alexnet_tf.serve", f"--saved_model={exported}", "--port=0"),
+        cwd=commands.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert any(line.startswith("REST") for line in process.stdout)
+    process.send_signal(2)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode in (0, 130)
+    assert "Traceback" not in err
+
+
+def test_the_page_shows_a_photograph_from_all_sides(server, tmp_path):
+    photograph, text = tmp_path / "photograph.png", tmp_path / "text.png"
+    photograph.write_bytes(make_picture(0, "PNG"))
+    text.write_text("no picture")
+    with open_browser() as browser:
+        browser.get(f"http://{server.address[0]}:{server.address[1]}/")
+        browser.find_element("id", "file").send_keys(str(photograph))
+        wait_for(lambda: loaded_images(browser) == 12)  # the square, ten views, the first layer
+        shown = all_text(browser)
+        assert sum(name in shown for name in CLASSES) >= 5
+        assert len(browser.find_elements("css selector", "meter")) == 5
+        assert not complaints(browser)
+        browser.find_element("id", "file").send_keys(str(text))
+        wait_for(lambda: "Expected a JPEG" in all_text(browser))
+        assert not browser.find_element("id", "result").is_displayed()
+
+
+def wait_for(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

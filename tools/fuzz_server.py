@@ -1,0 +1,194 @@
+"""Sends mutated requests to `alexnet_tf.serve`, and looks for crashes and answers of 500 and more.
+
+python -m tools.fuzz_server --saved_model=DIR --photos=DIR --requests=20000
+
+Each begins as a good predict or classify request about photographs. Then the photograph is
+mutated, or the JSON's values are replaced by others, or the bytes of the body are. What is answered
+with 200 must have a row for each image. After every thousand requests a good one must get its
+right answer. Exit code 1 if anything else happened.
+"""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import contextlib
+import copy
+import http.client
+import json
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+from absl import flags as absl_flags
+
+from alexnet_tf import app
+from alexnet_tf.progress import Progress
+from tools.fuzz_decoding import mutate
+from tools.load_server import b64
+from tools.served import PREDICT, Served, ask, serving
+
+_FLAGS = absl_flags.FLAGS
+_THREADS = 8
+_GROUP = 1000  # requests between good ones
+_CLASSIFY = PREDICT.replace("predict", "classify")
+_SIGNATURES = ("serving_default", "ten_view", "features", "images", "classify", "", "x", None, [])
+_STRANGE = (
+    *(None, True, -1, 0, 2**31, 2**63, 2**70, 1e308, float("nan"), float("inf"), "", "x", "\ud800"),
+    *([], [[]], {}, {"b64": ""}, {"b64": "?"}, {"b64": None}, {"image_bytes": 1}, "ä" * 1000),
+    *([0] * 1000, [[[[0, 0, 0]]]], [[[[256, -1, 0.5]]]], [{}, []], {"": {"": {"": []}}}),
+)
+
+
+def places(value: object, at: tuple = ()) -> Iterator[tuple]:
+    """The addresses of all values inside a JSON value."""
+    items = value.items() if isinstance(value, dict) else ()
+    items = enumerate(value) if isinstance(value, list) else items
+    for key, inner in items:
+        yield (*at, key)
+        yield from places(inner, (*at, key))
+
+
+def mutate_values(values: dict, rng: np.random.Generator) -> None:
+    """Replaces, renames, removes or repeats a few values, in place."""
+    for _ in range(rng.integers(1, 4)):
+        found = list(places(values))
+        if not found:
+            return
+        *way, key = found[rng.integers(len(found))]
+        holder = values
+        for step in way:
+            holder = holder[step]
+        change = rng.integers(4)
+        strange = copy.deepcopy(_STRANGE[rng.integers(len(_STRANGE))])
+        if change == 0:
+            holder[key] = strange
+        elif change == 1:
+            del holder[key]
+        elif isinstance(holder, dict):
+            holder[str(strange)[:20]] = copy.deepcopy(holder[key])
+        else:
+            holder.insert(int(rng.integers(len(holder) + 1)), strange)
+
+
+def make_request(photographs: list[bytes], rng: np.random.Generator) -> tuple[str, bytes]:
+    """A mutated request: its path and body."""
+    files = [photographs[i] for i in rng.integers(len(photographs), size=rng.integers(1, 4))]
+    kind = rng.choice(["image", "values", "body", "deep"], p=[0.35, 0.4, 0.24, 0.01])
+    if kind == "image":
+        files = [mutate(file, rng) for file in files]
+    path, values = PREDICT, {"instances": [b64(file) for file in files]}
+    if rng.random() < 0.25:
+        values = {"inputs": values["instances"]}
+    if rng.random() < 0.2:
+        path, values = _CLASSIFY, {"examples": [{"image/encoded": b64(file)} for file in files]}
+    elif rng.random() < 0.3:
+        values["signature_name"] = _SIGNATURES[rng.integers(len(_SIGNATURES))]
+    if kind == "values":
+        mutate_values(values, rng)
+    body = json.dumps(values).encode()
+    if kind == "body":
+        body = mutate(body, rng)
+    elif kind == "deep":
+        body = b'{"instances":' + b"[" * int(rng.integers(1, 200_000))
+    return path, body
+
+
+def judge(body: bytes, status: int, answer: dict) -> str:
+    """What is wrong with an answer; empty if nothing is."""
+    if status >= 500:
+        return "a failure of the server"
+    if status != 200:
+        return "" if isinstance(answer.get("error"), str) else "no error message"
+    values = json.loads(body)
+    (given,) = (values[name] for name in ("instances", "inputs", "examples") if name in values)
+    (rows,) = answer.values()
+    if isinstance(given, dict):  # {"image_bytes": [...]}
+        (given,) = given.values()
+    if isinstance(rows, dict):
+        rows = next(iter(rows.values()))
+    return "" if len(rows) == len(given) else f"{len(rows)} rows for {len(given)}"
+
+
+class Fuzzer:
+    """Sends requests and counts what comes back.
+
+    Args:
+        served: the server.
+        photographs: encoded.
+        seed: of the mutations.
+    """
+
+    def __init__(self, served: Served, photographs: list[bytes], seed: int):
+        self.served, self.photographs, self.seed = served, photographs, seed
+        self.statuses: collections.Counter = collections.Counter()
+        self.faults: list[str] = []
+        self._right = self.good()
+
+    def good(self) -> list:
+        """The answer to a good request."""
+        body = {"instances": [b64(file) for file in self.photographs[:3]]}
+        status, answer = self.served.ask("POST", PREDICT, body)
+        return [status, *(row["probabilities"] for row in answer["predictions"])]
+
+    def still_right(self) -> bool:
+        """Whether a good request gets the answer that it got at the start."""
+        status, *rows = self.good()
+        return status == 200 and np.allclose(rows, self._right[1:], atol=1e-5)
+
+    def send(self, numbers: range) -> None:
+        """Makes and sends the requests of these numbers over one connection."""
+        with contextlib.closing(self.served.connect(seconds=30)) as connection:
+            for number in numbers:
+                path, body = make_request(
+                    self.photographs, np.random.default_rng([self.seed, number])
+                )
+                try:
+                    status, answer = ask(connection, "POST", path, body)
+                    fault = judge(body, status, answer)
+                except (OSError, http.client.HTTPException, ValueError) as error:
+                    connection.close()
+                    status, fault = 0, f"{type(error).__name__}: {error}"
+                self.statuses[status] += 1
+                if fault:
+                    self.faults.append(f"request {number}: {status}, {fault}")
+
+
+def main(argv: list[str]) -> int:
+    """Fuzzes; returns the exit code."""
+    from alexnet_tf.errors import UserError
+    from alexnet_tf.prediction import find_images
+
+    paths = find_images([_FLAGS.photos])[:50]
+    if argv or not paths:
+        raise UserError(f"Expected a folder of photographs. Received: {_FLAGS.photos}")
+    photographs = [pathlib.Path(path).read_bytes() for path in paths]
+    with (
+        serving(_FLAGS.saved_model) as served,
+        concurrent.futures.ThreadPoolExecutor(_THREADS) as threads,
+        Progress("fuzzing", _FLAGS.requests, "requests") as progress,
+    ):
+        fuzzer = Fuzzer(served, photographs, _FLAGS.seed)
+        for start in range(0, _FLAGS.requests, _GROUP):
+            end = min(start + _GROUP, _FLAGS.requests)
+            list(
+                threads.map(fuzzer.send, [range(start + i, end, _THREADS) for i in range(_THREADS)])
+            )
+            if not fuzzer.still_right():
+                fuzzer.faults.append(f"a good request after {end} others: not the right answer")
+            progress.advance(end - start, f"{len(fuzzer.faults)} faults")
+        memory = served.memory(peak=True)
+    print(f"{_FLAGS.requests:,} requests, status {dict(sorted(fuzzer.statuses.items()))}, "
+          f"memory at most {memory:.2f} GB")  # fmt: skip
+    for fault in fuzzer.faults[:10]:
+        print(fault)
+    print(f"{len(fuzzer.faults)} faults")
+    return 1 if fuzzer.faults else 0
+
+
+if __name__ == "__main__":
+    absl_flags.DEFINE_string("saved_model", None, "what to serve", required=True)
+    absl_flags.DEFINE_string("photos", None, "a folder of photographs", required=True)
+    absl_flags.DEFINE_integer("requests", 20_000, "to send", lower_bound=1)
+    absl_flags.DEFINE_integer("seed", 0, "of the mutations", lower_bound=0)
+    app.run(main)

@@ -1,0 +1,185 @@
+"""Puts load on `alexnet_tf.serve`, of good, broken, huge and slow requests, and checks each answer.
+
+python -m tools.load_server --saved_model=DIR --photos=DIR
+
+First, how much it helps that requests which come together are computed together: servers with and
+without, in turns, medians. Then the mixture. Exit code 1 for a wrong answer or a crash.
+"""
+
+from __future__ import annotations
+
+import base64
+import collections
+import concurrent.futures
+import contextlib
+import http.client
+import io
+import pathlib
+import statistics
+import time
+
+import numpy as np
+from absl import flags as absl_flags
+from PIL import Image
+
+from alexnet_tf import app
+from tools.served import PREDICT, Served, ask, serving
+
+_FLAGS = absl_flags.FLAGS
+_KINDS = ("good",) * 12 + ("broken", "mixed", "bomb", "huge", "rubbish", "slow", "abandoned")
+
+
+def b64(data: bytes) -> dict[str, str]:
+    """As REST has it."""
+    return {"b64": base64.b64encode(data).decode()}
+
+
+class Load:
+    """Requests of all kinds about some photographs, and what to expect of their answers.
+
+    Args:
+        photographs: encoded.
+        expected: their probabilities, [N, classes].
+    """
+
+    def __init__(self, photographs: list[bytes], expected: np.ndarray):
+        self.photographs, self.expected = photographs, expected
+        buffer = io.BytesIO()
+        Image.new("1", (12_000, 12_000)).save(buffer, "PNG")  # few bytes, very many pixels
+        self.bomb = buffer.getvalue()
+
+    def one(self, served: Served, kind: str, number: int) -> tuple[str, int, float, bool]:
+        """Sends a request; returns its kind, status, seconds, and whether all was as expected."""
+        started = time.monotonic()
+        place = number % len(self.photographs)
+        with contextlib.closing(served.connect()) as connection:
+            if kind in ("slow", "abandoned"):
+                status, right = self._dribble(connection, place, abandon=kind == "abandoned")
+            elif kind == "huge":
+                status, right = self._huge(connection)
+            elif kind == "rubbish":
+                status, _ = ask(connection, "POST", PREDICT, self.photographs[place][:500])
+                right = status == 400
+            else:
+                files = {
+                    "good": [self.photographs[place]],
+                    "broken": [self.photographs[place][:300]],
+                    "mixed": [b"", self.photographs[place], b"broken"],
+                    "bomb": [self.bomb, self.photographs[place]],
+                }[kind]
+                body = {"instances": [b64(file) for file in files]}
+                status, answer = ask(connection, "POST", PREDICT, body)
+                right = status == 200 and all(
+                    self._right(row, place if file == self.photographs[place] else None)
+                    for row, file in zip(answer["predictions"], files, strict=True)
+                )
+        return kind, status, time.monotonic() - started, right
+
+    def _right(self, row: dict, place: int | None) -> bool:
+        """Whether an answer is that about a photograph, or about none."""
+        if place is None:
+            return not row["valid"] and not any(row["scores"])
+        return row["valid"] and np.allclose(row["probabilities"], self.expected[place], atol=1e-5)
+
+    def _dribble(
+        self, connection: http.client.HTTPConnection, place: int, abandon: bool
+    ) -> tuple[int, bool]:
+        """Sends half of a request, waits, and sends the rest or goes away."""
+        photograph = self.photographs[place]
+        connection.putrequest("POST", "/look")
+        connection.putheader("Content-Length", str(len(photograph)))
+        connection.endheaders(photograph[: len(photograph) // 2])
+        time.sleep(1.0)
+        if abandon:
+            return 0, True
+        connection.send(photograph[len(photograph) // 2 :])
+        response = connection.getresponse()
+        response.read()
+        return response.status, response.status == 200
+
+    @staticmethod
+    def _huge(connection: http.client.HTTPConnection) -> tuple[int, bool]:
+        """Sends more than the server takes; it may hang up before it has been told all."""
+        try:
+            status, _ = ask(connection, "POST", PREDICT, bytes(2**25))
+            return status, status == 413
+        except (BrokenPipeError, ConnectionResetError):
+            return 413, True
+
+
+def run(
+    load: Load, served: Served, kinds: list[str], clients: int
+) -> tuple[list[tuple[str, int, float, bool]], float]:
+    """Sends requests of these kinds from so many threads; returns results and requests/s."""
+    started = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(clients) as threads:
+        results = list(threads.map(lambda n: load.one(served, kinds[n], n), range(len(kinds))))
+    return results, len(kinds) / (time.monotonic() - started)
+
+
+def compare_batching(load: Load) -> None:
+    """Prints the throughput with and without computing requests together."""
+    rates = collections.defaultdict(list)
+    with (
+        serving(_FLAGS.saved_model) as together,
+        serving(_FLAGS.saved_model, "--max_batch=1") as alone,
+    ):
+        for number in range(_FLAGS.rounds + 1):
+            for name, served in (("together", together), ("alone", alone)):
+                _, rate = run(load, served, ["good"] * _FLAGS.requests, _FLAGS.clients)
+                if number:  # the first one warms up
+                    rates[name].append(rate)
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    for name, values in rates.items():
+        print(f"{name}: {medians[name]:.0f} requests/s ({min(values):.0f} to {max(values):.0f})")
+    print(f"computed together: {medians['together'] / medians['alone']:.2f} times as many")
+
+
+def mixture(load: Load) -> bool:
+    """Sends the mixture, prints what came back; whether all was as expected."""
+    kinds = np.random.default_rng(_FLAGS.seed).choice(_KINDS, _FLAGS.requests).tolist()
+    with serving(_FLAGS.saved_model, "--timeout=20") as served:
+        before = served.memory()
+        results, rate = run(load, served, kinds, _FLAGS.clients)
+        peak = served.memory(peak=True)
+        status, _ = served.ask("GET", "/v1/models/alexnet")
+    print(f"\n{rate:.0f} requests/s from {_FLAGS.clients} clients, memory {before:.2f} GB before, "
+          f"{peak:.2f} GB at most")  # fmt: skip
+    for kind in sorted(set(kinds)):
+        mine = [result for result in results if result[0] == kind]
+        seconds = np.array([result[2] for result in mine])
+        p50, p90, p99 = np.percentile(seconds, [50, 90, 99])
+        statuses = dict(collections.Counter(result[1] for result in mine))
+        print(f"{kind:9} {len(mine):5} requests, {p50:.3f} s median, {p90:.3f} 90 %, "
+              f"{p99:.3f} 99 %; status {statuses}")  # fmt: skip
+    wrong = [result for result in results if not result[3]]
+    print(f"{len(wrong)} answers were wrong" + "".join(f"\n  {r[:3]}" for r in wrong[:5]))
+    return status == 200 and not wrong
+
+
+def main(argv: list[str]) -> int:
+    """Runs both; returns the exit code."""
+    from alexnet_tf.errors import UserError
+    from alexnet_tf.prediction import find_images
+    from alexnet_tf.serving.loaded import LoadedModel
+
+    paths = find_images([_FLAGS.photos])[:50]
+    if argv or not paths:
+        raise UserError(f"Expected a folder of photographs. Received: {_FLAGS.photos}")
+    photographs = [pathlib.Path(path).read_bytes() for path in paths]
+    function = LoadedModel(_FLAGS.saved_model).functions["serving_default"]
+    expected = [function(image_bytes=np.array([file]))["probabilities"][0] for file in photographs]
+    load = Load(photographs, np.array(expected))
+    if _FLAGS.rounds:
+        compare_batching(load)
+    return 0 if mixture(load) else 1
+
+
+if __name__ == "__main__":
+    absl_flags.DEFINE_string("saved_model", None, "what to serve", required=True)
+    absl_flags.DEFINE_string("photos", None, "a folder of photographs", required=True)
+    absl_flags.DEFINE_integer("requests", 1000, "of the mixture, and of a round", lower_bound=1)
+    absl_flags.DEFINE_integer("clients", 200, "that ask at the same time", lower_bound=1)
+    absl_flags.DEFINE_integer("rounds", 5, "of the comparison; 0: none", lower_bound=0)
+    absl_flags.DEFINE_integer("seed", 0, "of the mixture")
+    app.run(main)
