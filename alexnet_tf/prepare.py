@@ -27,6 +27,7 @@ _VAL_LABELS = "datasets/imagenet2012/validation_labels.txt"  # in the package of
 def main(argv: list[str]) -> int:
     """Prepares and reports; returns the exit code, as shells count signals."""
     from alexnet_tf.errors import UserError
+    from alexnet_tf.models.variants import get_variant, variants
     from alexnet_tf.preparation.plan import Settings
     from alexnet_tf.preparation.run import prepare_dataset
 
@@ -55,7 +56,9 @@ def main(argv: list[str]) -> int:
     else:
         print("nothing to do: complete, and every shard as it was written")
     print(f"report      {os.path.join(_FLAGS.output, 'report.txt')}")
-    print(f"\nNext:\n  python -m alexnet_tf.train --dataset={_FLAGS.output} --variant=paper")
+    sides = {name: get_variant(name).preprocessing.image_size for name in variants()}
+    fitting = next((name for name, side in sides.items() if side == _FLAGS.size), "paper")
+    print(f"\nNext:\n  python -m alexnet_tf.train --dataset={_FLAGS.output} --variant={fitting}")
     return 0
 
 
