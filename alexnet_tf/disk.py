@@ -1,9 +1,14 @@
-"""What survives a power cut."""
+"""What survives a power cut, and whose a directory is meanwhile."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import pathlib
+from collections.abc import Iterator
+
+from alexnet_tf.errors import UserError
 
 
 def force_to_disk(path: pathlib.Path) -> None:
@@ -13,3 +18,30 @@ def force_to_disk(path: pathlib.Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(folder: pathlib.Path, flag: str) -> Iterator[None]:
+    """Keeps other processes that ask for the same out of a directory, until this one ends.
+
+    Args:
+        folder: the directory, which exists.
+        flag: that names it.
+
+    Raises:
+        UserError: another process is at work there.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise UserError(
+            f"Expected {flag} to be no other run's. Received: {folder}, where one is at work"
+        ) from None
+    except OSError:
+        pass  # some network file systems lock no directories
+    try:
+        yield
+    finally:
+        os.close(descriptor)  # which unlocks it

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import fcntl
 import json
-import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+from alexnet_tf import disk
 from alexnet_tf.errors import UserError
 from alexnet_tf.preparation import report
 from alexnet_tf.preparation.journal import Journal, check_identity
@@ -29,20 +28,8 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
     """
     with room(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise UserError(
-            f"Expected --output to be no other run's. Received: {folder}, where one is at work"
-        ) from None
-    except OSError:
-        pass  # some network file systems lock no directories
-    try:
+    with disk.locked(folder, "--output"):
         yield
-    finally:
-        os.close(descriptor)  # which unlocks it
 
 
 def begin(folder: pathlib.Path, journal: Journal) -> None:

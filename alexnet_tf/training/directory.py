@@ -9,18 +9,21 @@ saved_model/<n>/  for TensorFlow Serving
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import json
 import os
 import pathlib
 import tempfile
+from collections.abc import Iterator
 
 import tensorflow as tf
 
 from alexnet_tf.classifier import Classifier, Ensemble
 from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.data.statistics import Statistics
+from alexnet_tf.disk import locked
 from alexnet_tf.errors import UserError
 from alexnet_tf.models.build import AlexNet
 from alexnet_tf.models.spec import Variant
@@ -94,9 +97,24 @@ class ModelDirectory:
                 f"{self.path} ({error.strerror})"
             ) from None
 
-    def make(self) -> None:
-        """Makes the directory."""
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Makes the directory if need be, and keeps other runs out of it.
+
+        What was made for it is removed again if nothing has been put there.
+
+        Raises:
+            UserError: another run is at work there.
+        """
+        made = [path for path in (self.path, *self.path.parents) if not path.exists()]
         self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            with locked(self.path, "--model_dir"):
+                yield
+        finally:
+            with contextlib.suppress(OSError):  # there is something in it
+                for path in made:
+                    path.rmdir()
 
     def check_card(self, card: Card) -> bool:
         """Whether there is an earlier run here to go on with.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -105,10 +106,23 @@ def _train(
         data_dir=options.data_dir and os.path.abspath(os.path.expanduser(options.data_dir)),
         options=dataclasses.asdict(options),
     )
-    consensus = Consensus(strategy, cluster)
+    with directory.held() if cluster.is_chief else contextlib.nullcontext():
+        return _train_there(directory, card, source, options, variant, strategy, cluster, callbacks)
+
+
+def _train_there(
+    directory: ModelDirectory,
+    card: Card,
+    source: Source,
+    options: Options,
+    variant: Variant,
+    strategy: tf.distribute.Strategy,
+    cluster: Cluster,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> Result:
     if cluster.is_chief:
         _open_directory(directory, card, source, variant)
-    consensus.wait()  # for worker 0 to have written what the others read
+    Consensus(strategy, cluster).wait()  # for worker 0 to have written what the others read
     if not directory.check_card(card):
         raise UserError(
             "Expected --model_dir on a file system that all workers share. Received: "
@@ -126,7 +140,6 @@ def _open_directory(
     """Begins a run in the directory, or goes on with the one there."""
     if not directory.check_card(card) or not directory.statistics_path.exists():
         statistics = _statistics(source, variant, card.options["max_unreadable"])
-        directory.make()
         statistics.save(str(directory.statistics_path))
     directory.write_card(card)
 

@@ -98,6 +98,15 @@ def test_another_run_is_not_overwritten(folder, tmp_path):
         run.train(options(folder, tmp_path, precision="float16"))
 
 
+def test_two_runs_at_the_same_time_do_not_share_a_directory(folder, tmp_path):
+    with (
+        ModelDirectory(tmp_path / "run").held(),
+        pytest.raises(UserError, match="--model_dir to be no other run's. Received: .*at work"),
+    ):
+        run.train(options(folder, tmp_path / "run", steps=1))
+    assert not (tmp_path / "run").exists()  # nothing was put there
+
+
 def test_a_run_on_other_classes_is_not_overwritten(folder, tmp_path):
     mine = tmp_path / "mine"
     shutil.copytree(folder, mine)
