@@ -124,6 +124,13 @@ def test_four_parts_of_32_images_give_the_gradient_of_128(whole):
     assert_same(Step(128, accumulate=4).gradients, whole.gradients, 1e-5)
 
 
+def test_parts_of_a_batch_give_the_gradient_of_the_whole_on_two_towers():
+    whole, parts = (
+        Step(8, towers=("/CPU:0", "/CPU:1"), accumulate=parts).gradients for parts in (1, 2)
+    )
+    assert_same(parts, whole, 1e-5)
+
+
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 def test_replicas_clip_and_measure_the_sum_of_their_gradients(two_replicas, precision):
     """Their shares are larger than the sum: clipped one by one they would be clipped too much."""
