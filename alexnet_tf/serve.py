@@ -19,6 +19,7 @@ from alexnet_tf import app
 
 _FLAGS = absl_flags.FLAGS
 _BACKLOG = 512  # connections that wait to be accepted
+_PATIENCE = 5  # seconds, after Ctrl-C, for requests that are being answered
 _LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
 
 
@@ -58,7 +59,13 @@ def main(argv: list[str]) -> int:
             f"REST  http://{host}:{listener.getsockname()[1]}/v1/models/{_FLAGS.name}:predict",
             flush=True,
         )
-        config = uvicorn.Config(server.app, log_level="error", server_header=False)
+        config = uvicorn.Config(
+            server.app,
+            log_level="error",
+            server_header=False,
+            proxy_headers=False,  # else anyone could claim another address, for the rate limit
+            timeout_graceful_shutdown=_PATIENCE,
+        )
         uvicorn.Server(config).run(sockets=[listener])
     return 0
 

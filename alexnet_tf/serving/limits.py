@@ -21,6 +21,7 @@ class Limits:
         request_bytes: of one request.
         waiting_bytes: of all requests that are being read or answered.
         images: of one request.
+        values: numbers and names of one answer, unless it is about a single image.
         batch: images of several requests that are computed together.
         waiting_images: that wait for the model.
         rate: requests a second from one address, on average; 0 for any number.
@@ -30,6 +31,7 @@ class Limits:
     request_bytes: int = 16 * 2**20
     waiting_bytes: int = 256 * 2**20
     images: int = 64
+    values: int = 2_000_000
     batch: int = 32
     waiting_images: int = 1024
     rate: float = 50.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pathlib
 
@@ -76,6 +77,11 @@ class LoadedModel:
         """
         (argument,) = self.functions[signature].structured_input_signature[1].values()
         return argument
+
+    def values(self, signature: str) -> int:
+        """Numbers and names in the answer about one image."""
+        outputs = self.functions[signature].structured_outputs.values()
+        return sum(math.prod(spec.shape[1:]) for spec in outputs)
 
     def empty_answer(self, signature: str) -> dict[str, np.ndarray]:
         """What a signature answers to a batch of no images."""

@@ -20,6 +20,8 @@ from tools.served import PREDICT, serving
 
 pytest.importorskip("starlette", reason="needs the extra `serve`")
 
+LOOK_INSIDE = {"signature_name": "look_inside"}
+
 
 def b64(value):
     return {"b64": base64.b64encode(value).decode()}
@@ -113,6 +115,7 @@ def test_status_and_metadata_are_tensorflow_servings(server):
         ("POST", PREDICT, {"signature_name": ["x"], "instances": []}, 400, "serving_default"),
         ("POST", PREDICT, {"signature_name": "classify", "instances": []}, 400, "ten_view"),
         ("POST", PREDICT, {"instances": [""] * 65}, 413, "at most 64 images"),
+        ("POST", PREDICT, {**LOOK_INSIDE, "instances": [""] * 12}, 413, "at most 11 images"),
         ("POST", PREDICT, b" " * 2**21, 413, "at most 1,048,576 bytes"),
         ("POST", "/v1/models/other:predict", {"instances": []}, 404, "Expected model alexnet"),
         ("GET", "/v1/models/alexnet/versions/2", None, 404, "version 1. Received: alexnet"),
