@@ -1,5 +1,6 @@
 """TensorFlow as the whole suite has it: quiet, exact, and with two CPU devices to replicate on."""
 
+import gc
 import os
 
 import pytest
@@ -22,6 +23,23 @@ def _seed():
     import keras
 
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _forget_custom_gradients():
+    """TensorFlow keeps each use of tf.custom_gradient in a graph for ever, and all weights with it.
+
+    One use a trained network is nothing; hundreds of networks are 10 GB.
+    """
+    yield
+    from tensorflow.python.framework import ops
+
+    kept = ops.gradient_registry._registry
+    names = [name for name in kept if name.startswith("CustomGradient-")]
+    for name in names:
+        del kept[name]
+    if names:
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
