@@ -95,7 +95,11 @@ class Ensemble(Classifier):
         first, *others = members
         for other in others:
             if other.classes != first.classes:
-                raise UserError("Expected models of the same classes. Received: others")
+                raise UserError(
+                    "Expected models of the same classes in the same order, to average them. "
+                    f"Received: {len(first.classes)} ({first.classes[0]}, ...) and "
+                    f"{len(other.classes)} ({other.classes[0]}, ...)"
+                )
             for fact in ("image_size", "resize"):
                 one, two = (getattr(m.preprocessor.spec, fact) for m in (first, other))
                 if one != two:

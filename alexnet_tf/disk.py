@@ -20,6 +20,15 @@ def force_to_disk(path: pathlib.Path) -> None:
         os.close(descriptor)
 
 
+def reason_of(error: Exception) -> str:
+    """Why something could not be written, in the system's words."""
+    if getattr(error, "strerror", None):
+        return error.strerror
+    # TensorFlow says what it did, to which file, and then, after a semicolon, what was wrong.
+    first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return first_line.split("; ")[-1].split(" [Op:")[0]
+
+
 @contextlib.contextmanager
 def locked(folder: pathlib.Path, flag: str) -> Iterator[None]:
     """Keeps other processes that ask for the same out of a directory, until this one ends.

@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.classifier import Classifier
+from alexnet_tf.disk import reason_of
 from alexnet_tf.errors import UserError
 from alexnet_tf.serving.model_card import ModelCard
 from alexnet_tf.serving.operations import check_operations
@@ -64,8 +65,9 @@ def export(
         scratch.chmod(0o755)  # mkdtemp lets only the owner in
         scratch.rename(target)
     except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
-        raise UserError(f"Expected to write a SavedModel into {base}. Received: {reason}") from None
+        raise UserError(
+            f"Expected to write a SavedModel into {base}. Received: {reason_of(error)}"
+        ) from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)  # there is none if all went well
     return target

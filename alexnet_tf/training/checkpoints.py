@@ -23,7 +23,7 @@ import shutil
 
 import tensorflow as tf
 
-from alexnet_tf.disk import force_to_disk
+from alexnet_tf.disk import force_to_disk, reason_of
 from alexnet_tf.errors import UserError
 from alexnet_tf.training.manifest import (
     DamagedError,
@@ -128,11 +128,10 @@ class CheckpointStore:
             force_to_disk(self.path)
         except (OSError, tf.errors.OpError) as problem:
             shutil.rmtree(partial, ignore_errors=True)
-            reason = getattr(problem, "strerror", None) or str(problem).strip().splitlines()[0]
             newest = max((path.name for path in self._directories()), default="none")
             raise UserError(
-                f"Expected to write a checkpoint into {self.path}. Received: {reason}; the newest "
-                f"there is {newest}. Make room or mend the disk, and start again"
+                f"Expected to write a checkpoint into {self.path}. Received: {reason_of(problem)}; "
+                f"the newest there is {newest}. Make room or mend the disk, and start again"
             ) from None
         self._delete_old(keep)
 

@@ -218,6 +218,8 @@ def load_classifier(paths: list[str], which: str = "newest") -> tuple[Classifier
     Raises:
         UserError: one of them cannot be loaded, or they do not go together.
     """
+    if not paths:
+        raise UserError("Expected --model_dir to name a directory. Received: none")
     loaded = [ModelDirectory(path).load(which) for path in paths]
     classifiers, cards, saved = zip(*loaded, strict=True)
     classifier = classifiers[0] if len(loaded) == 1 else Ensemble(list(classifiers))

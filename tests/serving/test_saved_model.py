@@ -192,6 +192,20 @@ def test_versions_follow_each_other_and_are_never_overwritten(classifier, tmp_pa
     assert find_version(base) == base / "4"
 
 
+def test_a_full_disk_is_said_and_nothing_left(classifier, tmp_path, monkeypatch):
+    def full(*arguments):  # as TensorFlow words it; a disk that is full takes root to make
+        raise tf.errors.ResourceExhaustedError(
+            None,
+            None,
+            "{{function_node x}} /m/variables/part-0; No space left on device [Op:SaveV2]",
+        )
+
+    monkeypatch.setattr(tf.saved_model, "save", full)
+    with pytest.raises(UserError, match=r"into .*models. Received: No space left on device$"):
+        export(classifier, tmp_path / "models", make_card())
+    assert list((tmp_path / "models").iterdir()) == []
+
+
 def test_what_reaches_out_of_the_graph_is_not_exported(tmp_path, monkeypatch):
     class Reaching(Servable):
         def _of_squares(self, images):
