@@ -40,6 +40,7 @@ def main(argv: list[str]) -> int:
     lines: list[str] = []
 
     def say(*more: str) -> None:
+        """Prints lines, and keeps them for the report."""
         lines.extend(more)
         print(*more, sep="\n", flush=True)
 

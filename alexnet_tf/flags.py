@@ -125,6 +125,7 @@ def _validate_members(name: str, allowed: tuple[str, ...], where: flags.FlagValu
 
 def _validate_numbers(name: str, where: flags.FlagValues) -> None:
     def numbers(values: list[str]) -> bool:
+        """Whether all are finite and not negative."""
         try:
             return all(0 <= float(value) < math.inf for value in values)
         except ValueError:

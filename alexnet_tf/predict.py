@@ -80,6 +80,7 @@ def _load() -> Ask:
         function = Servable(classifier).signatures([name])[name]
 
     def ask(files: list[bytes]) -> dict[str, np.ndarray]:
+        """Encoded files to `classes`, `scores` and `valid`."""
         answer = function(image_bytes=tf.constant(files, tf.string))
         return {name: tensor.numpy() for name, tensor in answer.items()}
 

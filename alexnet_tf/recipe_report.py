@@ -103,6 +103,7 @@ def _order(index: int) -> Callable[[Variant, Options], str]:
     """Of what follows a convolution."""
 
     def read(variant: Variant, options: Options) -> str:
+        """The order after one convolution."""
         conv = variant.convs[index]
         return ", ".join(["convolution", *(_name(op, variant) for op in conv.then)])
 

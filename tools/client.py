@@ -73,13 +73,15 @@ def grpc(server: str, model: str, seconds: float) -> Ask:
     import tensorflow as tf
     from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_service_pb2_grpc
 
+    from alexnet_tf.serving.rest import as_objects
+
     channel = grpc.insecure_channel(server)
     stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
 
     def ask(files: list[bytes], signature: str) -> dict[str, np.ndarray]:
         request = predict_pb2.PredictRequest(
             model_spec=model_pb2.ModelSpec(name=model, signature_name=signature),
-            inputs={"image_bytes": tf.make_tensor_proto(np.array([*files, None], object)[:-1])},
+            inputs={"image_bytes": tf.make_tensor_proto(as_objects(files))},
             output_filter=_OUTPUTS,
         )
         try:

@@ -36,6 +36,7 @@ def decode(encoded: tf.Tensor, smallest: int) -> tf.Tensor:
     """
 
     def jpeg() -> tf.Tensor:
+        """uint8 [H, W, 3], at the smallest size that is large enough."""
         shorter = tf.reduce_min(_jpeg_size(encoded))
         times = shorter // smallest
         branch = tf.cast(times >= 2, tf.int32) + tf.cast(times >= 4, tf.int32)
@@ -68,6 +69,7 @@ def square(image: tf.Tensor, spec: Preprocessing) -> tf.Tensor:
     size = tf.shape(image)[:2]
 
     def resized() -> tf.Tensor:
+        """uint8 [S, S, 3]."""
         if spec.resize == "warp":
             return _resize(image, [side, side])
         # The central square is cut out before the rest is resized for nothing.
@@ -110,6 +112,7 @@ def decode_each(
     places, pixels = whole.get_single_element()
 
     def with_gaps() -> tuple[tf.Tensor, tf.Tensor]:
+        """The images that there are at their places, and which those are."""
         whole = tf.scatter_nd(places[:, None], pixels, [count + 1, side, side, 3])
         found = tf.scatter_nd(places[:, None], tf.ones_like(places), [count + 1])
         return whole[:count], found[:count] > 0
@@ -136,9 +139,11 @@ def decode_crop(
     side, crop = spec.image_size, spec.crop_size
 
     def is_square_jpeg() -> tf.Tensor:
+        """Whether the header says S×S pixels, bool scalar."""
         return tf.reduce_all(tf.image.extract_jpeg_shape(encoded)[:2] == side)
 
     def window() -> tf.Tensor:
+        """uint8 [C, C, 3], decoding nothing else."""
         part = _decode_window(encoded, tf.concat([offset, [crop, crop]], axis=0))
         return tf.ensure_shape(part, [crop, crop, 3])
 
@@ -147,6 +152,7 @@ def decode_crop(
             return window()
 
     def whole() -> tf.Tensor:
+        """uint8 [C, C, 3], by way of the square."""
         image = decode_square(encoded, spec)
         return tf.slice(image, tf.concat([offset, [0]], axis=0), [crop, crop, 3])
 
@@ -167,9 +173,11 @@ def decode_resized_crop(encoded: tf.Tensor, window: tf.Tensor, spec: Preprocessi
     """
 
     def jpeg() -> tf.Tensor:
+        """uint8 [H, W, 3], decoding nothing else."""
         return _decode_window(encoded, resized_crop(window, _jpeg_size(encoded)))
 
     def other() -> tf.Tensor:
+        """uint8 [H, W, 3], by way of the whole image."""
         image = _decode_other(encoded)
         top, left, height, width = tf.unstack(resized_crop(window, tf.shape(image)[:2]))
         return image[top : top + height, left : left + width]
@@ -213,6 +221,7 @@ def _header_pixels(encoded: tf.Tensor) -> tf.Tensor:
     """Height times width as the header of a PNG, GIF or BMP has them, int64."""
 
     def product(start: int, length: int, big_endian: bool = False) -> tf.Tensor:
+        """Width times height, numbers of `length` bytes from `start` on."""
         octets = tf.io.decode_raw(tf.strings.substr(encoded, start, 2 * length), tf.uint8)
         octets = tf.cast(tf.reshape(octets, [2, length]), tf.int64)
         weights = [256**power for power in range(length)]

@@ -22,6 +22,7 @@ def distribute(
     """
 
     def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        """One worker's batches, cut into those of its replicas."""
         dataset = make_dataset(context.input_pipeline_id, context.num_input_pipelines)
         if context.num_replicas_in_sync == context.num_input_pipelines:
             return dataset

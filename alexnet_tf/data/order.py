@@ -37,7 +37,10 @@ def shuffled_records(split: Split, seed: int, first: int = 0) -> tf.data.Dataset
     lengths = tf.constant(split.lengths, tf.int64)
 
     def epoch_records(epoch: tf.Tensor) -> tf.data.Dataset:
+        """The records of an epoch, from the first that is wanted."""
+
         def shuffle(number: tf.Tensor, records: Records) -> Records:
+            """A window of records, in its own order."""
             count = tf.size(records["index"], tf.int64)
             order = permutation(make_key(seed, _ORDER, epoch, 1 + number), count)
             shuffled = {name: tf.gather(values, order) for name, values in records.items()}

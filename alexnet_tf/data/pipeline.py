@@ -72,6 +72,7 @@ def training_dataset(
     unreadable = Unreadable(split) if unreadable is None else unreadable
 
     def batch(records: Records) -> Records:
+        """Records [B] to a training batch."""
         images, labels = split.parse(records)
         epoch, index, place = (records[name] for name in ("epoch", "index", "place"))
         draws = augment.draw(seed, epoch, index, place, spec, augmentations, lighting_until)
@@ -123,6 +124,7 @@ def evaluation_dataset(
     unreadable = Unreadable(split) if unreadable is None else unreadable
 
     def batch(records: Records) -> Records:
+        """Records, B at most, to a batch of the evaluation."""
         images, labels = split.parse(records)
         missing = batch_size - tf.size(labels)
         index = tf.pad(records["index"], [[0, missing]], constant_values=PADDING)
@@ -149,6 +151,7 @@ def _crop(
     """From the place in a batch to the image that is cut out there, uint8 [C, C, 3]."""
 
     def crop(i: tf.Tensor) -> tf.Tensor:
+        """Place in the batch to uint8 [C, C, 3]."""
         encoded = split.load(images[i])
         if window is not None:
             return decode_resized_crop(encoded, window[i], spec)
@@ -186,10 +189,12 @@ def _decode(
     pixels, readable = decode_each(decode, tf.size(index), side)
 
     def tell(indices: np.ndarray, images: np.ndarray) -> np.int64:
+        """Passes on what is missing, out of the graph."""
         unreadable.tell(indices, images)
         return np.int64(len(unreadable))
 
     def tell_of_missing() -> tf.Tensor:
+        """Runs `tell`; how many are unreadable, int64 scalar."""
         missing = ~readable & (index != PADDING)
         return tf.numpy_function(tell, [index[missing], images[missing]], tf.int64)
 

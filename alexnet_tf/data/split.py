@@ -93,10 +93,12 @@ def make_split(
     images_, labels_ = tf.constant(images, tf.string), tf.constant(labels, tf.int64)
 
     def read(shard: tf.Tensor) -> tf.data.Dataset:
+        """A shard, number int64, to records that hold their index."""
         del shard  # there is one
         return tf.data.Dataset.range(len(labels)).map(lambda index: {"index": index})
 
     def parse(records: Records) -> tuple[tf.Tensor, tf.Tensor]:
+        """Records [B] to image, string [B], and label, int64 [B]."""
         return tf.gather(images_, records["index"]), tf.gather(labels_, records["index"])
 
     return Split(name, (len(labels),), read, parse, files, record_bytes=8)

@@ -46,6 +46,7 @@ class Squares:
         """
 
         def cut(index: np.ndarray, offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            """The crops and whether they were readable, in NumPy."""
             crops = np.empty((len(index), side, side, 3), np.uint8)
             for crop, image, (top, left) in zip(crops, index, offset, strict=True):
                 crop[:] = self.images[image, top : top + side, left : left + side]

@@ -143,11 +143,13 @@ def _split(info: tfds.core.DatasetInfo, name: str, keys: tuple[str, str]) -> Spl
     }
 
     def read(shard: tf.Tensor) -> tf.data.Dataset:
+        """A shard, number int64, to records: index and serialised example."""
         examples = tf.data.TFRecordDataset(paths[shard]).skip(skips[shard]).take(takes[shard])
         index = tf.data.Dataset.range(starts[shard], starts[shard] + takes[shard])
         return tf.data.Dataset.zip({"index": index, "example": examples})
 
     def parse(records: Records) -> tuple[tf.Tensor, tf.Tensor]:
+        """Records [B] to image, string [B], and label, int64 [B]."""
         examples = tf.io.parse_example(records["example"], features)
         return examples[image_key], examples[label_key]
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import pathlib
-import re
 
 import numpy as np
 
 from alexnet_tf.data.census import NAMED, Census, look_alikes, twins
+from alexnet_tf.data.synsets import is_synset
 
-_SYNSET = re.compile(r"n\d{8}")
 _IMBALANCE = 10  # times as many images in the largest class as in the smallest
 
 
@@ -62,7 +61,7 @@ def describe_twins(train: Census, validation: Census) -> list[str]:
 
 def describe_classes(classes: tuple[str, ...]) -> str:
     """How the order of the labels stands to ImageNet's."""
-    if not all(_SYNSET.fullmatch(name) for name in classes):
+    if not all(is_synset(name) for name in classes):
         return "classes: not synsets of WordNet, so there is no official order to compare with"
     official = _official_synsets()
     if list(classes) == official:

@@ -74,6 +74,7 @@ class Evaluator:
         spec = self.classifier.preprocessor.spec
 
         def make_dataset(reader: int, readers: int) -> tf.data.Dataset:
+            """One reader's part of the split."""
             return evaluation_dataset(
                 split, spec, self.batch_size, unreadable, reader=reader, readers=readers
             )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 
-_SYNSET = re.compile(r"n\d{8}")
+from alexnet_tf.data.synsets import is_synset
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +61,6 @@ def published(variant: str, classes: tuple[str, ...]) -> tuple[Published, ...]:
         variant: its name.
         classes: names in label order; all figures are for ImageNet's thousand synsets.
     """
-    if len(classes) != 1000 or not all(_SYNSET.match(name) for name in classes):
+    if len(classes) != 1000 or not all(map(is_synset, classes)):
         return ()
     return _PUBLISHED.get(variant, ())

@@ -49,12 +49,14 @@ def normalize(x: tf.Tensor, band: np.ndarray, k: float, alpha: float, beta: floa
 
     @tf.custom_gradient
     def forward(x: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+        """Y [N, C], and what makes its gradient that of x."""
         weights = alpha * band.astype(x.dtype.as_numpy_dtype)
         sums = k + tf.matmul(tf.square(x), weights)  # s
         factor = inverse_power(sums, beta)  # s^-β
         y = x * factor
 
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            """[N, C], with the forward sums and powers used again."""
             shared = tf.matmul(upstream * y / sums, 2 * beta * weights, transpose_b=True)
             return upstream * factor - x * shared
 

@@ -84,6 +84,7 @@ def intact(folder: pathlib.Path, digests: dict[str, str], workers: int) -> set[s
     """Those files that are there and have their SHA-256, given by name."""
 
     def check(item: tuple[str, str]) -> bool:
+        """Whether a file is there and is as it was."""
         path = folder / item[0]
         return path.exists() and sha256(path) == item[1]
 

@@ -140,6 +140,7 @@ class _Pieces(io.BytesIO):
     reads = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
+        """As of BytesIO; refuses once there were too many."""
         self.reads += 1
         if self.reads > MAX_READS:
             raise Refused("damaged")

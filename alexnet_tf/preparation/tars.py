@@ -46,11 +46,13 @@ class _Members:
         self.sizes = array.array("q")
 
     def add(self, member: _Member) -> None:
+        """Notes one more."""
         self.names.append(member.name)
         self.offsets.append(member.offset)
         self.sizes.append(member.size)
 
     def listing(self, path: pathlib.Path, labels: list[int]) -> Listing:
+        """The same, of the archive at `path`, with a label for each."""
         return Listing(str(path), self.names, labels, self.offsets, self.sizes)
 
 

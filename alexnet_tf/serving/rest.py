@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,11 @@ class RequestError(Exception):
     def __init__(self, message: str, status: int = 400):
         super().__init__(message)
         self.status = status
+
+
+def as_objects(values: Iterable[Any]) -> np.ndarray:
+    """[N] objects, whatever they are: NumPy would make an array of rows of lists of one length."""
+    return np.array([*values, None], object)[:-1]
 
 
 def parse_body(body: bytes) -> dict[str, Any]:
@@ -79,7 +85,7 @@ def _only(value: Any, name: str) -> Any:
 
 def _to_array(batch: list, argument: tf.TensorSpec) -> np.ndarray:
     if argument.dtype == tf.string:
-        return np.array([*map(_to_bytes, batch), None], object)[:-1]  # None: never two dimensions
+        return as_objects(map(_to_bytes, batch))
     if not batch:
         return np.zeros([0, *argument.shape[1:]], argument.dtype.as_numpy_dtype)
     try:
@@ -125,7 +131,7 @@ def parse_classify(values: dict[str, Any]) -> np.ndarray:
     if not isinstance(context, dict):
         raise RequestError('Expected "context" to be an object')
     serialised = [_to_example({**context, **example}).SerializeToString() for example in examples]
-    return np.array([*serialised, None], object)[:-1]
+    return as_objects(serialised)
 
 
 def _to_example(features: dict[str, Any]) -> tf.train.Example:
@@ -173,9 +179,9 @@ def _to_json(name: str, array: np.ndarray) -> list:
         return array.tolist()
 
     def text(value: bytes) -> Any:
+        """One string as JSON has it."""
         if name.endswith("_bytes"):
             return {"b64": base64.b64encode(value).decode()}
         return value.decode(errors="replace")
 
-    flat = [text(value) for value in array.ravel()]
-    return np.array([*flat, None], object)[:-1].reshape(array.shape).tolist()
+    return as_objects(map(text, array.ravel())).reshape(array.shape).tolist()

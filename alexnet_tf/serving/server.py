@@ -98,6 +98,7 @@ class Server:
         """An answer as JSON, or what is wrong with the request."""
 
         async def guarded(request: Request) -> Response:
+            """Answers, whatever happens."""
             try:
                 self._rates.check(request.client.host if request.client else "")
                 self._check_model(request)
@@ -131,6 +132,7 @@ class Server:
 
     async def _predict(self, request: Request) -> dict:
         def parse(body: bytes) -> tuple[str, np.ndarray, bool]:
+            """Signature, batch, and whether it came in rows."""
             values = rest.parse_body(body)
             signature = self._signature(values, "serving_default", "predict")
             return signature, *rest.parse_predict(values, self._model.argument(signature))
@@ -141,6 +143,7 @@ class Server:
 
     async def _classify(self, request: Request) -> dict:
         def parse(body: bytes) -> tuple[str, np.ndarray]:
+            """Signature and serialised examples."""
             values = rest.parse_body(body)
             signature = self._signature(values, CLASSIFY, "classify")
             return signature, rest.parse_classify(values)
@@ -149,7 +152,7 @@ class Server:
         return rest.format_classifications(await self._answer(signature, batch))
 
     async def _look(self, request: Request) -> dict:
-        batch = await self._parsed(request, lambda body: np.array([body, None], object)[:-1])
+        batch = await self._parsed(request, lambda body: rest.as_objects([body]))
         answer = await self._answer("look_inside", batch)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, look, answer, self._model.labels)
@@ -212,7 +215,7 @@ class Server:
     def _compute(self, signature: str, batch: np.ndarray) -> Answer:
         argument = self._model.argument(signature)
         if argument.name == "image_bytes":
-            batch = np.array([*map(_not_too_large, batch), None], object)[:-1]
+            batch = rest.as_objects(map(_not_too_large, batch))
         answer = self._model.functions[signature](
             **{argument.name: tf.constant(batch, argument.dtype)}
         )
@@ -221,6 +224,7 @@ class Server:
     @staticmethod
     def _page(file: str) -> Callable[[Request], Awaitable[Response]]:
         async def page(request: Request) -> Response:
+            """Sends the file."""
             return FileResponse(_PAGE / file, headers=_HEADERS)
 
         return page

@@ -44,6 +44,7 @@ def training_batches(
         squares = make_squares(split, spec, unreadable, file)
 
     def make_dataset(reader: int, readers: int) -> tf.data.Dataset:
+        """One reader's part of every batch."""
         batches = training_dataset(
             split,
             spec,

@@ -99,6 +99,7 @@ class Run:
         """Trains to the end, or until the interrupt; either way everything is saved."""
 
         def stop() -> bool:  # a signal to one of the workers stops all, after the same step
+            """Whether any worker has had a signal."""
             return self.consensus.any(interrupt())
 
         if not self._restore():
@@ -157,6 +158,7 @@ class Run:
         """Those that are next; the first of a run is shown in the logs."""
 
         def show(batches: tf.data.Dataset) -> None:
+            """Draws the first batch of a run."""
             if self.state.step == 0 and self.cluster.is_chief:
                 picture = first_batch(batches, self.parts.classifier.preprocessor)
                 self.logs.first_batch(picture)

@@ -70,10 +70,12 @@ def read_graph(
     pattern = re.compile(rf"/({'|'.join(map(re.escape, layers))})(_\d+)?/")
 
     def layer_of(operation: tf.Operation) -> str:
+        """The layer whose name is in that of the operation."""
         found = pattern.search(operation.name)
         return found.group(1) if found else _OUTSIDE
 
     def device_of(operation: tf.Operation) -> str:
+        """As in CPU:1."""
         spec = tf.DeviceSpec.from_string(operation.device or default)
         return f"{spec.device_type}:{spec.device_index}"
 

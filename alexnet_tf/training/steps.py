@@ -94,6 +94,7 @@ def make_part(
     variables = model.trainable_variables
 
     def part(batch: Batch) -> _Sums:
+        """Gradients and figures of images that are computed at once."""
         labels = batch["label"]
         with tf.GradientTape() as tape:
             logits = model(preprocessor.training(batch), training=True)

@@ -120,6 +120,7 @@ class Consensus:
 
         @tf.function
         def count(flag: tf.Tensor) -> tf.Tensor:
+            """How many workers have raised the flag, float32 scalar."""
             flags = strategy.run(tf.identity, (flag,))
             return strategy.reduce(tf.distribute.ReduceOp.SUM, flags, axis=None)
 
