@@ -19,6 +19,9 @@ PREPARE = [
 # The REST server and its page. Predicting and exporting need neither.
 SERVE = ["starlette>=0.40", "uvicorn>=0.30"]
 
+# Pictures of what a network has learnt, and the images that it finds alike.
+FIGURES = ["matplotlib>=3.9", "faiss-cpu>=1.10"]
+
 setup(
     name="alexnet_tf",
     version=VERSION,
@@ -45,6 +48,7 @@ setup(
     package_data={"alexnet_tf.serving": ["page/*"]},
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<3"],
+        "figures": FIGURES,
         "prepare": PREPARE,
         "serve": SERVE,
         "test": [
@@ -52,6 +56,7 @@ setup(
             "pytest-xdist>=3.5",
             "selenium>=4.20",
             "ruff>=0.6",
+            *FIGURES,
             *PREPARE,
             *SERVE,
         ],

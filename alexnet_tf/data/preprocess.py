@@ -54,7 +54,7 @@ class Preprocessor:
         mean = tf.constant(self._mean)
         centred = self._centred(batch["image"], batch["offset"], batch["reflect"], mean)
         if self.spec.lighting is not None:
-            centred += self._lighting(batch["alpha"])
+            centred += self.lighting(batch["alpha"])
             divisor = tf.where(batch["lit"], self.spec.lighting.divisor, 1.0)
             centred /= divisor[:, None, None, None]
         return self._finish(centred)
@@ -101,6 +101,21 @@ class Preprocessor:
             axis=1,
         )
 
+    def lighting(self, alpha: tf.Tensor) -> tf.Tensor:
+        """The colour that is added to every pixel, of a variant that has lighting.
+
+        Args:
+            alpha: float32 [B, 3], of each principal component (paper §4.1).
+
+        Returns:
+            float32 [B, 1, 1, 3], RGB, in 0 to 255.
+        """
+        values = self.statistics.eigenvalues
+        if self.spec.lighting.scaled_by == "standard_deviation":
+            values = np.sqrt(values)
+        directions = 255 * self.statistics.eigenvectors * values  # [3 of RGB, 3 components]
+        return tf.einsum("bi,ci->bc", alpha, tf.constant(directions))[:, None, None]
+
     def _cut(
         self, images: tf.Tensor, views: int
     ) -> Iterator[tuple[tf.Tensor, tuple[int, int], bool]]:
@@ -142,14 +157,6 @@ class Preprocessor:
         places = offsets[:, :, None] + tf.range(self.spec.crop_size)  # [B, 2, C]
         rows = tf.gather(mean, places[:, 0])  # [B, C, S, 3]
         return tf.gather(rows, places[:, 1], axis=2, batch_dims=1)  # [B, C, C, 3]
-
-    def _lighting(self, alpha: tf.Tensor) -> tf.Tensor:
-        """Colour [B, 1, 1, 3] in 0 to 255 to add to every pixel, from alpha [B, 3]."""
-        values = self.statistics.eigenvalues
-        if self.spec.lighting.scaled_by == "standard_deviation":
-            values = np.sqrt(values)
-        directions = 255 * self.statistics.eigenvectors * values  # [3 of RGB, 3 components]
-        return tf.einsum("bi,ci->bc", alpha, tf.constant(directions))[:, None, None]
 
     def _finish(self, images: tf.Tensor) -> tf.Tensor:
         """[..., 3] divided by the standard deviation, in the network's channel order."""

@@ -1,0 +1,205 @@
+"""What a network attends to: hiding parts of an image, and gradients with respect to its pixels.
+
+Occlusion and the deconvnet: Zeiler and Fergus, Visualizing and Understanding Convolutional
+Networks, 2014. Input gradient: Simonyan, Vedaldi and Zisserman, Deep Inside Convolutional Networks,
+2014. Guided gradient: Springenberg and others, Striving for Simplicity, 2015.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from alexnet_tf.figures.picture import Picture
+from alexnet_tf.figures.style import in_style, new_figure, shorten, show_image
+from alexnet_tf.figures.subject import Subject
+from alexnet_tf.layers import NoisyReLU
+from alexnet_tf.models.inside import unit_model
+
+_IMAGES = 3
+_PARTS = 4  # the occluder's side is this part of the crop's
+_PLACES = 12  # of the occluder along either side, about
+_BATCH = 64
+
+
+def occlusion_map(model: keras.Model, image: tf.Tensor, label: int) -> np.ndarray:
+    """The probability of a class while a square at each place is hidden.
+
+    Args:
+        model: to logits.
+        image: float32 [C, C, 3], as the model takes it; what is hidden becomes 0, the mean image.
+        label: the class.
+
+    Returns:
+        float32 [C, C], of each pixel the mean over the squares that hid it.
+    """
+    side = image.shape[0]
+    hidden = max(2, side // _PARTS)
+    # From beyond the near edge to beyond the far one, so that corners are hidden as often.
+    starts = np.unique(np.linspace(-hidden // 2, side - hidden // 2, _PLACES).astype(int))
+    masks = np.ones((len(starts) ** 2, side, side, 1), np.float32)
+    for mask, (top, left) in zip(masks, ((y, x) for y in starts for x in starts), strict=True):
+        mask[max(0, top) : top + hidden, max(0, left) : left + hidden] = 0
+    found = []
+    for start in range(0, len(masks), _BATCH):
+        logits = model(image[None] * masks[start : start + _BATCH], training=False)
+        found.append(tf.nn.softmax(tf.cast(logits, tf.float32))[:, label].numpy())
+    covers = 1 - masks[..., 0]  # [n, C, C]
+    return np.einsum("n,nyx->yx", np.concatenate(found), covers) / covers.sum(axis=0)
+
+
+def input_gradient(
+    model: keras.Model, image: tf.Tensor, unit: int, place: tuple[int, ...] = ()
+) -> np.ndarray:
+    """The gradient of one unit with respect to the pixels.
+
+    Args:
+        model: to logits [B, classes], or to a layer's maps [B, H, W, maps].
+        image: float32 [C, C, 3], as the model takes it.
+        unit: number of the class or the map.
+        place: row and column in the map.
+
+    Returns:
+        float32 [C, C, 3].
+    """
+    image = tf.convert_to_tensor(image)[None]
+    with tf.GradientTape() as tape:
+        tape.watch(image)
+        response = model(image, training=False)[(0, *place, unit)]
+    return tape.gradient(response, image)[0].numpy()
+
+
+@keras.saving.register_keras_serializable(package="alexnet_tf")
+class GuidedReLU(keras.layers.Layer):
+    """A ReLU that passes back only what would make the unit stronger through stronger inputs.
+
+        y = max(0, x),   ∂L/∂x = max(0, ∂L/∂y) where x > 0, else 0
+
+    Source: Springenberg and others, 2015, §3.4.
+
+    Input and output shape: any.
+    """
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """[B, ...] to the same."""
+
+        @tf.custom_gradient
+        def guided(x: tf.Tensor):
+            """The ReLU and its gradient."""
+            y = tf.nn.relu(x)
+            return y, lambda upstream: tf.where(y > 0, tf.nn.relu(upstream), 0)
+
+        return guided(inputs)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """The input's."""
+        return input_shape
+
+
+def guided_model(model: keras.Model) -> keras.Model:
+    """The same network with the same weights, its ReLUs guided.
+
+    Other nonlinearities than ReLUs stay as they are, and the gradient is then the plain one.
+    """
+
+    def guide(layer: keras.Layer) -> keras.Layer:
+        """A layer's stand-in."""
+        if isinstance(layer, (keras.layers.ReLU, NoisyReLU)):
+            return GuidedReLU(name=layer.name)
+        return layer.__class__.from_config(layer.get_config())
+
+    guided = keras.models.clone_model(model, clone_function=guide)
+    guided.set_weights(model.get_weights())
+    return guided
+
+
+def as_colours(gradient: np.ndarray, channels: str = "rgb") -> np.ndarray:
+    """A gradient around grey, its 99.5th percentile a full colour: uint8 [C, C, 3], RGB.
+
+    Args:
+        gradient: float32 [C, C, 3].
+        channels: "rgb" or "bgr", the order of the last axis.
+    """
+    if channels == "bgr":
+        gradient = gradient[..., ::-1]
+    scale = max(float(np.quantile(np.abs(gradient), 0.995)), np.finfo(np.float32).tiny)
+    return np.round(127.5 + 127.5 * np.clip(gradient / scale, -1, 1)).astype(np.uint8)
+
+
+@in_style
+def draw_attention(
+    images: np.ndarray, maps: list[list[np.ndarray]], names: list[list[str]]
+) -> Figure:
+    """A row for each image: itself, occlusion, input gradient, guided gradients of class and unit.
+
+    Args:
+        images: uint8 [n, C, C, 3], what the network saw.
+        maps: of each image, of float32 [C, C] the occlusion map and the input gradient's
+            strength, and of uint8 [C, C, 3] both guided gradients.
+        names: of each image its class, with the probability, and the unit.
+    """
+    figure = new_figure("What the network attends to")
+    cells = figure.subplots(len(images), 5, squeeze=False)
+    titles = ("image", "occlusion:\nprobability if hidden", "input gradient:\nstrength",
+              "guided gradient\nof the class", "guided gradient\nof a unit")  # fmt: skip
+    for axes, title in zip(cells[0], titles, strict=True):
+        axes.set_title(title)
+    for row, image, (hidden, strength, of_class, of_unit), (name, unit) in zip(
+        cells, images, maps, names, strict=True
+    ):
+        show_image(row[0], image)
+        row[0].set_xlabel(name, fontsize=12)
+        show_image(row[1], hidden, vmin=0, vmax=1)
+        show_image(row[2], strength)
+        show_image(row[3], of_class)
+        show_image(row[4], of_unit)
+        row[4].set_xlabel(unit, fontsize=12)
+    bar = figure.colorbar(cells[0, 1].images[0], ax=cells[:, 1], shrink=0.6, location="right")
+    bar.set_ticks([0, 0.5, 1])
+    return figure
+
+
+def picture(subject: Subject) -> Picture:
+    """Of three images, each for the class that the network finds most probable."""
+    survey, chosen = subject.survey, subject.shown[:_IMAGES]
+    squares = subject.squares(chosen)
+    inputs = subject.inputs(squares)
+    channels = subject.variant.preprocessing.channels
+    guided = guided_model(subject.model)
+    units = unit_model(guided, subject.layer)
+    maps, names, numbers = [], [], {}
+    for image, which in zip(inputs, chosen, strict=True):
+        label, score = int(survey.guesses[which, 0]), float(survey.scores[which, 0])
+        response = units(image[None])[0].numpy()
+        *place, unit = map(int, np.unravel_index(response.argmax(), response.shape))
+        hidden = occlusion_map(subject.model, image, label)
+        maps.append(
+            [
+                hidden,
+                np.abs(input_gradient(subject.model, image, label)).max(axis=-1),
+                as_colours(input_gradient(guided, image, label), channels),
+                as_colours(input_gradient(units, image, unit, tuple(place)), channels),
+            ]
+        )
+        name = subject.classes[label]
+        names.append([f"{shorten(name, 18)}, {score:.0%}", f"{subject.layer}, unit {unit}"])
+        numbers[f"image {int(survey.index[which])}"] = {
+            "class": name,
+            "probability": score,
+            "lowest, occluded": float(hidden.min()),
+            "strongest unit": unit,
+        }
+    views = subject.classifier.preprocessor.crops(tf.constant(squares), 1)[:, 0].numpy()
+    return Picture(
+        "attention",
+        "What the network attends to",
+        f"For the class that the network finds most probable. Occlusion: its probability while a "
+        f"square of a quarter of the side hides each place (dark: what it cannot do without). "
+        f"Input gradient: the largest of the three colours' derivatives. Guided gradients: only "
+        f"what excites, through every layer, of the class and of the unit of {subject.layer} that "
+        f"responds most.",
+        draw_attention(views, maps, names),
+        numbers,
+    )

@@ -1,0 +1,41 @@
+"""All pictures, in the order in which they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from alexnet_tf.figures import (
+    architecture,
+    attention,
+    augmentation,
+    confusions,
+    convolution,
+    curves,
+    first_layer,
+    neighbors,
+    nonlinearities,
+    normalization,
+    pooling,
+    predictions,
+    units,
+)
+from alexnet_tf.figures.picture import Picture
+from alexnet_tf.figures.subject import Subject
+
+CATALOGUE: dict[str, Callable[[Subject], Picture]] = {
+    "convolution": convolution.picture,
+    "max-pooling": pooling.picture,
+    "response-normalisation": normalization.picture,
+    "nonlinearities": nonlinearities.picture,
+    "architecture": architecture.picture,
+    "crops": augmentation.crops_picture,
+    "ten-views": augmentation.ten_views_picture,
+    "lighting": augmentation.lighting_picture,
+    "first-layer-kernels": first_layer.picture,
+    "predictions": predictions.picture,
+    "neighbours": neighbors.picture,
+    "units": units.picture,
+    "attention": attention.picture,
+    "training": curves.picture,
+    "confusions": confusions.picture,
+}

@@ -1,0 +1,119 @@
+"""Max pooling of a real feature map, overlapping and not (paper §3.4)."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from alexnet_tf.figures.picture import Picture
+from alexnet_tf.figures.style import (
+    BLUE,
+    ORANGE,
+    RED,
+    in_style,
+    new_figure,
+    show_image,
+    write_numbers,
+)
+from alexnet_tf.figures.subject import Subject
+
+_CUT = 9  # side of the part that is shown in numbers
+_WINDOWS = ((3, BLUE, "overlapping"), (2, ORANGE, "not overlapping"))  # side; stride is 2
+
+
+def pool(feature_map: np.ndarray, size: int, stride: int = 2) -> np.ndarray:
+    """Max pooling without padding, by the layer that the networks are built with.
+
+    Args:
+        feature_map: float32 [H, W].
+        size: side of the window.
+        stride: between windows.
+    """
+    layer = keras.layers.MaxPooling2D(size, stride)
+    return layer(feature_map[None, ..., None])[0, ..., 0].numpy()
+
+
+def liveliest_part(feature_map: np.ndarray, side: int) -> tuple[int, int]:
+    """Row and column of the part, [side, side], whose values differ most."""
+    windows = np.lib.stride_tricks.sliding_window_view(feature_map, (side, side))
+    spread = windows.std(axis=(2, 3))
+    return tuple(map(int, np.unravel_index(spread.argmax(), spread.shape)))
+
+
+@in_style
+def draw_pooling(feature_map: np.ndarray, title: str = "a feature map") -> Figure:
+    """The map, a part of it in numbers with windows, and what both poolings make of the part.
+
+    Args:
+        feature_map: float32 [H, W], 9 pixels or more along either side.
+        title: what it is.
+    """
+    row, column = liveliest_part(feature_map, _CUT)
+    part = feature_map[row : row + _CUT, column : column + _CUT]
+    scale = {"vmin": feature_map.min(), "vmax": feature_map.max()}
+    form = ("{:.0f}" if np.abs(part).max() >= 10 else "{:.1f}").format
+    figure = new_figure("Max pooling keeps the largest response of each window")
+    left, middle, right = figure.subfigures(1, 3, width_ratios=(1, 1.35, 0.75))
+    axes = left.subplots()
+    show_image(axes, feature_map, f"{title}\n{_size(feature_map)}", **scale)
+    corner = (column - 0.5, row - 0.5)
+    axes.add_patch(Rectangle(corner, _CUT, _CUT, fill=False, edgecolor=RED, linewidth=3))
+    axes = middle.subplots()
+    show_image(axes, part, "the framed part, and windows\nthat move by 2", **scale)
+    write_numbers(axes, part, form, 11)
+    _draw_windows(axes)
+    for axes, (size, colour, name) in zip(right.subplots(2, 1), _WINDOWS, strict=True):
+        pooled = pool(part, size)
+        whole = _size(pool(feature_map, size))
+        title = f"{size} × {size}: {name}\n(whole map: {whole})"
+        show_image(axes, pooled, title, **scale)
+        axes.title.set_color(colour)
+        axes.title.set_weight("bold")
+        write_numbers(axes, pooled, form, 11)
+    return figure
+
+
+def _draw_windows(axes: Axes) -> None:
+    """Two neighbouring windows of each kind, at opposite corners."""
+    for size, colour, _ in _WINDOWS:
+        start = 0 if size == 3 else 4
+        for offset in (0, 2):
+            inset = 0.06 if offset else 0  # so that common edges are seen twice
+            corner = (start + offset - 0.5 + inset, start - 0.5 + inset)
+            width = size - 2 * inset
+            axes.add_patch(
+                Rectangle(
+                    corner, width, width, fill=False, edgecolor=colour, linewidth=4,
+                    linestyle="--" if offset else "-",
+                )
+            )  # fmt: skip
+
+
+def _size(image: np.ndarray) -> str:
+    return f"{image.shape[0]} × {image.shape[1]}"
+
+
+def picture(subject: Subject) -> Picture:
+    """Of the map of the first layer that responds most to the photograph."""
+    maps, layer = subject.conv1
+    strongest = int(maps.std(axis=(0, 1)).argmax())
+    feature_map = maps[..., strongest]
+    overlapping, apart = pool(feature_map, 3), pool(feature_map, 2)
+    return Picture(
+        "max-pooling",
+        "Max pooling",
+        f"Map {strongest + 1} of {maps.shape[-1]} as `{layer}` gives it. Windows of 3 × 3 that "
+        f"move by 2 overlap (paper §3.4): {_size(feature_map)} becomes {_size(overlapping)}. "
+        f"Windows of 2 × 2 that move by 2 do not: {_size(apart)}.",
+        draw_pooling(feature_map, f"map {strongest + 1} of {layer}"),
+        {
+            "map": strongest + 1,
+            "size": feature_map.shape,
+            "overlapping": {"size": overlapping.shape, "mean": float(overlapping.mean())},
+            "not overlapping": {"size": apart.shape, "mean": float(apart.mean())},
+            "mean before": float(feature_map.mean()),
+        },
+    )
