@@ -31,6 +31,7 @@ if typing.TYPE_CHECKING:
 
 _FLAGS = absl_flags.FLAGS
 _PROJECTOR = "projector"  # which is no picture, but is asked for in the same way
+_WITHOUT_IMAGES = {"convolution", "architecture", "first-layer-kernels", "training"}
 
 
 def main(argv: list[str]) -> int:
@@ -46,9 +47,11 @@ def main(argv: list[str]) -> int:
         )
     output = _make_directory(_FLAGS.output)
     subject, facts = _open_subject()
+    if set(names) - _WITHOUT_IMAGES:
+        facts["images looked at"] = len(subject.survey.labels)  # with a progress bar of its own
+        facts["images that could not be decoded"] = subject.survey.unreadable
     pictures: list[Picture] = []
     missing: dict[str, str] = {}
-    _ = subject.survey  # with a progress bar of its own
     with Progress("drawing", len(names), "pictures") as progress:
         for name in names:
             try:
@@ -116,10 +119,7 @@ def _open_subject() -> tuple[Subject, dict[str, object]]:
         "variant": f"{card.variant}: {card.spec().summary}",
         "step": saved.step,
         "dataset": f"{source.name}, {_FLAGS.split}",
-        "images looked at": len(subject.survey.labels),
     }
-    if subject.survey.unreadable:
-        facts["images that could not be decoded"] = subject.survey.unreadable
     return subject, facts
 
 
@@ -164,6 +164,9 @@ if __name__ == "__main__":
     absl_flags.DEFINE_string("layer", "conv5", "whose units are shown: conv1 ... fc8")
     absl_flags.DEFINE_list(
         "units", [], "numbers, from 0; default: those that differ most between classes"
+    )
+    absl_flags.register_validator(
+        "units", lambda units: all(unit.isdecimal() for unit in units), "must be numbers, from 0"
     )
     absl_flags.DEFINE_list("compare", [], "model directories of other runs for the error curves")
     app.run(main)

@@ -136,13 +136,14 @@ def draw_attention(
 
     Args:
         images: uint8 [n, C, C, 3], what the network saw.
-        maps: of each image, of float32 [C, C] the occlusion map and the input gradient's
-            strength, and of uint8 [C, C, 3] both guided gradients.
+        maps: of each image, of float32 [C, C] what is left of its probability while each pixel is
+            hidden, a share, and the input gradient's strength; and of uint8 [C, C, 3] both guided
+            gradients.
         names: of each image its class, with the probability, and the unit.
     """
     figure = new_figure("What the network attends to")
     cells = figure.subplots(len(images), 5, squeeze=False)
-    titles = ("image", "occlusion:\nprobability if hidden", "input gradient:\nstrength",
+    titles = ("image", "occlusion: share of\nits probability left", "input gradient:\nstrength",
               "guided gradient\nof the class", "guided gradient\nof a unit")  # fmt: skip
     for axes, title in zip(cells[0], titles, strict=True):
         axes.set_title(title)
@@ -174,7 +175,7 @@ def picture(subject: Subject) -> Picture:
         label, score = int(survey.guesses[which, 0]), float(survey.scores[which, 0])
         response = units(image[None])[0].numpy()
         *place, unit = map(int, np.unravel_index(response.argmax(), response.shape))
-        hidden = occlusion_map(subject.model, image, label)
+        hidden = occlusion_map(subject.model, image, label) / score
         maps.append(
             [
                 hidden,
@@ -188,15 +189,16 @@ def picture(subject: Subject) -> Picture:
         numbers[f"image {int(survey.index[which])}"] = {
             "class": name,
             "probability": score,
-            "lowest, occluded": float(hidden.min()),
+            "lowest share left, occluded": float(hidden.min()),
             "strongest unit": unit,
         }
     views = subject.classifier.preprocessor.crops(tf.constant(squares), 1)[:, 0].numpy()
     return Picture(
         "attention",
         "What the network attends to",
-        f"For the class that the network finds most probable. Occlusion: its probability while a "
-        f"square of a quarter of the side hides each place (dark: what it cannot do without). "
+        f"For the class that the network finds most probable. Occlusion: what is left of its "
+        f"probability while a square of a quarter of the side hides each place (dark: what it "
+        f"cannot do without). "
         f"Input gradient: the largest of the three colours' derivatives. Guided gradients: only "
         f"what excites, through every layer, of the class and of the unit of {subject.layer} that "
         f"responds most.",

@@ -67,6 +67,8 @@ def read_run(model_dir: pathlib.Path) -> Run:
 
 def _read(folder: pathlib.Path, tags: tuple[str, ...]) -> dict[str, Curve]:
     """Scalars of one writer, in order; of a step that was made twice the later one."""
+    if not folder.is_dir():
+        return {tag: (np.array([], np.int64), np.array([])) for tag in tags}
     events = EventAccumulator(str(folder), {"tensors": 0}).Reload()
     known = events.Tags()["tensors"]
     found = {}

@@ -102,7 +102,7 @@ def draw_first_layer(model: keras.Model) -> Figure:
         zip(np.split(oriented, towers), np.split(coloured, towers), strict=True)
     ):
         label = f"tower {i + 1}: mean colour {y.mean():.2f}" if towers > 1 else None
-        axes.scatter(x, y, 60, (BLUE, GREEN)[i], _MARKS[i], alpha=0.8, label=label)
+        axes.scatter(x, y, 60, (BLUE, GREEN)[i], marker=_MARKS[i], alpha=0.8, label=label)
     axes.set_xlabel("oriented: blob 0, grating 1")
     axes.set_ylabel("coloured: grey 0, colour only 1")
     axes.set_xlim(-0.03, 1.03)
@@ -123,7 +123,7 @@ def _columns(kernels: int, towers: int) -> int:
 def _first_kernels(model: keras.Model) -> tuple[np.ndarray, str, int]:
     """Kernels [K, K, 3, F], the order of their colours, and the towers that they divide over."""
     variant = get_variant(model.name.removeprefix("alexnet_"))
-    kernels = keras.ops.convert_to_numpy(model.get_layer("conv1").kernel)
+    kernels = model.get_layer("conv1").kernel.numpy()
     return kernels, variant.preprocessing.channels, towers_of(variant)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from zipfile import BadZipFile
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -57,7 +58,7 @@ class Neighbors:
             with np.load(folder / "features.npz", allow_pickle=False) as arrays:
                 found.features = arrays["features"]
             found.index = faiss.read_index(str(folder / "features.faiss"))
-        except (OSError, ValueError, KeyError, RuntimeError, EOFError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, EOFError, BadZipFile) as error:
             first_line = (str(error).strip().splitlines() or ["damaged"])[0]
             raise UserError(
                 f"Expected features.npz and features.faiss in {folder}. Received: {first_line}"

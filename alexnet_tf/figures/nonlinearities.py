@@ -71,7 +71,8 @@ def measure_activity(model: keras.Model, inputs: tf.Tensor) -> list[Activity]:
     inside = keras.Model(model.inputs, [layer.output for layer in layers])
     passes, shares = [np.False_] * len(layers), [[] for _ in layers]
     for start in range(0, len(inputs), _BATCH):
-        outputs = inside(inputs[start : start + _BATCH], training=False)
+        # A list, also where there is one layer and Keras gives a tensor.
+        outputs = tf.nest.flatten(inside(inputs[start : start + _BATCH], training=False))
         for i, (layer, output) in enumerate(zip(layers, outputs, strict=True)):
             passing = slopes(layer, output.numpy()) > _PASSES_ON  # [b, ..., units]
             passes[i] = passes[i] | passing.any(axis=tuple(range(passing.ndim - 1)))

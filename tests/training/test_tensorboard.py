@@ -1,8 +1,5 @@
 """TensorBoard itself, in a real browser, on what a real run wrote."""
 
-import re
-import subprocess
-import sys
 import time
 
 import pytest
@@ -10,6 +7,7 @@ import pytest
 from alexnet_tf.training.run import train
 from tests.browser import all_text, complaints, loaded_images, open_browser
 from tests.folders import write_folder
+from tests.tensorboard_server import serve_tensorboard
 from tests.training.runs import options
 
 
@@ -25,21 +23,8 @@ def logdir(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def address(logdir):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tensorboard.main", f"--logdir={logdir}", "--port=0"],
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        for line in process.stderr:
-            if found := re.search(r"http://localhost:\d+/", line):
-                yield found.group()
-                break
-        else:
-            pytest.fail("TensorBoard did not start")
-    finally:
-        process.kill()
-        process.wait()
-        process.stderr.close()
+    with serve_tensorboard(logdir) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
