@@ -18,7 +18,7 @@ from alexnet_tf.progress import Progress
 
 
 class Evaluator:
-    """Evaluates a classifier on any strategy; the graph is traced once.
+    """Evaluates a classifier on any strategy; model and input are traced once.
 
     Args:
         classifier: made under the strategy's scope.
@@ -37,6 +37,7 @@ class Evaluator:
         self.classifier, self.strategy = classifier, strategy
         self.batch_size, self.views = batch_size, views
         self._step = tf.function(self._distributed_step)
+        self._batches = None  # of the split that was asked for last
 
     def __call__(
         self,
@@ -71,17 +72,9 @@ class Evaluator:
             UserError: no example could be decoded, or too many could not.
         """
         unreadable = Unreadable(split) if unreadable is None else unreadable
-        spec = self.classifier.preprocessor.spec
-
-        def make_dataset(reader: int, readers: int) -> tf.data.Dataset:
-            """One reader's part of the split."""
-            return evaluation_dataset(
-                split, spec, self.batch_size, unreadable, reader=reader, readers=readers
-            )
-
         integers, floats = [], []
         with Progress(title, split.examples, "images") as progress:
-            for batch in distribute(self.strategy, make_dataset, self.batch_size):
+            for batch in self._distributed(split, unreadable):
                 some, others = self._step(batch)
                 integers.append(some.numpy())
                 floats.append(others.numpy())
@@ -95,6 +88,23 @@ class Evaluator:
         if not predictions.readable.any():
             raise UserError(f"Expected {split.examples} images. Received: {unreadable}")
         return predictions
+
+    def _distributed(
+        self, split: Split, unreadable: Unreadable
+    ) -> tf.distribute.DistributedDataset:
+        """The split's batches; made anew only if either is another one than last time."""
+
+        def make_dataset(reader: int, readers: int) -> tf.data.Dataset:
+            """One reader's part of the split."""
+            return evaluation_dataset(
+                split, spec, self.batch_size, unreadable, reader=reader, readers=readers
+            )
+
+        spec = self.classifier.preprocessor.spec
+        if self._batches is None or self._batches[:2] != (split, unreadable):
+            batches = distribute(self.strategy, make_dataset, self.batch_size)
+            self._batches = split, unreadable, batches
+        return self._batches[2]
 
     def _distributed_step(self, batch: dict) -> tuple[tf.Tensor, tf.Tensor]:
         integers, floats = self.strategy.run(self._replica_step, (batch,))

@@ -22,13 +22,18 @@ def folder(tmp_path_factory):
     return str(write_folder(tmp_path_factory.mktemp("images")))
 
 
+@pytest.fixture(scope="module")
+def undisturbed(folder, tmp_path_factory):
+    """The run that others are compared with: 15 steps."""
+    return run.train(options(folder, tmp_path_factory.mktemp("undisturbed")))
+
+
 @pytest.mark.parametrize(
     "step, number", [(3, signal.SIGINT), (5, signal.SIGTERM), (7, signal.SIGINT)]
 )
 def test_stopped_and_resumed_is_the_same_as_undisturbed(
-    folder, tmp_path, monkeypatch, capsys, step, number
+    folder, undisturbed, tmp_path, monkeypatch, capsys, step, number
 ):
-    undisturbed = run.train(options(folder, tmp_path / "whole"))
     with monkeypatch.context() as patch:
         Killer(patch, step, number)
         stopped = run.train(options(folder, tmp_path / "halves"))
@@ -57,10 +62,18 @@ def without_dropout(monkeypatch):
     monkeypatch.setitem(variants.VARIANTS, "tiny", tiny_without_dropout())
 
 
+@pytest.fixture(scope="module")
+def five_steps(folder, tmp_path_factory):
+    """Five steps of one device, without dropout."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(variants.VARIANTS, "tiny", tiny_without_dropout())
+        return run.train(options(folder, tmp_path_factory.mktemp("five"), steps=5))
+
+
 def test_two_replicas_compute_what_one_device_does(
-    folder, tmp_path, without_dropout, two_replicas, monkeypatch
+    folder, five_steps, tmp_path, without_dropout, two_replicas, monkeypatch
 ):
-    one = run.train(options(folder, tmp_path / "one", steps=5))
+    one = five_steps
     # The suite's own strategy: a second one in a process would confuse TensorFlow's collectives.
     monkeypatch.setattr(run, "make_strategy", lambda *arguments: two_replicas)
     other = run.train(options(folder, tmp_path / "other", steps=5))
@@ -68,10 +81,9 @@ def test_two_replicas_compute_what_one_device_does(
     assert one.evaluation.top1_error == other.evaluation.top1_error
 
 
-def test_xla_computes_the_same(folder, tmp_path, without_dropout):
-    one = run.train(options(folder, tmp_path / "one", steps=5))
-    other = run.train(options(folder, tmp_path / "other", steps=5, xla=True))
-    assert_equal_weights(one, other, rtol=1e-4, atol=1e-5)
+def test_xla_computes_the_same(folder, five_steps, tmp_path, without_dropout):
+    other = run.train(options(folder, tmp_path, steps=5, xla=True))
+    assert_equal_weights(five_steps, other, rtol=1e-4, atol=1e-5)
 
 
 def test_the_directory_holds_all_that_the_model_needs(folder, tmp_path):
@@ -184,20 +196,16 @@ def test_a_run_that_diverges_goes_back_and_halves_its_rate(folder, tmp_path, cap
 
 
 @pytest.mark.parametrize("changes", [{"steps_per_call": 4}, {"steps_per_call": 100}], ids=str)
-def test_steps_in_one_call_are_the_same_steps(folder, tmp_path, changes):
-    one = run.train(options(folder, tmp_path / "one"))
-    other = run.train(options(folder, tmp_path / "other", **changes))
-    assert_equal_weights(one, other)
+def test_steps_in_one_call_are_the_same_steps(folder, undisturbed, tmp_path, changes):
+    assert_equal_weights(undisturbed, run.train(options(folder, tmp_path, **changes)))
 
 
-def test_a_batch_in_parts_is_the_same_batch(folder, tmp_path, without_dropout):
-    one = run.train(options(folder, tmp_path / "one", steps=5))
-    other = run.train(options(folder, tmp_path / "other", steps=5, accumulate=4))
-    assert_equal_weights(one, other, rtol=1e-5, atol=1e-6)
+def test_a_batch_in_parts_is_the_same_batch(folder, five_steps, tmp_path, without_dropout):
+    other = run.train(options(folder, tmp_path, steps=5, accumulate=4))
+    assert_equal_weights(five_steps, other, rtol=1e-5, atol=1e-6)
 
 
-def test_the_newest_checkpoint_left_whole_is_gone_on_from(folder, tmp_path, capsys):
-    undisturbed = run.train(options(folder, tmp_path / "whole"))
+def test_the_newest_checkpoint_left_whole_is_gone_on_from(folder, undisturbed, tmp_path, capsys):
     run.train(options(folder, tmp_path / "hurt", epochs=2.0))
     store = ModelDirectory(tmp_path / "hurt").checkpoints
     (data,) = (store.path / "00000010").glob("*.data*")

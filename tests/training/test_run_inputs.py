@@ -44,11 +44,15 @@ def test_too_many_unreadable_images_end_the_run(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.fixture(scope="module")
+def plain(folder, tmp_path_factory):
+    """A run without a cache."""
+    return run.train(options(folder, tmp_path_factory.mktemp("plain")))
+
+
 @pytest.mark.parametrize("place", ["memory", "disk"])
-def test_a_cache_of_decoded_images_changes_no_weight(folder, tmp_path, place):
-    plain = run.train(options(folder, tmp_path / "plain"))
-    cached = run.train(options(folder, tmp_path / "cached", cache=place))
-    assert_equal_weights(plain, cached)
+def test_a_cache_of_decoded_images_changes_no_weight(folder, plain, tmp_path, place):
+    assert_equal_weights(plain, run.train(options(folder, tmp_path, cache=place)))
 
 
 @pytest.mark.parametrize(
