@@ -197,8 +197,9 @@ class Run:
                     progress.write(remark)
                 count = self._steps_together()
                 self.callbacks.batch_begins(state.step)
-                sums = self.parts.train_steps(self._batches, tf.constant(count))
-                sums = {name: value.numpy().tolist() for name, value in sums.items()}
+                with self.profiler.step(state.step):
+                    sums = self.parts.train_steps(self._batches, tf.constant(count))
+                    sums = {name: value.numpy().tolist() for name, value in sums.items()}
                 if not math.isfinite(sums["loss"]):
                     self._diverged(state.step + sums["steps"], rate, progress)
                     break

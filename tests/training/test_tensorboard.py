@@ -65,3 +65,4 @@ def test_the_profile_is_where_tensorboard_looks_for_it(logdir):
     (profile,) = (logdir / "plugins" / "profile").glob("*/*.xplane.pb")
     recorded = profile.read_bytes()
     assert b"train_steps" in recorded
+    assert b"step_num" in recorded  # by which the page tells steps apart
