@@ -1,0 +1,118 @@
+"""The benchmark itself: who takes part, what is compared, and that all compute the same."""
+
+import importlib
+import json
+import re
+
+import numpy as np
+import pytest
+
+from alexnet_tf.models.spec import WithinMapNorm
+from alexnet_tf.models.variants import get_variant
+from tests import commands
+from tools.benchmark import inference, layers, report, training
+from tools.benchmark.contest import Contestant, Settings
+
+ROW = re.compile(r"^\| (\w+): .*? \| ([\d,.]+) \(.*?\) \| ([\d.]*)", re.MULTILINE)
+
+
+def benchmark(*arguments):
+    done = commands.run("tools.benchmark", *arguments)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_contestants_take_turns_and_are_compared(tmp_path):
+    json_file = tmp_path / "figures.json"
+    code, printed, errors = benchmark(
+        "train", "--variant=tiny", "--batch_size=4", "--steps=1", "--rounds=2", "--peers=keras",
+        f"--json={json_file}",
+    )  # fmt: skip
+    assert code == 0, errors
+    rows = {name: float(rate.replace(",", "")) for name, rate, _ in ROW.findall(printed)}
+    assert list(rows) == ["ours", "keras", "gemm"]
+    assert [ratio != "" for *_, ratio in ROW.findall(printed)] == [False, True, False]
+    results = json.loads(json_file.read_text())["results"]
+    for name, rate in rows.items():
+        first, second = results[name]["rates"]
+        assert rate == pytest.approx((first + second) / 2, abs=0.06)
+
+
+def test_layers_are_passed_there_and_back():
+    for name, contestant in layers.contestants("paper").items():
+        images = contestant.make(Settings("paper", 1, 1, (0,)))()
+        assert images == 4, name
+
+
+@pytest.mark.parametrize("variant", ["paper", "caffe", "one_weird_trick", "tiny", "tiny32"])
+def test_keras_peer_has_as_many_parameters(variant):
+    from alexnet_tf import AlexNet
+    from tools.benchmark.peers.plain_keras import build
+
+    row = get_variant(variant)
+    assert build(row, 10).count_params() == AlexNet(row, classes=10).count_params()
+
+
+def test_ratios_are_of_the_same_round():
+    contestants = {
+        "ours": Contestant("us", None, 2.0),
+        "theirs": Contestant("them", None, 2.0, against="ours"),
+        "gone": Contestant("nobody", None, against="ours"),
+    }
+    results = {
+        "ours": {"rates": [10.0, 20.0, 60.0], "memory": 1.0},
+        "theirs": {"rates": [5.0, 20.0, 20.0], "memory": 2.0},
+        "gone": {"missing": "No module named 'gone'"},
+    }
+    _, _, ours, theirs, gone = report.table(contestants, results, {"float32": 80.0})
+    assert "20.0 (10.0 to 60.0) |  | 40 | 50% | 1.00" in ours
+    assert "2.00 (1.00 to 3.00)" in theirs  # medians of rates would say 1.00
+    assert "not measured: No module named 'gone'" in gone
+
+
+def test_arithmetic_of_a_step():
+    # One multiply-add is two operations; three passes, but no gradient of the image itself.
+    conv1 = 11 * 11 * 3 * 96 * 55 * 55
+    assert training._gigaflop("paper") == pytest.approx(
+        (2 * 3 * 714_188_480 - 2 * conv1) / 1e9, rel=0.02
+    )
+
+
+@pytest.mark.parametrize("variant", ["paper", "caffe", "one_weird_trick", "tiny", "tiny32"])
+@pytest.mark.parametrize(
+    "library, make",
+    [
+        ("torch", lambda s: inference.pytorch(s, compiled=False, channels_last=False)),
+        ("onnxruntime", inference.onnx_runtime),
+        ("cv2", inference.opencv),
+    ],
+)
+def test_peers_compute_what_we_compute(variant, library, make):
+    pytest.importorskip(library)
+    if library != "torch":
+        pytest.importorskip("onnx")
+    settings = Settings(variant, 3, 1, (0,))
+    network, images = inference.ours(settings)
+    expected = network(images)
+    network, images = make(settings)
+    np.testing.assert_allclose(network(images), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_what_a_peer_has_no_layer_for_is_said():
+    row = get_variant("code2012")
+    assert any(isinstance(op, WithinMapNorm) for conv in row.convs for op in conv.then)
+    build = importlib.import_module("tools.benchmark.peers.plain_keras").build
+    with pytest.raises(NotImplementedError, match="WithinMapNorm"):
+        build(row, 10)
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        ([], "Expected one of train, inference, layers"),
+        (["train", "--peers=caffe"], "Expected --peers among ours, .*Received: caffe"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(arguments, expected):
+    code, _, errors = benchmark(*arguments)
+    assert code == 1
+    assert re.search(expected, errors) and len(errors.splitlines()) == 1

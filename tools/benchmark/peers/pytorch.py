@@ -1,0 +1,111 @@
+"""AlexNet in PyTorch."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812 - PyTorch's own habit
+
+from alexnet_tf.models.spec import ACTIVATION, Dropout, Norm, Op, Pool, Variant
+from alexnet_tf.models.variants import get_variant
+from tools.benchmark.contest import Settings, Turn
+
+_CLASSES = 1000
+
+
+class Normalization(nn.Module):
+    """Response normalisation, tower by tower; PyTorch always divides alpha by size."""
+
+    def __init__(self, norm: Norm):
+        super().__init__()
+        self.norm = norm
+        self.alpha = norm.alpha if norm.divide_by_size else norm.alpha * norm.size
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, C, H, W] to the same."""
+        norm = self.norm
+        parts = x.chunk(norm.towers, dim=1)
+        done = [F.local_response_norm(p, norm.size, self.alpha, norm.beta, norm.k) for p in parts]
+        return torch.cat(done, dim=1) if norm.towers > 1 else done[0]
+
+
+class UnscaledDropout(nn.Module):
+    """The paper's: a mask in training, × (1 - rate) at test."""
+
+    def __init__(self, rate: float):
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, units] to the same."""
+        keep = 1 - self.rate
+        return F.dropout(x, self.rate, self.training) * keep
+
+
+def build(variant: Variant, classes: int = _CLASSES) -> nn.Sequential:
+    """The network of a row, from [B, 3, S, S] to logits.
+
+    Raises:
+        NotImplementedError: it holds what PyTorch has no layer for.
+    """
+    modules: list[nn.Module] = []
+    side, maps = variant.preprocessing.crop_size, 3
+    for conv in variant.convs:
+        before, after = ((conv.kernel - 1) // 2,) * 2 if conv.padding == "same" else conv.padding
+        inside = before if before == after else 0
+        if before != after:
+            modules.append(nn.ZeroPad2d((before, after, before, after)))
+        modules.append(
+            nn.Conv2d(maps, conv.filters, conv.kernel, conv.stride, inside, groups=conv.towers)
+        )
+        side, maps = (side + before + after - conv.kernel) // conv.stride + 1, conv.filters
+        modules += [_module(op) for op in conv.then]
+        for op in conv.then:
+            side = (side - op.size) // op.stride + 1 if isinstance(op, Pool) else side
+    modules.append(nn.Flatten())
+    units = side * side * maps
+    for dense in variant.denses:
+        modules += [_module(op) for op in dense.before]
+        modules.append(nn.Linear(units, dense.units or classes))
+        units = dense.units or classes
+        modules += [_module(op) for op in dense.then]
+    return nn.Sequential(*modules)
+
+
+def _module(op: Op) -> nn.Module:
+    if op == ACTIVATION:
+        return nn.ReLU(inplace=True)
+    if isinstance(op, Norm):
+        return Normalization(op)
+    if isinstance(op, Pool):
+        return nn.MaxPool2d(op.size, op.stride)
+    if isinstance(op, Dropout):
+        return nn.Dropout(op.rate) if op.convention == "inverted" else UnscaledDropout(op.rate)
+    raise NotImplementedError(f"PyTorch has no module for {op!r}")
+
+
+def make_training(settings: Settings, compiled: bool = False, channels_last: bool = False) -> Turn:
+    """A step with PyTorch's fused momentum and weight decay, on normalised images in memory."""
+    torch.set_num_threads(len(settings.cores))
+    torch.manual_seed(0)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    model = build(get_variant(settings.variant)).to(memory_format=layout)
+    optimizer = torch.optim.SGD(
+        model.parameters(), 0.001, momentum=0.9, weight_decay=0.0005, fused=True
+    )
+    side = get_variant(settings.variant).preprocessing.crop_size
+    images = (60 * torch.randn(settings.batch_size, 3, side, side)).to(memory_format=layout)
+    labels = torch.randint(0, _CLASSES, (settings.batch_size,))
+    network = torch.compile(model) if compiled else model
+
+    def turn() -> float:
+        """Images trained on."""
+        for _ in range(settings.steps):
+            optimizer.zero_grad(set_to_none=True)
+            loss = F.cross_entropy(network(images), labels)
+            loss.backward()
+            optimizer.step()
+            loss.item()
+        return settings.steps * settings.batch_size
+
+    return turn

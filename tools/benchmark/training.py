@@ -1,0 +1,121 @@
+"""A training step: forward, backward, update, on the same batch of images again and again.
+
+Ours does more than the others: its step also reflects, lights and normalises uint8 images.
+"""
+
+from __future__ import annotations
+
+from alexnet_tf.models.geometry import geometry
+from alexnet_tf.models.variants import get_variant
+from tools.benchmark import gemm
+from tools.benchmark.contest import Contestant, Settings, Turn
+
+CLASSES = 1000
+
+
+def contestants(variant: str) -> dict[str, Contestant]:
+    """By name; ours in float32 first."""
+    gigaflop = _gigaflop(variant)
+
+    def ours(precision: str) -> Contestant:
+        against = "ours" if precision != "float32" else None
+        return Contestant(
+            f"alexnet_tf, {precision}",
+            lambda s: _ours(s, precision),
+            gigaflop,
+            precision,
+            against,
+        )
+
+    def torch(about: str, **how) -> Contestant:
+        def make(settings: Settings) -> Turn:
+            """The import is the peer's own, and may fail."""
+            from tools.benchmark.peers import pytorch
+
+            return pytorch.make_training(settings, **how)
+
+        return Contestant(f"PyTorch, {about}", make, gigaflop, against="ours")
+
+    return {
+        "ours": ours("float32"),
+        "ours_bfloat16": ours("bfloat16"),
+        "torch": torch("eager"),
+        "torch_last": torch("eager, channels_last", channels_last=True),
+        "torch_compile": torch("compiled", compiled=True),
+        "torch_compile_last": torch("compiled, channels_last", compiled=True, channels_last=True),
+        "keras": Contestant("plain Keras, Model.fit", _plain_keras, gigaflop, against="ours"),
+        "gemm": gemm.contestant("float32"),
+        "gemm_bfloat16": gemm.contestant("bfloat16"),
+    }
+
+
+def _gigaflop(variant: str) -> float:
+    """Of one image's step: forward, and gradients of weights and of all inputs but the image."""
+    layers = geometry(get_variant(variant), CLASSES)
+    passes = [2 if number == 0 else 3 for number in range(len(layers))]
+    return sum(
+        2 * layer.multiply_adds * times for layer, times in zip(layers, passes, strict=True)
+    ) / 1e9  # fmt: skip
+
+
+def _ours(settings: Settings, precision: str) -> Turn:
+    """`alexnet_tf.train`'s compiled step."""
+    import numpy as np
+    import tensorflow as tf
+
+    from alexnet_tf.data.statistics import Statistics
+    from alexnet_tf.training.options import Options
+    from alexnet_tf.training.parts import make_parts
+
+    options = Options(variant=settings.variant, batch_size=settings.batch_size, precision=precision)
+    variant = get_variant(settings.variant)
+    side, crop = variant.preprocessing.image_size, variant.preprocessing.crop_size
+    statistics = Statistics(
+        np.full((side, side, 3), 127.5, np.float32),
+        np.full(3, 1 / 12, np.float32),
+        np.eye(3, dtype=np.float32),
+    )
+    strategy = tf.distribute.OneDeviceStrategy(
+        "/GPU:0" if tf.config.list_logical_devices("GPU") else "/CPU:0"
+    )
+    classes = tuple(map(str, range(CLASSES)))
+    train_steps = make_parts(options, variant, classes, statistics, strategy).train_steps
+    size, draw = settings.batch_size, np.random.default_rng(0)
+    batch = {
+        "image": draw.integers(0, 256, (size, crop, crop, 3), np.uint8),
+        "label": draw.integers(0, CLASSES, size),
+        "weight": np.ones(size, np.float32),
+        "offset": np.zeros((size, 2), np.int32),
+        "reflect": draw.random(size) < 0.5,
+        "lit": np.ones(size, bool),
+        "alpha": draw.normal(0, 0.1, (size, 3)).astype(np.float32),
+    }
+    repeated = tf.data.Dataset.from_tensors(batch).repeat()
+    batches = iter(strategy.experimental_distribute_dataset(repeated))
+
+    def turn() -> float:
+        """Images trained on."""
+        for _ in range(settings.steps):
+            train_steps(batches, tf.constant(1))["loss"].numpy()
+        return settings.steps * size
+
+    return turn
+
+
+def _plain_keras(settings: Settings) -> Turn:
+    """As most would write it: Keras's own layers and `Model.fit`."""
+    import numpy as np
+
+    from tools.benchmark.peers.plain_keras import build
+
+    model = build(get_variant(settings.variant), CLASSES)
+    size, draw = settings.batch_size, np.random.default_rng(0)
+    images = draw.normal(0, 60, (size, *model.input_shape[1:])).astype(np.float32)
+    labels = draw.integers(0, CLASSES, size)
+
+    def turn() -> float:
+        """Images trained on; an epoch is one batch."""
+        model.fit(images, labels, batch_size=size, epochs=settings.steps, verbose=0)
+        return settings.steps * size
+
+    return turn
