@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import io
 import os
-import pathlib
 from collections.abc import Iterator
 from concurrent import futures
 
@@ -18,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from alexnet_tf.data.split import Split
-from alexnet_tf.preparation.picture import Facts, examine
+from alexnet_tf.preparation.picture import Facts, examine, read_file
 from alexnet_tf.progress import Progress
 
 _BATCH = 64  # images that a thread takes at a time
@@ -149,7 +148,7 @@ def _look_at_all(files: bool, examples: list[tuple[str, bytes, int]]) -> list[tu
 def _look_at(files: bool, image: bytes) -> tuple[Facts, int, tuple[bytes, bytes | None]]:
     if files:
         try:
-            image = pathlib.Path(image.decode()).read_bytes()
+            image = read_file(image.decode())
         except OSError as error:
             return Facts(reason=error.strerror), 0, (image, None)
     facts = examine(image)

@@ -69,7 +69,8 @@ class Source:
         name: as given.
         classes: names in label order.
         train, validation: the splits.
-        statistics: the file in which it brings its own, of squares of 256 pixels, or None.
+        statistics: the file in which it brings its own, of its images' squares, or None.
+        passed_over: files of a folder that are not taken for images, or are too large.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Source:
     train: Split
     validation: Split
     statistics: str | None = None
+    passed_over: int = 0
 
 
 def make_split(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import collections
-import pathlib
 import threading
 
 import numpy as np
 
 from alexnet_tf.data.split import Split
 from alexnet_tf.errors import UserError
-from alexnet_tf.preparation.picture import examine
+from alexnet_tf.preparation.picture import examine, read_file
 
 NAMED = 3  # examples in a message
 
@@ -68,7 +67,7 @@ class Unreadable:
     def _reason(self, image: bytes) -> str:
         if self.split.files:
             try:
-                image = pathlib.Path(image.decode()).read_bytes()
+                image = read_file(image.decode())
             except OSError as error:
                 return error.strerror or "cannot be read"
         return examine(image).reason or "not decodable by TensorFlow"

@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
+from alexnet_tf.data.limits import MAX_BYTES
 from alexnet_tf.errors import UserError
 from alexnet_tf.preparation.inputs import Place
 from alexnet_tf.preparation.moments import Moments
-from alexnet_tf.preparation.picture import MAX_BYTES
 from alexnet_tf.preparation.transform import Prepared, Refused, prepare
 
 _SECONDS = 0.2  # between two questions whether to stop
