@@ -22,6 +22,9 @@ class Place:
     offset: int = 0
     size: int | None = None
 
+    def __str__(self) -> str:
+        return self.path if self.size is None else f"byte {self.offset:,} of {self.path}"
+
 
 @dataclasses.dataclass(frozen=True)
 class Example:

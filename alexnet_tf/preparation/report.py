@@ -49,6 +49,7 @@ def make_report(journal: Journal, classes: tuple[str, ...], ignored: int) -> dic
         "ignored": ignored,
         "measured": journal.moments.pictures,
         "prepared": splits,
+        "files": {},  # name → SHA-256 of what is no shard, once it is written
     }
 
 

@@ -78,6 +78,7 @@ def prepare(encoded: bytes, size: int = SIZE, quality: int = QUALITY) -> Prepare
 
     Raises:
         Refused: it is none, or damaged, or too large.
+        MemoryError: there is not enough memory, although it is not too large.
     """
     try:
         image = open_picture(encoded)
@@ -99,6 +100,8 @@ def prepare(encoded: bytes, size: int = SIZE, quality: int = QUALITY) -> Prepare
             except ValueError:
                 odd = ("blemished",)  # unless Pillow finds that it is worse
         return Prepared(jpeg or _prepare_any(image, (width, height), size, quality), odd + small)
+    except MemoryError:
+        raise
     except Exception as error:  # whatever a decoder makes of a stranger's bytes
         raise Refused(reason_of(error)) from None
 

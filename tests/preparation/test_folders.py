@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from alexnet_tf.errors import UserError
+from alexnet_tf.preparation.chunks import _read
 from alexnet_tf.preparation.folders import open_folders
-from alexnet_tf.preparation.workers import _read
 
 
 def write(root, paths):

@@ -1,6 +1,7 @@
 """Preparations in this process: what a second run makes of what a first one left."""
 
 import fcntl
+import functools
 import io
 import os
 
@@ -11,11 +12,13 @@ from PIL import Image
 
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.errors import UserError
-from alexnet_tf.preparation import assembly
+from alexnet_tf.preparation import assembly, finish, journal, shards, workers
 from alexnet_tf.preparation.folders import open_folders
+from alexnet_tf.preparation.journal import Journal
 from alexnet_tf.preparation.plan import Settings
 from alexnet_tf.preparation.run import prepare_dataset
 from alexnet_tf.preparation.tfds_input import open_tfds_input
+from tests.preparation import deadly
 from tests.preparation.pictures import encode, photo
 
 SETTINGS = Settings(size=32, quality=90, shard_examples=8, seed=0)
@@ -120,16 +123,58 @@ def test_a_source_that_changed_meanwhile_is_noticed(folder, crashed):
         assert changed.read_bytes() == before
 
 
-def test_a_complete_dataset_is_checked_to_the_bit(folder, whole):
+def test_killed_while_it_began_it_begins_again(folder, whole, tmp_path, monkeypatch):
+    def stop(partial, path):
+        raise CrashError
+
+    output = tmp_path / "output"
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "put", stop)
+        with pytest.raises(CrashError):
+            prepare(folder, output)
+    assert [path.name for path in output.iterdir()] == ["unfinished.npz.partial"]
+    assert prepare(folder, output).images == 26
+    assert tree(output) == tree(whole)
+
+
+@pytest.mark.parametrize(
+    "name", ["*-train.*", "statistics.npz", "features.json", "dataset_info.json", "label.*"]
+)
+def test_a_complete_dataset_is_checked_to_the_bit(folder, whole, name):
     assert prepare(folder, whole).images == 0
-    shard = next(whole.glob("*train*"))
-    good = shard.read_bytes()
+    file = next(whole.glob(name))
+    good = file.read_bytes()
     try:
-        shard.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
-        with pytest.raises(UserError, match=f"Received: another {shard.name}"):
+        file.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+        with pytest.raises(UserError, match=f"Received: another {file.name}"):
             prepare(folder, whole)
     finally:
-        shard.write_bytes(good)
+        file.write_bytes(good)
+
+
+def test_all_of_it_is_on_disk_before_the_journal_goes(folder, tmp_path, monkeypatch):
+    forced = set()
+    for module in (shards, finish):
+        monkeypatch.setattr(module, "force_to_disk", lambda path: forced.add(path.name))
+    monkeypatch.setattr(Journal, "remove", lambda journal: before.update(forced))
+    before = set()
+    prepare(folder, tmp_path / "output")
+    for path in (tmp_path / "output").iterdir():
+        # What got its name by being renamed was forced under the other.
+        assert before & {path.name, path.name + ".partial"}, path.name
+    assert "output" in before
+
+
+def test_a_picture_that_ends_the_decoder_is_skipped_and_reported(folder, tmp_path, monkeypatch):
+    (folder / "val" / "a" / "deadly.jpg").write_bytes(deadly.DEADLY_FILE)
+    monkeypatch.setattr(assembly, "Pool", functools.partial(workers.Pool, work=deadly.work))
+    try:
+        report = prepare(folder, tmp_path / "output", max_skipped=0.2).report
+    finally:
+        (folder / "val" / "a" / "deadly.jpg").unlink()
+    assert report["prepared"]["validation"]["skipped"] == [("a/deadly.jpg", workers.ENDS)]
+    assert report["prepared"]["validation"]["examples"] == 6
+    assert report["prepared"]["train"]["examples"] == 20
 
 
 @pytest.mark.parametrize("done", [True, False])
