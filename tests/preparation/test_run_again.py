@@ -107,20 +107,39 @@ def test_damaged_and_half_written_shards_are_made_again(folder, whole, crashed):
 
 
 def test_a_source_that_changed_meanwhile_is_noticed(folder, crashed):
+    output, _ = crashed  # with all of its finished shards
+    changed = folder / "train" / "a" / "0.jpg"
+    before, state = changed.read_bytes(), changed.stat()
+    try:
+        changed.write_bytes(encode(photo(99, 60, 50)))
+        with pytest.raises(UserError, match="Expected the splits that .* was begun with, train"):
+            prepare(folder, output)
+    finally:
+        changed.write_bytes(before)
+        os.utime(changed, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert prepare(folder, output).images == 26 - 7 - 6
+
+
+def test_a_lost_shard_that_comes_out_differently_is_noticed(folder, crashed):
+    """As where a file was changed and given its old time and length again."""
     output, written = crashed
     (output / written[0]).unlink()
-    changed = folder / "train" / "a" / "0.jpg"
-    before = changed.read_bytes()
+    files = {path: path.read_bytes() for path in (folder / "train").rglob("*.jpg")}
+    states = {path: path.stat() for path in files}
+
+    def write(path, data):
+        path.write_bytes(data)
+        os.utime(path, ns=(states[path].st_atime_ns, states[path].st_mtime_ns))
+
     try:
-        for path in (folder / "train" / "a").iterdir():
-            path.write_bytes(encode(photo(99, 60, 50)))
+        for path, data in files.items():
+            other = encode(photo(99, 60, 50), quality=50)
+            write(path, other[: len(data)].ljust(len(data), b"\0"))
         with pytest.raises(UserError, match="the source has changed"):
             prepare(folder, output)
     finally:
-        for index in range(0, 20, 2):
-            path = folder / "train" / "a" / f"{index}.jpg"
-            path.write_bytes(encode(photo(index, 60, 50)))
-        assert changed.read_bytes() == before
+        for path, data in files.items():
+            write(path, data)
 
 
 def test_killed_while_it_began_it_begins_again(folder, whole, tmp_path, monkeypatch):
