@@ -23,6 +23,7 @@ class Split:
         files: whether image is the path of a file; else it is the encoded image itself.
         record_bytes: of memory that a record takes, on average.
         side: pixels, where all images are known to be square JPEGs of one size; else None.
+        paths: of the files that hold the shards, if any.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Split:
     files: bool
     record_bytes: int
     side: int | None = None
+    paths: tuple[str, ...] = ()
 
     @property
     def examples(self) -> int:

@@ -166,4 +166,5 @@ def _split(info: tfds.core.DatasetInfo, name: str, keys: tuple[str, str]) -> Spl
         files=False,
         record_bytes=record_bytes,
         side=height if is_square_jpeg else None,
+        paths=tuple(os.fspath(file.filename) for file in files),
     )

@@ -173,7 +173,7 @@ def _refuse_too_large(image: ImageFile.ImageFile, encoded: bytes) -> None:
         too_large = pixels > MAX_WHOLE_PIXELS
     else:
         too_large = pixels > MAX_PIXELS or (
-            not _has_one_scan(image, encoded)
+            not has_one_scan(image, encoded)
             # Thumbnails have scans of their own, so this may be a few too many.
             and pixels * encoded.count(_START_OF_SCAN) > MAX_PIXELS_TIMES_SCANS
         )
@@ -181,7 +181,7 @@ def _refuse_too_large(image: ImageFile.ImageFile, encoded: bytes) -> None:
         raise Refused("too large")
 
 
-def _has_one_scan(image: ImageFile.ImageFile, encoded: bytes) -> bool:
+def has_one_scan(image: ImageFile.ImageFile, encoded: bytes) -> bool:
     """Whether the header that Pillow has read ends in a scan of all channels, for good."""
     channels = len(image.getbands())
     scan = _START_OF_SCAN + bytes([0, 6 + 2 * channels, channels])
