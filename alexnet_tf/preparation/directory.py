@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from alexnet_tf import disk
+from alexnet_tf.data.tfds_source import METADATA
 from alexnet_tf.errors import UserError
 from alexnet_tf.preparation import report
 from alexnet_tf.preparation.journal import NAME, Journal, check_identity
 from alexnet_tf.preparation.shards import PARTIAL, room, sha256
 from alexnet_tf.progress import Progress
-
-METADATA = "dataset_info.json"  # TFDS's, written once every shard is there
 
 
 @contextlib.contextmanager

@@ -8,14 +8,13 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from alexnet_tf.data.statistics import Statistics
+from alexnet_tf.data.tfds_source import STATISTICS
 from alexnet_tf.disk import force_to_disk
 from alexnet_tf.errors import UserError
 from alexnet_tf.preparation.inputs import Input
 from alexnet_tf.preparation.journal import NAME, Journal
 from alexnet_tf.preparation.report import JSON, TEXT, make_report, write_report
 from alexnet_tf.preparation.shards import room, sha256
-
-STATISTICS = "statistics.npz"
 
 
 def finish(source: Input, journal: Journal) -> dict[str, Any]:
