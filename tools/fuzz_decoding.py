@@ -178,6 +178,8 @@ def _work(first: int, photos: str, images: int, seed: int, pipe) -> None:  # noq
     """Decodes images `first` to `images`; announces each before, so that a culprit is known."""
     decoders = _decoders()
     samples = originals(pathlib.Path(photos))
+    for decode in decoders.values():
+        decode(samples[0])  # to build its graph
     pipe.send(("ready", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
     for number in range(first, images):
         rng = np.random.default_rng([seed, number])
