@@ -5,6 +5,7 @@ python -m alexnet_tf.doctor --dataset=folder --data_dir=DIR --output=report
 
 from __future__ import annotations
 
+import json
 import pathlib
 
 from absl import flags as absl_flags
@@ -13,6 +14,7 @@ from alexnet_tf import app, flags
 
 _FLAGS = absl_flags.FLAGS
 _SHOWN = 6  # images in the picture
+_BATCH = 64
 
 
 def main(argv: list[str]) -> int:
@@ -20,22 +22,18 @@ def main(argv: list[str]) -> int:
     from alexnet_tf.data import verdict
     from alexnet_tf.data.census import take_census
     from alexnet_tf.data.contact_sheet import contact_sheet, sample
+    from alexnet_tf.data.doubles import find_doubles
     from alexnet_tf.data.preprocess import Preprocessor
     from alexnet_tf.data.sources import open_source
-    from alexnet_tf.data.statistics import Statistics, compute_statistics
+    from alexnet_tf.data.statistics import compute_statistics
+    from alexnet_tf.data.unreadable import Unreadable
     from alexnet_tf.errors import UserError
     from alexnet_tf.models.variants import get_variant
 
     if argv:
         raise UserError(f"Expected flags only. Received: {argv[0]}")
     spec = get_variant(_FLAGS.variant).preprocessing
-    output = pathlib.Path(_FLAGS.output).expanduser()
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"Expected --output to be a directory. Received: {output} ({error})"
-        ) from None
+    output = _make_directory(_FLAGS.output)
     source = open_source(_FLAGS.dataset, _FLAGS.data_dir, max_unreadable=1.0)
     lines: list[str] = []
 
@@ -44,29 +42,87 @@ def main(argv: list[str]) -> int:
         lines.extend(more)
         print(*more, sep="\n", flush=True)
 
-    train, validation = (
-        take_census(split, len(source.classes)) for split in (source.train, source.validation)
-    )
+    splits = source.train, source.validation
+    train, validation = (take_census(split, len(source.classes)) for split in splits)
+    doubles = find_doubles(train, validation)
     say(*verdict.describe(train, source.classes), *verdict.describe(validation, source.classes))
-    say(*verdict.describe_twins(train, validation), verdict.describe_classes(source.classes))
-    statistics = compute_statistics(source.train, spec)
-    say(*_describe_statistics(statistics))
-    found = verdict.findings(train, validation, source.classes)
-    if source.statistics is not None and spec.image_size == 256:
-        distance = abs(Statistics.load(source.statistics).mean - statistics.mean).mean()
-        say(f"mean image that the dataset brings: {distance:.3f} of 255 a pixel from this one")
-        if distance > 1:
-            found.append("the mean image that the dataset brings is not its own")
-    examples = sample(source.train, _SHOWN)
-    sheet = contact_sheet(examples, source.classes, Preprocessor(spec, statistics))
-    (output / "batch.png").write_bytes(sheet)
-    if found:
-        say("\nVerdict: it can be trained on, but mind:", *(f"  - {line}" for line in found))
+    if source.passed_over:
+        say(f"passed over, with the name of no image or too large: {source.passed_over:,} files")
+    say(*verdict.describe_doubles(train, validation, doubles))
+    say(verdict.describe_classes(source.classes))
+    found = verdict.findings(train, validation, doubles, source.classes)
+    # The census asked Pillow; training has its own decoder, which knows other formats.
+    refused = [Unreadable(split) for split in splits]
+    examples = sample(source.train, _SHOWN, _FLAGS.seed)
+    if examples:
+        statistics = compute_statistics(source.train, spec, refused[0])
+        say(*_describe_statistics(statistics))
+        found += _compare_statistics(source.statistics, statistics, say)
+        preprocessor = Preprocessor(spec, statistics)
+        sheet = contact_sheet(examples, source.classes, preprocessor, _FLAGS.seed)
+        (output / "batch.png").write_bytes(sheet)
     else:
-        say("\nVerdict: nothing is wrong with it.")
+        found.append("none of some training images, taken here and there, can be decoded")
+    _decode_all(source.validation, spec, refused[1])
+    for split, each in zip(splits, refused, strict=True):
+        if each:
+            say(f"{split.name} images that training cannot decode: {each}")
+            found.append(f"{len(each):,} {split.name} images cannot be decoded by TensorFlow")
+    say(*verdict.conclude(found))
     (output / "report.txt").write_text("\n".join(lines) + "\n")
-    print(f"\n{output / 'batch.png'}: a batch before and after augmentation, as `{_FLAGS.variant}`")
+    report = {
+        **{census.name: verdict.as_json(census, source.classes) for census in (train, validation)},
+        "in_both": {"exact": doubles.exact, "alike": doubles.alike},
+        "verdict": found,
+    }
+    (output / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    print(f"\n{output / 'report.json'}: every class with its number of images, and all that is odd")
+    if examples:
+        print(
+            f"{output / 'batch.png'}: images before and after augmentation, as `{_FLAGS.variant}`"
+        )
     return 2 if found else 0
+
+
+def _make_directory(path: str) -> pathlib.Path:
+    from alexnet_tf.errors import UserError
+
+    folder = pathlib.Path(path).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"Expected --output to be a directory. Received: {folder} ({error})"
+        ) from None
+    return folder
+
+
+def _decode_all(split, spec, unreadable) -> None:  # noqa: ANN001  # imported only when needed
+    """Decodes a split as training does, to see what that makes of it."""
+    from alexnet_tf.data.pipeline import evaluation_dataset
+    from alexnet_tf.progress import Progress
+
+    with Progress(f"decoding {split.name}", split.examples, "images") as progress:
+        for batch in evaluation_dataset(split, spec, _BATCH, unreadable).as_numpy_iterator():
+            progress.advance(int((batch["index"] >= 0).sum()))
+
+
+def _compare_statistics(path: str | None, computed, say) -> list[str]:  # noqa: ANN001
+    """Says how far the mean image that a dataset brings is from its own; what is wrong with it."""
+    from alexnet_tf.data.statistics import Statistics
+
+    if path is None:
+        return []
+    brought = Statistics.load(path).mean
+    if brought.shape != computed.mean.shape:
+        say(
+            f"mean image that the dataset brings: of {len(brought)} pixels, not compared, as "
+            f"--variant={_FLAGS.variant} has {len(computed.mean)}"
+        )
+        return []
+    distance = abs(brought - computed.mean).mean()
+    say(f"mean image that the dataset brings: {distance:.3f} of 255 a pixel from this one")
+    return ["the mean image that the dataset brings is not its own"] if distance > 1 else []
 
 
 def _describe_statistics(statistics) -> list[str]:  # noqa: ANN001  # imported only when needed
@@ -82,5 +138,8 @@ def _describe_statistics(statistics) -> list[str]:  # noqa: ANN001  # imported o
 if __name__ == "__main__":
     flags.define_as_in_training("dataset", "data_dir")
     absl_flags.DEFINE_string("variant", "paper", "whose preprocessing the picture shows")
-    absl_flags.DEFINE_string("output", "doctor", "a directory for report.txt and batch.png")
+    absl_flags.DEFINE_string(
+        "output", "doctor", "a directory for report.txt, report.json and batch.png"
+    )
+    absl_flags.DEFINE_integer("seed", 0, "of the choice of images for the picture", lower_bound=0)
     app.run(main)

@@ -54,7 +54,7 @@ def main(argv: list[str]) -> int:
     if result.images:
         print(f"wall time   {seconds:.0f} s, {result.images / seconds:,.0f} images/s")
     else:
-        print("nothing to do: complete, and every shard as it was written")
+        print("nothing to do: complete, and every file as it was written")
     print(f"report      {os.path.join(_FLAGS.output, 'report.txt')}")
     sides = {name: get_variant(name).preprocessing.image_size for name in variants()}
     fitting = next((name for name, side in sides.items() if side == _FLAGS.size), "paper")

@@ -1,13 +1,17 @@
 """The doctor as a user meets it, on a folder with something wrong in it."""
 
 import io
+import json
 import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from alexnet_tf.data.census import look_alikes, take_census, twins
+from alexnet_tf.data import doubles
+from alexnet_tf.data.census import take_census
+from alexnet_tf.data.contact_sheet import sample
+from alexnet_tf.data.doubles import find_doubles
 from alexnet_tf.data.shapes import CLASSES, jpeg
 from alexnet_tf.data.split import make_split
 from alexnet_tf.data.verdict import describe_classes, findings
@@ -53,12 +57,35 @@ def test_twins_are_found_and_others_are_not(censuses):
         ("train example 17", "val example 5"),
         ("train example 7", "val example 2"),
     ]
-    assert twins(*censuses) == exact
-    assert look_alikes(*censuses) == alike
+    assert find_doubles(*censuses) == doubles.Doubles(exact, alike)
+
+
+@pytest.mark.parametrize("pairs", [1, 7, 2**20])  # compared at a time
+def test_look_alikes_are_those_that_differ_in_few_bits(monkeypatch, pairs):
+    monkeypatch.setattr(doubles, "_PAIRS", pairs)
+    rng = np.random.default_rng(0)
+    one = rng.integers(0, 256, (300, 32), np.uint8)
+    one[50:60] = 0xAB  # a band of equal bytes is as good as any other
+    one[60:90, :20] = 0  # but not those of a sky
+    other = one[::3].copy()
+    flips = rng.integers(0, 60, len(other))
+    for look, number in zip(other, flips, strict=True):
+        bits = np.unpackbits(look)
+        bits[rng.choice(256, number, replace=False)] ^= 1
+        look[:] = np.packbits(bits)
+    bits = np.bitwise_xor(one[:, None], other[None])
+    near = np.unpackbits(bits, axis=2).sum(axis=2) <= 24  # [300, 100]
+    shared = (one.view(np.uint16)[:, None] == other.view(np.uint16)[None]) & ~np.isin(
+        one.view(np.uint16)[:, None], (0, 0xFFFF)
+    )
+    near &= shared.any(axis=2)
+    expected = {j: int(near[:, j].argmax()) for j in range(100) if near[:, j].any()}
+    assert len(expected) > 30
+    assert doubles._first_alike(one, other) == expected
 
 
 def test_the_verdict_names_every_fault(censuses):
-    found = "\n".join(findings(*censuses, CLASSES))
+    found = "\n".join(findings(*censuses, find_doubles(*censuses), CLASSES))
     assert "1 val images cannot be read (12.50%)" in found
     assert "2 classes have no val images" in found
     assert "1 train images are copies of others" in found
@@ -79,21 +106,63 @@ def test_label_order_is_set_against_the_official_one(classes, words):
     assert words in describe_classes(classes)
 
 
+def test_other_seeds_choose_other_images():
+    split = make_split([jpeg(0, i) for i in range(60)], list(range(60)))
+    labels = [[label for _, label in sample(split, 3, seed)] for seed in (0, 0, 1, 2)]
+    assert labels[0] == labels[1]
+    assert len({tuple(chosen) for chosen in labels}) == 3
+
+
+def diagnose(tmp_path, *arguments):
+    output = tmp_path / "report"
+    done = run("alexnet_tf.doctor", f"--output={output}", *arguments)
+    return done, output
+
+
 def test_the_command_reports_and_draws(tmp_path):
     folder = write_folder(tmp_path / "images", train=3, val=1)
     ring = folder / "val" / "ring"
     shutil.copy(next((folder / "train" / "ring").iterdir()), ring / "twin.jpg")
     (ring / "broken.jpg").write_bytes(b"\xff\xd8\xff and no more")
-    output = tmp_path / "report"
-    done = run(
-        "alexnet_tf.doctor",
-        *("--dataset=folder", "--variant=tiny", f"--data_dir={folder}", f"--output={output}"),
-    )
+    (ring / "notes.txt").write_text("passed over")
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(jpeg(1, 3))).save(buffer, "WEBP")
+    (ring / "webp.png").write_bytes(buffer.getvalue())  # which Pillow can read
+    done, output = diagnose(tmp_path, "--dataset=folder", "--variant=tiny", f"--data_dir={folder}")
     assert done.returncode == 2, done.stderr
     assert f"unreadable: {ring / 'broken.jpg'}" in done.stdout
     assert "1 validation images are in the training set too" in done.stdout
     assert "mean colour, RGB in 0 to 255: " in done.stdout
+    assert "no image or too large: 1 files" in done.stdout
+    assert "2 val images cannot be decoded by TensorFlow" in done.stdout
+    assert "1 val images cannot be read" in done.stdout
     assert (output / "report.txt").read_text().strip() in done.stdout
+    report = json.loads((output / "report.json").read_text())
+    assert report["train"]["classes"] == dict.fromkeys(sorted(CLASSES), 3)
+    assert report["val"]["classes"]["ring"] == 4
+    assert report["val"]["unreadable"] == {str(ring / "broken.jpg"): "no image"}
+    assert [other for _, other in report["in_both"]["exact"]] == [str(ring / "twin.jpg")]
     sheet = np.asarray(Image.open(output / "batch.png").convert("RGB"))
     assert sheet.shape[1] > 6 * 72
     assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 1000  # pictures, not blank frames
+
+
+def test_a_dataset_of_other_squares_than_the_variants(tmp_path):
+    folder = write_folder(tmp_path / "images", train=2, val=1)
+    prepared = tmp_path / "prepared"
+    arguments = ("--source=folder", "--size=72", f"--data_dir={folder}", f"--output={prepared}")
+    assert run("alexnet_tf.prepare", *arguments).returncode == 0
+    done, _ = diagnose(tmp_path, f"--dataset={prepared}", "--variant=tiny32")
+    assert done.returncode in (0, 2), done.stderr
+    assert "of 72 pixels, not compared" in done.stdout
+    done, _ = diagnose(tmp_path, f"--dataset={prepared}", "--variant=tiny")
+    assert "mean image that the dataset brings: 0.00" in done.stdout
+
+
+def test_a_dataset_in_which_nothing_can_be_decoded(tmp_path):
+    folder = write_folder(tmp_path / "images", train=1, val=1)
+    for path in (folder / "train").rglob("*.jpg"):
+        path.write_bytes(b"\xff\xd8\xff and no more")
+    done, output = diagnose(tmp_path, "--dataset=folder", "--variant=tiny", f"--data_dir={folder}")
+    assert done.returncode == 2, done.stderr
+    assert "none of some training images" in (output / "report.txt").read_text()

@@ -2,10 +2,11 @@
 
 python -m tools.fuzz_decoding --photos=DIR --images=100000
 
-Each image is one of the photographs, or of them as PNG, GIF, BMP or WebP, with bits flipped, its
-end cut off, bytes of its header replaced, or pieces repeated or taken out. It goes through
-preparation (Pillow) and through the pipeline's graphs (TensorFlow) in a process of its own, which
-is replaced if it dies or hangs. Exit code 1 if anything did, or took over 1 GB.
+Each image is one of the photographs, or one made of them: JPEGs of all kinds, PNG, GIF, BMP, WebP,
+some with palettes, 16 bits or animation; with bits flipped, its end cut off, bytes of its header or
+its size replaced, or pieces repeated or taken out. It goes through preparation and the doctor's
+look (Pillow) and through the pipeline's graphs (TensorFlow) in a process of its own, which is
+replaced if it dies or hangs. Exit code 1 if anything did, or took over 1 GB.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import itertools
 import multiprocessing
 import os
 import pathlib
+import re
 import resource
 import time
+from collections.abc import Callable
 
 import numpy as np
 from absl import flags as absl_flags
@@ -33,21 +36,54 @@ _KINDS = ("flip", "truncate", "header", "repeat", "remove", "size")
 
 
 def originals(photos: pathlib.Path) -> list[bytes]:
-    """The photographs, and some of them in the other formats."""
+    """The photographs, and as many again of other formats and kinds, and of the final size."""
     files = sorted(path for path in photos.rglob("*") if path.is_file())
     encoded = [path.read_bytes() for path in files]
-    for data, (form, options) in zip(
-        itertools.cycle(encoded[:20]),
-        [
-            *(("PNG", {}), ("GIF", {}), ("BMP", {}), ("WEBP", {}), ("WEBP", {"lossless": True})),
-            *(("JPEG", {"progressive": True}), ("JPEG", {"subsampling": 0})),
-        ],
-        strict=False,
-    ):
+    found = list(encoded)
+    for number, (data, make) in enumerate(zip(encoded, itertools.cycle(_KINDS_OF_FILES))):
+        try:
+            image = Image.open(io.BytesIO(data)).convert("RGB")
+            found.append(make(image if number % 2 else image.resize((256, 256))))
+        except OSError:
+            continue  # what is among the photographs and is none, is mutated all the same
+    return found
+
+
+def _save(form: str, mode: str = "RGB", **options) -> Callable[[Image.Image], bytes]:
+    """What encodes a photograph in one way."""
+
+    def save(image: Image.Image) -> bytes:
         buffer = io.BytesIO()
-        Image.open(io.BytesIO(data)).convert("RGB").save(buffer, form, **options)
-        encoded.append(buffer.getvalue())
-    return encoded
+        image.convert(mode).save(buffer, form, **options)
+        return buffer.getvalue()
+
+    return save
+
+
+def _sixteen_bits(image: Image.Image) -> bytes:
+    grey = np.asarray(image.convert("L")).astype(np.uint16) * 257
+    buffer = io.BytesIO()
+    Image.fromarray(grey).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _animation(image: Image.Image) -> bytes:
+    frames = [image.rotate(20 * turn) for turn in range(4)]
+    return _save("GIF", save_all=True, append_images=frames)(image)
+
+
+def _turned(image: Image.Image) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return _save("JPEG", exif=exif.tobytes())(image)
+
+
+_KINDS_OF_FILES = (
+    _save("JPEG"), _save("JPEG", progressive=True), _save("JPEG", subsampling=0),
+    _save("JPEG", "L"), _save("JPEG", "CMYK"), _turned,
+    _save("PNG"), _save("PNG", "P"), _save("PNG", "RGBA"), _save("PNG", "LA"), _sixteen_bits,
+    _save("GIF"), _animation, _save("BMP"), _save("WEBP"), _save("WEBP", lossless=True),
+)  # fmt: skip
 
 
 def mutate(data: bytes, rng: np.random.Generator) -> bytes:
@@ -68,11 +104,26 @@ def mutate(data: bytes, rng: np.random.Generator) -> bytes:
     elif kind == "header":
         places = rng.integers(min(700, len(raw)), size=rng.integers(1, 8))
         raw[places] = rng.integers(256, size=len(places))
-    else:  # a huge size, where a JPEG, PNG or GIF has it
-        frame = data.find(b"\xff\xc0")
-        place = frame + 5 if frame >= 0 else 16 if data[1:4] == b"PNG" else 6
-        raw[place : place + 4] = rng.integers(256, size=len(raw[place : place + 4]))
+    else:
+        place, length = _place_of_size(data, rng)
+        raw[place : place + length] = rng.integers(256, size=len(raw[place : place + length]))
     return raw.tobytes()
+
+
+def _place_of_size(data: bytes, rng: np.random.Generator) -> tuple[int, int]:
+    """Where a file has its size, and in how many bytes; of a GIF, the screen's or a frame's."""
+    if data.startswith(b"\x89PNG"):
+        return 16, 8
+    if data.startswith(b"BM"):
+        return 18, 8
+    if data.startswith(b"RIFF"):
+        lossy = data.find(b"\x9d\x01\x2a")
+        return (lossy + 3, 4) if lossy >= 0 else (data.find(b"VP8L") + 9, 4)
+    if data.startswith(b"GIF8"):
+        frames = [match.start() + 5 for match in re.finditer(rb"\x2c\0\0\0\0", data)]
+        return int(rng.choice([6, *frames])), 4
+    frame = max(data.find(b"\xff\xc0"), data.find(b"\xff\xc2"))  # at once or progressive
+    return frame + 5, int(rng.choice([2, 4]))
 
 
 def _decoders() -> dict:
@@ -81,7 +132,7 @@ def _decoders() -> dict:
 
     from alexnet_tf.data.decode import decode_crop, decode_resized_crop, decode_square
     from alexnet_tf.models.variants import get_variant
-    from alexnet_tf.preparation.transform import Refused, prepare
+    from alexnet_tf.preparation.transform import Refused, examine, prepare
 
     spec = get_variant("paper").preprocessing
     window = tf.constant(np.random.default_rng(0).random((10, 4)), tf.float32)
@@ -89,6 +140,7 @@ def _decoders() -> dict:
     graphs = {
         "square": lambda encoded: decode_square(encoded, spec),
         "crop": lambda encoded: decode_crop(encoded, tf.constant([3, 5]), spec),
+        "square crop": lambda encoded: decode_crop(encoded, tf.constant([3, 5]), spec, True),
         "resized crop": lambda encoded: decode_resized_crop(encoded, window, spec),
     }
 
@@ -111,13 +163,23 @@ def _decoders() -> dict:
 
         return decode
 
-    return {"preparation": pillow, **{name: of_graph(graph) for name, graph in graphs.items()}}
+    def examined(encoded: bytes) -> str:
+        reason = examine(encoded).reason
+        return "decoded" if reason is None else f"refused, {reason}"
+
+    return {
+        "preparation": pillow,
+        "examine": examined,
+        **{name: of_graph(graph) for name, graph in graphs.items()},
+    }
 
 
 def _work(first: int, photos: str, images: int, seed: int, pipe) -> None:  # noqa: ANN001
     """Decodes images `first` to `images`; announces each before, so that a culprit is known."""
     decoders = _decoders()
     samples = originals(pathlib.Path(photos))
+    for decode in decoders.values():
+        decode(samples[0])  # to build its graph
     pipe.send(("ready", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
     for number in range(first, images):
         rng = np.random.default_rng([seed, number])
@@ -136,11 +198,12 @@ def _work(first: int, photos: str, images: int, seed: int, pipe) -> None:  # noq
 def main(argv: list[str]) -> int:
     """Runs the whole and prints what happened; returns the exit code."""
     del argv
+    from alexnet_tf.errors import UserError
     from alexnet_tf.progress import Progress
 
     context = multiprocessing.get_context("spawn")
     outcomes, faults = collections.Counter(), []
-    slowest, baseline, peak, first, last = 0.0, 0, 0, _FLAGS.first, 0
+    slowest, baseline, peak, first = 0.0, 0, 0, _FLAGS.first
     with Progress("fuzzing", _FLAGS.images - first, "images") as progress:
         while first < _FLAGS.images:
             receiver, sender = context.Pipe(duplex=False)
@@ -148,6 +211,7 @@ def main(argv: list[str]) -> int:
             process = context.Process(target=_work, args=arguments, daemon=True)
             process.start()
             sender.close()
+            last = None
             while True:
                 try:
                     if not receiver.poll(_PATIENCE):
@@ -156,6 +220,11 @@ def main(argv: list[str]) -> int:
                 except EOFError:
                     process.kill()
                     process.join()
+                    if last is None:  # and so would the next one
+                        raise UserError(
+                            "Expected the decoders to start. Received: a process that ended first "
+                            f"({process.exitcode})"
+                        ) from None
                     faults.append(f"image {last} ended the process ({process.exitcode})")
                     first = last + 1
                     break

@@ -1,9 +1,20 @@
 """From files to the network's input.
 
-sources.py     where examples come from: TFDS, an image folder, the built-in `shapes`
-decode.py      bytes to a square uint8 image, on the host
-augment.py     the random numbers of one training image, a pure function of its place
-pipeline.py    the tf.data graphs for training and evaluation
-statistics.py  mean image and RGB covariance of a training set
-preprocess.py  crop, reflect, light and normalise, on the device
+sources.py        where examples come from: one of the next three
+tfds_source.py    datasets in the format of TFDS; shapes.py renders the built-in one
+folder.py         folders of images
+split.py          what a dataset is to all that follows
+order.py          the order of an epoch, and random_bits.py, of which it is made
+augment.py        the random numbers of one training image, a pure function of its place
+limits.py         what strangers' images may ask for, headers.py what they do ask for
+decode.py         bytes to a square uint8 image, on the host
+unreadable.py     which images could not be decoded, and why
+pipeline.py       the tf.data graphs for training and evaluation
+squares.py        a cache of decoded images
+distribute.py     batches for several replicas and workers
+statistics.py     mean image and RGB covariance of a training set
+preprocess.py     crop, reflect, light and normalise, on the device
+
+For the doctor: census.py (every image looked at), doubles.py (images in both splits), verdict.py
+(what it means), synsets.py, contact_sheet.py (a batch to look at).
 """

@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import io
 import os
-import pathlib
 from collections.abc import Iterator
 from concurrent import futures
 
@@ -18,16 +17,12 @@ import numpy as np
 from PIL import Image
 
 from alexnet_tf.data.split import Split
-from alexnet_tf.preparation.picture import Facts, examine
+from alexnet_tf.preparation.picture import Facts, examine, read_file
 from alexnet_tf.progress import Progress
 
 _BATCH = 64  # images that a thread takes at a time
 _AHEAD = 4  # batches waiting for each thread, so that memory stays bounded
 _GRID = (17, 16)  # pixels: 16 differences in each of 16 rows, 256 bits
-_BAND = 2  # bytes of a fingerprint; two that differ in few bits share one of its bands
-# Bits of 256 in which two may differ. Of 200 photographs of ImageNet made smaller by a third and
-# encoded at quality 50, 95 % are found; no two different ones are nearer than 66.
-_ALIKE = 24
 NAMED = 5  # examples in a message
 
 
@@ -43,7 +38,7 @@ class Census:
         unreadable: title → reason.
         widths, heights: pixels of each readable image.
         contents: hash of the bytes → titles.
-        looks: fingerprint of what is seen → titles; `look_alikes` compares them.
+        looks: fingerprint of what is seen → titles; `doubles.py` compares them.
         bytes: of all images.
     """
 
@@ -98,42 +93,6 @@ def take_census(split: Split, classes: int) -> Census:
     return census
 
 
-def twins(one: Census, other: Census) -> list[tuple[str, str]]:
-    """Titles of images with the same bytes in two splits, one pair for each of the second's."""
-    shared = one.contents.keys() & other.contents.keys()
-    return sorted((one.contents[key][0], other.contents[key][0]) for key in shared)
-
-
-def look_alikes(one: Census, other: Census) -> list[tuple[str, str]]:
-    """Titles of images that look alike in two splits, one pair for each of the second's.
-
-    Most of those that are the same photograph at another quality, size or brightness; not
-    reflected or cropped ones.
-    """
-    by_band = collections.defaultdict(list)
-    for look in other.looks:
-        for band in _bands(look):
-            by_band[band].append(look)
-    found = {}
-    for look, titles in one.looks.items():
-        for band in _bands(look):
-            for candidate in by_band.get(band, ()):
-                if candidate not in found and _distance(look, candidate) <= _ALIKE:
-                    found[candidate] = titles[0], other.looks[candidate][0]
-    return sorted(found.values())
-
-
-def _bands(look: bytes) -> list[tuple[int, bytes]]:
-    """The parts of a fingerprint with their places, without those of a sky or a wall."""
-    bands = [(start, look[start : start + _BAND]) for start in range(0, len(look), _BAND)]
-    return [band for band in bands if len(set(band[1])) > 1]
-
-
-def _distance(one: bytes, other: bytes) -> int:
-    """In how many bits two fingerprints differ."""
-    return (int.from_bytes(one, "big") ^ int.from_bytes(other, "big")).bit_count()
-
-
 def _examples(split: Split) -> Iterator[list[tuple[str, bytes, int]]]:
     """Batches of title, path or bytes, and label."""
     for records in split.in_order().batch(_BATCH):
@@ -149,7 +108,7 @@ def _look_at_all(files: bool, examples: list[tuple[str, bytes, int]]) -> list[tu
 def _look_at(files: bool, image: bytes) -> tuple[Facts, int, tuple[bytes, bytes | None]]:
     if files:
         try:
-            image = pathlib.Path(image.decode()).read_bytes()
+            image = read_file(image.decode())
         except OSError as error:
             return Facts(reason=error.strerror), 0, (image, None)
     facts = examine(image)

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageDraw
 
-from alexnet_tf.data.decode import decode_square
+from alexnet_tf.data.decode import decode, decode_square
 from alexnet_tf.data.pipeline import training_dataset
 from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.data.split import Split, make_split
@@ -84,14 +84,21 @@ def first_batch(
 
 
 def sample(split: Split, number: int, seed: int = 0) -> list[tuple[bytes, int]]:
-    """Some readable examples of a split, encoded, with their labels."""
-    records = split.in_order().shard(max(1, split.examples // (4 * number)), 0)
+    """Some readable examples of a split, encoded, with their labels; fewer if there are no more.
+
+    Args:
+        split: the examples.
+        number: how many; of four times as many it looks at one after the other.
+        seed: of the choice.
+    """
+    stride = max(1, split.examples // (4 * number))
+    records = split.in_order().shard(stride, seed % stride)
     found = []
     for record in records.shuffle(4 * number, seed=seed).batch(1):
         images, labels = split.parse(record)
         try:
             encoded = split.load(images[0])
-            tf.io.decode_image(encoded, expand_animations=False)
+            decode(encoded, smallest=1)
         except tf.errors.OpError:
             continue
         found.append((encoded.numpy(), int(labels[0])))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 
+from alexnet_tf.data.limits import MAX_BYTES
 from alexnet_tf.data.split import Source, Split, make_split
 from alexnet_tf.errors import UserError
 from alexnet_tf.progress import Progress
@@ -18,7 +20,8 @@ def open_folder(data_dir: str, max_unreadable: float) -> Source:
 
     Args:
         data_dir: the folder.
-        max_unreadable: the share of files that may have an image's name and begin like none.
+        max_unreadable: the share of files that may have an image's name and begin like none, or be
+            larger than `limits.py` allows.
 
     Raises:
         UserError: no such folder, other classes in val/ than in train/, a class without images,
@@ -35,11 +38,10 @@ def open_folder(data_dir: str, max_unreadable: float) -> Source:
             f"Expected the same classes in train/ and val/ of {root}. Received: {odd[0]} "
             f"({len(odd)} in all) in one of them only"
         )
+    train, beside_train = _folder_split(root / "train", classes, max_unreadable)
+    validation, beside_validation = _folder_split(root / "val", classes, max_unreadable)
     return Source(
-        "folder",
-        classes,
-        _folder_split(root / "train", classes, max_unreadable),
-        _folder_split(root / "val", classes, max_unreadable),
+        "folder", classes, train, validation, passed_over=beside_train + beside_validation
     )
 
 
@@ -54,13 +56,16 @@ def _class_names(folder: pathlib.Path) -> tuple[str, ...]:
     return names
 
 
-def _folder_split(folder: pathlib.Path, classes: tuple[str, ...], max_unreadable: float) -> Split:
+def _folder_split(
+    folder: pathlib.Path, classes: tuple[str, ...], max_unreadable: float
+) -> tuple[Split, int]:
+    """The images, and how many other files there are beside them."""
     paths: list[str] = []
     labels: list[int] = []
+    passed_over = 0
     for label, name in enumerate(classes):
-        found = sorted(
-            str(path) for path in (folder / name).iterdir() if path.suffix.lower() in IMAGE_SUFFIXES
-        )
+        files = sorted(path for path in (folder / name).iterdir() if not path.name.startswith("."))
+        found = [str(path) for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
         if not found:
             raise UserError(
                 f"Expected images ({', '.join(IMAGE_SUFFIXES)}) of every class. "
@@ -68,29 +73,44 @@ def _folder_split(folder: pathlib.Path, classes: tuple[str, ...], max_unreadable
             )
         paths += found
         labels += [label] * len(found)
-    _refuse_other_files(paths, max_unreadable)
-    return make_split(paths, labels, folder.name, files=True)
+        passed_over += len(files) - len(found)
+    large = _refuse_other_files(paths, max_unreadable)
+    if large:  # TensorFlow would read the whole file before it can look at it
+        print(f"{len(large):,} files of {folder} of over {MAX_BYTES:,} bytes are left out")
+        kept = [place for place, path in enumerate(paths) if path not in large]
+        paths, labels = [paths[i] for i in kept], [labels[i] for i in kept]
+    split = make_split(paths, labels, folder.name, files=True)
+    return split, passed_over + len(large)
 
 
-def _refuse_other_files(paths: list[str], max_unreadable: float) -> None:
-    """Looks at the first bytes of every file, so that a wrong folder is known before any work."""
-    odd = []
+def _refuse_other_files(paths: list[str], max_unreadable: float) -> set[str]:
+    """Looks at the first bytes of every file, so that a wrong folder is known before any work.
+
+    Returns:
+        Those that are too large.
+    """
+    odd, large = [], set()
     with Progress("looking at files", len(paths), "files") as progress:
         for path in paths:
             try:
                 with open(path, "rb") as file:
                     start = file.read(8)
+                    size = os.fstat(file.fileno()).st_size
             except OSError as error:
                 raise UserError(
                     f"Expected a readable image. Received: {path} ({error.strerror})"
                 ) from None
-            if not start.startswith(_MAGIC):
+            if size > MAX_BYTES:
+                large.add(path)
+            if size > MAX_BYTES or not start.startswith(_MAGIC):
                 odd.append((path, start))
             progress.advance(1)
     if len(odd) > max_unreadable * len(paths):
         path, start = odd[0]
+        said = f"has over {MAX_BYTES:,} bytes" if path in large else f"begins with {start!r}"
         raise UserError(
-            f"Expected JPEG, PNG, GIF or BMP images. Received: {path}, which begins with {start!r}"
+            f"Expected JPEG, PNG, GIF or BMP images. Received: {path}, which {said}"
             + (f", and {len(odd) - 1} more such files" if len(odd) > 1 else "")
             + "; remove or rename what is no image"
         )
+    return large

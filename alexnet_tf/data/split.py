@@ -23,6 +23,7 @@ class Split:
         files: whether image is the path of a file; else it is the encoded image itself.
         record_bytes: of memory that a record takes, on average.
         side: pixels, where all images are known to be square JPEGs of one size; else None.
+        paths: of the files that hold the shards, if any.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Split:
     files: bool
     record_bytes: int
     side: int | None = None
+    paths: tuple[str, ...] = ()
 
     @property
     def examples(self) -> int:
@@ -69,7 +71,8 @@ class Source:
         name: as given.
         classes: names in label order.
         train, validation: the splits.
-        statistics: the file in which it brings its own, of squares of 256 pixels, or None.
+        statistics: the file in which it brings its own, of its images' squares, or None.
+        passed_over: files of a folder that are not taken for images, or are too large.
     """
 
     name: str
@@ -77,6 +80,7 @@ class Source:
     train: Split
     validation: Split
     statistics: str | None = None
+    passed_over: int = 0
 
 
 def make_split(

@@ -1,13 +1,19 @@
 """A cache of decoded images: the squares of a split, in memory or in a file.
 
 Worth its room where decoding is dear, as with large photographs or one slow core: what is left of
-the input's work is to copy crops. ImageNet's squares of 256 pixels take 252 GB.
+the input's work is to copy crops. ImageNet's squares of 256 pixels take 252 GB. Of JPEGs that are
+squares already the crops' outer columns differ a little with it; see `decode.decode_crop`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import hashlib
+import json
 import os
 import pathlib
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +21,7 @@ import tensorflow as tf
 from alexnet_tf.data.pipeline import evaluation_dataset
 from alexnet_tf.data.split import Split
 from alexnet_tf.data.unreadable import Unreadable
+from alexnet_tf.disk import force_to_disk
 from alexnet_tf.errors import UserError
 from alexnet_tf.models.spec import Preprocessing
 from alexnet_tf.progress import Progress
@@ -65,54 +72,115 @@ def make_squares(
 ) -> Squares:
     """Decodes a whole split, or takes what an earlier call left in the file.
 
+    Of several processes that want the same file one makes it, and the others wait.
+
     Args:
         split: the images.
         spec: says S and how to resize.
-        unreadable: is told of images that do not decode.
+        unreadable: is told of images that do not decode, now or when the file was made.
         path: the file, .npy; None: in memory.
 
     Raises:
         UserError: too many unreadable images, or not enough memory or disk.
     """
     shape = (split.examples, spec.image_size, spec.image_size, 3)
-    if path is not None and path.exists():
-        images = np.load(path, mmap_mode="r")
-        if images.shape == shape:
-            return Squares(images, np.load(_readable_path(path)))
     try:
-        images, partial = _room(shape, path)
-        readable = np.zeros(split.examples, bool)
-        batches = evaluation_dataset(split, spec, _BATCH, unreadable).as_numpy_iterator()
-        with Progress("decoding", split.examples, "images") as progress:
-            for batch in batches:
-                filled = batch["index"] >= 0
-                index = batch["index"][filled]
-                images[index], readable[index] = batch["image"][filled], batch["weight"][filled]
-                progress.advance(len(index))
-                unreadable.check()
-        if path is not None:
-            np.save(_readable_path(path), readable)
-            images.flush()
-            os.replace(partial, path)  # last, so that it is never half there
+        if path is None:
+            images = np.zeros(shape, np.uint8)
+            return Squares(images, _fill(images, split, spec, unreadable))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _turn(path.with_suffix(".lock")):
+            key = _key(split, spec)
+            return _left(path, key, shape, unreadable) or _make(path, key, split, spec, unreadable)
     except (MemoryError, OSError) as error:
         raise UserError(
             f"Expected room for {np.prod(shape, dtype=float) / 1e9:.1f} GB of decoded images "
             f"{f'in {path.parent}' if path else 'in memory'}. Received: {error}"
         ) from None
+
+
+def _fill(
+    images: np.ndarray, split: Split, spec: Preprocessing, unreadable: Unreadable
+) -> np.ndarray:
+    """Decodes all images to their places; which are readable, bool [N]."""
+    readable = np.zeros(split.examples, bool)
+    batches = evaluation_dataset(split, spec, _BATCH, unreadable).as_numpy_iterator()
+    with Progress("decoding", split.examples, "images") as progress:
+        for batch in batches:
+            filled = batch["index"] >= 0
+            index = batch["index"][filled]
+            images[index], readable[index] = batch["image"][filled], batch["weight"][filled]
+            progress.advance(len(index))
+            unreadable.check()
+    return readable
+
+
+def _make(
+    path: pathlib.Path, key: str, split: Split, spec: Preprocessing, unreadable: Unreadable
+) -> Squares:
+    path.unlink(missing_ok=True)  # of other images, so not to be taken for what is beside it
+    partial = path.with_suffix(".partial")
+    images = _reserve(partial, (split.examples, spec.image_size, spec.image_size, 3))
+    readable = _fill(images, split, spec, unreadable)
+    images.flush()
+    force_to_disk(partial)
+    reasons = {i: unreadable.reasons[i] for i in np.flatnonzero(~readable).tolist()}
+    _beside(path).write_text(json.dumps({"key": key, "unreadable": reasons}))
+    os.replace(partial, path)  # last, so that it is never half there
     return Squares(images, readable)
 
 
-def _room(
-    shape: tuple[int, ...], path: pathlib.Path | None
-) -> tuple[np.ndarray, pathlib.Path | None]:
-    if path is None:
-        return np.zeros(shape, np.uint8), None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with open(partial, "wb") as file:  # all of it now, so that a full disk is known at once
-        os.posix_fallocate(file.fileno(), 0, int(np.prod(shape, dtype=np.int64)) + 1024)
-    return np.lib.format.open_memmap(partial, "w+", np.uint8, shape), partial
+def _left(
+    path: pathlib.Path, key: str, shape: tuple[int, ...], unreadable: Unreadable
+) -> Squares | None:
+    """What an earlier call has made of the same images; None if there is nothing."""
+    try:
+        beside = json.loads(_beside(path).read_text())
+        images = np.load(path, mmap_mode="r")
+    except (FileNotFoundError, ValueError):
+        return None
+    if beside["key"] != key or images.shape != shape:
+        return None
+    reasons = {int(index): tuple(reason) for index, reason in beside["unreadable"].items()}
+    unreadable.reasons.update(reasons)
+    unreadable.check()
+    readable = np.ones(len(images), bool)
+    readable[list(reasons)] = False
+    return Squares(images, readable)
 
 
-def _readable_path(path: pathlib.Path) -> pathlib.Path:
-    return path.with_name(f"{path.stem}-readable.npy")
+def _reserve(partial: pathlib.Path, shape: tuple[int, ...]) -> np.ndarray:
+    """An array in a file that has all of its room now, so that a full disk is known at once."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    with partial.open("wb") as file:
+        np.lib.format.write_array_header_2_0(file, header)
+        start = file.tell()
+        size = start + int(np.prod(shape, dtype=np.int64))
+        if hasattr(os, "posix_fallocate"):  # macOS has none
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:
+            file.truncate(size)
+    return np.memmap(partial, np.uint8, "r+", start, shape)
+
+
+def _key(split: Split, spec: Preprocessing) -> str:
+    """Changes when the squares do: with files, their times, the preprocessing and TensorFlow."""
+    digest = hashlib.sha256(repr((split.name, split.lengths, tf.__version__)).encode())
+    digest.update(repr((spec.image_size, spec.resize)).encode())
+    for path in split.titles() if split.files else split.paths:
+        state = os.stat(path)
+        digest.update(f"{path}\0{state.st_size}\0{state.st_mtime_ns}\0".encode(errors="replace"))
+    return digest.hexdigest()
+
+
+def _beside(path: pathlib.Path) -> pathlib.Path:
+    return path.with_suffix(".json")
+
+
+@contextlib.contextmanager
+def _turn(lock: pathlib.Path) -> Iterator[None]:
+    """Waits until no other process is in here."""
+    with lock.open("w") as file:
+        with contextlib.suppress(OSError):  # some network file systems lock nothing
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

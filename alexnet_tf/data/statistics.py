@@ -13,6 +13,7 @@ from alexnet_tf.data.split import Split
 from alexnet_tf.data.unreadable import Unreadable
 from alexnet_tf.errors import UserError
 from alexnet_tf.models.spec import Preprocessing
+from alexnet_tf.preparation.moments import Moments
 from alexnet_tf.progress import Progress
 
 # A mean over 50,000 images has a standard error of about 0.3 of 255 a pixel: more of them cost
@@ -34,6 +35,12 @@ class Statistics:
     mean: np.ndarray
     eigenvalues: np.ndarray
     eigenvectors: np.ndarray
+
+    @classmethod
+    def of(cls, moments: Moments) -> Statistics:
+        """From sums over the pictures."""
+        values, vectors = principal_components(moments.covariance())
+        return cls(moments.mean().astype(np.float32), values, vectors)
 
     def save(self, path: str) -> None:
         """Writes an .npz file, under another name first so that it is never half there."""
@@ -85,26 +92,17 @@ def compute_statistics(
     unreadable = Unreadable(split) if unreadable is None else unreadable
     stride = -(-split.examples // MAX_IMAGES)
     expected = -(-split.examples // stride)
-    total = np.zeros((spec.image_size, spec.image_size, 3))
-    products = np.zeros((3, 3))
-    seen = 0
+    moments = Moments(spec.image_size)
     batches = evaluation_dataset(split, spec, _BATCH, unreadable, every=stride)
     with Progress("statistics", expected, "images") as progress:
         for batch in batches.as_numpy_iterator():
-            images = batch["image"][batch["weight"] > 0]
-            pixels = images.reshape(-1, 3).astype(np.float32) / 255
-            products += pixels.T @ pixels
-            total += images.sum(axis=0, dtype=np.float64)
-            seen += len(images)
+            for pixels in batch["image"][batch["weight"] > 0]:
+                moments.add_pixels(pixels)
             progress.advance(int((batch["index"] >= 0).sum()))
             unreadable.check()
-    if not seen:
+    if not moments.pictures:
         raise UserError(
             f"Expected {split.examples} images in the training set. Received: none that decodes; "
             f"{unreadable}"
         )
-    mean = total / seen
-    rgb = mean.mean(axis=(0, 1)) / 255
-    covariance = products / (seen * spec.image_size**2) - np.outer(rgb, rgb)
-    values, vectors = principal_components(covariance)
-    return Statistics(mean.astype(np.float32), values, vectors)
+    return Statistics.of(moments)

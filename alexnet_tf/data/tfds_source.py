@@ -16,6 +16,7 @@ import tensorflow_datasets as tfds
 from alexnet_tf.data.split import Records, Source, Split
 from alexnet_tf.errors import UserError
 
+METADATA = "dataset_info.json"  # TFDS's, in every dataset of its
 STATISTICS = "statistics.npz"  # of its training set, in a directory that `prepare` wrote
 
 
@@ -103,13 +104,13 @@ def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
 
 
 def _builder_of_directory(directory: str) -> tfds.core.DatasetBuilder:
-    if not os.path.exists(os.path.join(directory, "dataset_info.json")):
+    if not os.path.exists(os.path.join(directory, METADATA)):
         hint = ""
         if os.path.isdir(os.path.join(directory, "train")):
             hint = f"; for a folder of images say --dataset=folder --data_dir={directory}"
         raise UserError(
             "Expected --dataset=DIR to be a directory that alexnet_tf.prepare or TFDS wrote, to "
-            f"its end. Received: {directory}, without dataset_info.json{hint}"
+            f"its end. Received: {directory}, without {METADATA}{hint}"
         )
     try:
         return tfds.builder_from_directory(directory)
@@ -166,4 +167,5 @@ def _split(info: tfds.core.DatasetInfo, name: str, keys: tuple[str, str]) -> Spl
         files=False,
         record_bytes=record_bytes,
         side=height if is_square_jpeg else None,
+        paths=tuple(os.fspath(file.filename) for file in files),
     )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import collections
-import pathlib
 import threading
 
 import numpy as np
 
 from alexnet_tf.data.split import Split
 from alexnet_tf.errors import UserError
-from alexnet_tf.preparation.picture import examine
+from alexnet_tf.preparation.picture import examine, read_file
 
 NAMED = 3  # examples in a message
 
@@ -21,15 +20,18 @@ class Unreadable:
     Args:
         split: whose images.
         limit: the share of them that may be unreadable.
+
+    Attributes:
+        reasons: index → title and reason, of those that it knows of.
     """
 
     def __init__(self, split: Split, limit: float = 1.0):
         self.split, self.limit = split, limit
-        self._reasons: dict[int, tuple[str, str]] = {}  # index → title, reason
+        self.reasons: dict[int, tuple[str, str]] = {}
         self._lock = threading.Lock()  # the pipeline tells it from several threads
 
     def __len__(self) -> int:
-        return len(self._reasons)
+        return len(self.reasons)
 
     def tell(self, indices: np.ndarray, images: np.ndarray) -> None:
         """Takes note of images.
@@ -39,10 +41,10 @@ class Unreadable:
             images: `Split.parse`'s, [N] objects.
         """
         for index, image in zip(indices.tolist(), images.tolist(), strict=True):
-            if index not in self._reasons:  # in another epoch
+            if index not in self.reasons:  # in another epoch
                 entry = self.split.title(index, image), self._reason(image)
                 with self._lock:
-                    self._reasons[index] = entry
+                    self.reasons[index] = entry
 
     def check(self) -> None:
         """Sees whether there are too many.
@@ -59,7 +61,7 @@ class Unreadable:
 
     def __str__(self) -> str:
         with self._lock:
-            entries = sorted(self._reasons.items())
+            entries = sorted(self.reasons.items())
         reasons = collections.Counter(reason for _, (_, reason) in entries).most_common()
         why = ", ".join(f"{count:,} {reason}" for reason, count in reasons)
         names = ", ".join(title for _, (title, _) in entries[:NAMED])
@@ -68,7 +70,7 @@ class Unreadable:
     def _reason(self, image: bytes) -> str:
         if self.split.files:
             try:
-                image = pathlib.Path(image.decode()).read_bytes()
+                image = read_file(image.decode())
             except OSError as error:
                 return error.strerror or "cannot be read"
         return examine(image).reason or "not decodable by TensorFlow"

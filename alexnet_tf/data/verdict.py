@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import pathlib
+from typing import Any
 
 import numpy as np
 
-from alexnet_tf.data.census import NAMED, Census, look_alikes, twins
+from alexnet_tf.data.census import NAMED, Census
+from alexnet_tf.data.doubles import Doubles
 from alexnet_tf.data.synsets import is_synset
 
 _IMBALANCE = 10  # times as many images in the largest class as in the smallest
@@ -41,12 +43,12 @@ def describe(census: Census, classes: tuple[str, ...]) -> list[str]:
     return lines
 
 
-def describe_twins(train: Census, validation: Census) -> list[str]:
+def describe_doubles(train: Census, validation: Census, doubles: Doubles) -> list[str]:
     """Images that are there twice, a line each kind."""
     lines = []
     for words, pairs in (
-        ("in both splits, byte for byte", twins(train, validation)),
-        ("in both splits, to look at", look_alikes(train, validation)),
+        ("in both splits, byte for byte", doubles.exact),
+        ("in both splits, to look at", doubles.alike),
     ):
         shown = "; ".join(f"{one} and {other}" for one, other in pairs[:NAMED])
         lines.append(f"{words}: {len(pairs):,}" + (f" ({shown})" if pairs else ""))
@@ -74,7 +76,9 @@ def describe_classes(classes: tuple[str, ...]) -> str:
     return f"classes: {len(classes):,} of ILSVRC-2012's synsets, sorted"
 
 
-def findings(train: Census, validation: Census, classes: tuple[str, ...]) -> list[str]:
+def findings(
+    train: Census, validation: Census, doubles: Doubles, classes: tuple[str, ...]
+) -> list[str]:
     """What is wrong or doubtful, a sentence each; none if all is well."""
     found = []
     for census in (train, validation):
@@ -91,7 +95,7 @@ def findings(train: Census, validation: Census, classes: tuple[str, ...]) -> lis
         again = sum(len(titles) - 1 for titles in census.contents.values())
         if again:
             found.append(f"{again:,} {census.name} images are copies of others")
-    both = {title for _, title in twins(train, validation) + look_alikes(train, validation)}
+    both = {title for _, title in doubles.exact + doubles.alike}
     if both:
         found.append(
             f"{len(both):,} validation images are in the training set too, so the validation "
@@ -100,6 +104,26 @@ def findings(train: Census, validation: Census, classes: tuple[str, ...]) -> lis
     if describe_classes(classes).endswith("everyone else's"):
         found.append("the labels are not in ImageNet's order")
     return found
+
+
+def conclude(found: list[str]) -> list[str]:
+    """The verdict, a line each."""
+    if not found:
+        return ["\nVerdict: nothing is wrong with it."]
+    return ["\nVerdict: it can be trained on, but mind:", *(f"  - {line}" for line in found)]
+
+
+def as_json(census: Census, classes: tuple[str, ...]) -> dict[str, Any]:
+    """All that was counted in a split, for programs."""
+    return {
+        "images": census.images,
+        "bytes": census.bytes,
+        "classes": dict(zip(classes, census.labels.tolist(), strict=True)),
+        "formats": dict(census.formats.most_common()),
+        "notes": dict(census.notes.most_common()),
+        "unreadable": census.unreadable,
+        "copies": sorted(titles for titles in census.contents.values() if len(titles) > 1),
+    }
 
 
 def _official_synsets() -> list[str]:

@@ -8,7 +8,8 @@ fast.py           the common case of it by libraries that use vector instruction
 inputs.py         what a source of pictures is; tars.py, folders.py and tfds_input.py* are three
 plan.py           which example goes into which shard, a pure function of (seed, name)
 moments.py        exact sums, of which the mean image and the covariance are made
-workers.py        a pool of processes that maps `transform` over chunks of examples
+chunks.py         some pictures at a time: read, transformed, added up
+workers.py        a pool of processes that does so, whatever single pictures do to it
 shards.py*        TFRecord files, never half-written
 journal.py        which shards are finished, so that a killed preparation goes on
 directory.py      whose the output directory is, and what is in it

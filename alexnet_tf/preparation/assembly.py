@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from alexnet_tf.errors import UserError
+from alexnet_tf.preparation.chunks import Chunk, Done
 from alexnet_tf.preparation.inputs import Input
 from alexnet_tf.preparation.journal import Entry, Journal
 from alexnet_tf.preparation.moments import Moments
 from alexnet_tf.preparation.plan import Settings, Shard
 from alexnet_tf.preparation.shards import serialize, write_shard
-from alexnet_tf.preparation.workers import Chunk, Done, Pool
+from alexnet_tf.preparation.workers import Pool
 from alexnet_tf.progress import Progress
 
 _CHUNK = 32  # pictures
@@ -125,7 +126,7 @@ def prepare_shards(
         How many pictures it went through.
 
     Raises:
-        UserError: too many unusable pictures, a worker that died, a full disk.
+        UserError: too many unusable pictures, one that cannot be read, a full disk.
     """
     total = sum(pictures.count for pictures in source.splits.values())
     left = sum(len(shard.indices) for shard in shards)

@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from alexnet_tf import disk
+from alexnet_tf.data.tfds_source import METADATA
 from alexnet_tf.errors import UserError
 from alexnet_tf.preparation import report
-from alexnet_tf.preparation.journal import Journal, check_identity
+from alexnet_tf.preparation.journal import NAME, Journal, check_identity
 from alexnet_tf.preparation.shards import PARTIAL, room, sha256
 from alexnet_tf.progress import Progress
-
-METADATA = "dataset_info.json"  # TFDS's, written last
 
 
 @contextlib.contextmanager
@@ -38,15 +37,17 @@ def begin(folder: pathlib.Path, journal: Journal) -> None:
     Raises:
         UserError: the directory holds something else, or was begun in another way.
     """
-    if journal.load():
-        for partial in folder.glob(f"*{PARTIAL}*"):
-            partial.unlink()
-    elif any(folder.iterdir()):
+    found = journal.load()
+    # A run killed while it began has left half a journal and nothing else.
+    others = {path.name for path in folder.iterdir()} - {NAME + PARTIAL}
+    if others and not found:
         raise UserError(
             "Expected --output to be new, empty, or left by an earlier run of this command. "
-            f"Received: {folder}, with {min(path.name for path in folder.iterdir())} in it"
+            f"Received: {folder}, with {min(others)} in it"
         )
-    else:
+    for partial in folder.glob(f"*{PARTIAL}*"):
+        partial.unlink()
+    if not found:
         journal.save()
 
 
@@ -65,6 +66,7 @@ def complete(folder: pathlib.Path, identity: dict[str, Any], workers: int) -> di
             for split in found["prepared"].values()
             for file, shard in split["shards"].items()
         }
+        digests |= found["files"]
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"Expected --output to be of an earlier run of this command. Received: {folder}, "
@@ -75,7 +77,7 @@ def complete(folder: pathlib.Path, identity: dict[str, Any], workers: int) -> di
     if damaged:
         raise UserError(
             f"Expected {folder} as it was prepared. Received: another {damaged[0]} "
-            f"({len(damaged)} such shards); remove the directory to prepare it again"
+            f"({len(damaged)} such files); remove the directory to prepare it again"
         )
     return found
 
@@ -90,7 +92,7 @@ def intact(folder: pathlib.Path, digests: dict[str, str], workers: int) -> set[s
 
     found = set()
     with (
-        Progress("checking", len(digests), "shards") as progress,
+        Progress("checking", len(digests), "files") as progress,
         concurrent.futures.ThreadPoolExecutor(workers) as threads,  # hashing frees Python's lock
     ):
         for file, good in zip(digests, threads.map(check, digests.items()), strict=True):

@@ -5,18 +5,16 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
-import numpy as np
 import tensorflow_datasets as tfds
 
-from alexnet_tf.data.statistics import Statistics, principal_components
+from alexnet_tf.data.statistics import Statistics
+from alexnet_tf.data.tfds_source import STATISTICS
+from alexnet_tf.disk import force_to_disk
 from alexnet_tf.errors import UserError
 from alexnet_tf.preparation.inputs import Input
-from alexnet_tf.preparation.journal import Journal
-from alexnet_tf.preparation.moments import Moments
-from alexnet_tf.preparation.report import make_report, write_report
-from alexnet_tf.preparation.shards import room
-
-STATISTICS = "statistics.npz"
+from alexnet_tf.preparation.journal import NAME, Journal
+from alexnet_tf.preparation.report import JSON, TEXT, make_report, write_report
+from alexnet_tf.preparation.shards import room, sha256
 
 
 def finish(source: Input, journal: Journal) -> dict[str, Any]:
@@ -34,16 +32,15 @@ def finish(source: Input, journal: Journal) -> dict[str, Any]:
         if not report["prepared"][split]["examples"]:
             raise UserError(f"Expected usable pictures in {split}. Received: none")
     with room(folder):
-        _statistics(journal.moments).save(str(folder / STATISTICS))
-        write_report(folder, report)
+        Statistics.of(journal.moments).save(str(folder / STATISTICS))
         _write_metadata(folder, source, report)
+        written = {path.name for path in folder.iterdir()} - {*journal.entries, NAME, JSON, TEXT}
+        for name in sorted(written):  # safe before the journal goes, by which they could be redone
+            force_to_disk(folder / name)
+            report["files"][name] = sha256(folder / name)
+        write_report(folder, report)  # and with it the names in the directory
         journal.remove()
     return report
-
-
-def _statistics(moments: Moments) -> Statistics:
-    values, vectors = principal_components(moments.covariance())
-    return Statistics(moments.mean().astype(np.float32), values, vectors)
 
 
 def _write_metadata(folder: pathlib.Path, source: Input, report: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Folders of images: train/<class>/* and val/<class>/*, or validation/<class>/*.
 
 Every plain file that is not hidden counts as a picture; what turns out to be none is skipped and
-reported.
+reported. The folders of classes may be links, the files may not.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def open_folders(data_dir: str) -> Input:
         files, others = _files(folder, classes)
         if not files:
             raise UserError(f"Expected pictures in the folders of {folder}. Received: none")
-        splits[name] = Listing(str(folder), [name for name, _ in files], [n for _, n in files])
+        names, labels, stamps = zip(*files, strict=True)
+        splits[name] = Listing(str(folder), list(names), labels, stamps=stamps)
         ignored += others
     return Input("folder", f"a folder, train/ and {validation.name}/", classes, splits, ignored)
 
@@ -54,13 +55,20 @@ def _entries(folder: pathlib.Path) -> list[os.DirEntry]:
         return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
 
 
-def _files(folder: pathlib.Path, classes: tuple[str, ...]) -> tuple[list[tuple[str, int]], int]:
-    """Relative paths and labels of plain files, and how many entries are none."""
+def _files(
+    folder: pathlib.Path, classes: tuple[str, ...]
+) -> tuple[list[tuple[str, int, tuple[int, int]]], int]:
+    """Relative path, label and stamp of plain files, and how many entries are none, e.g. links.
+
+    A link could lead anywhere, and to the same picture twice.
+    """
     files, others = [], 0
     for label, name in enumerate(classes):
         for entry in _entries(folder / name) if (folder / name).is_dir() else ():
-            if entry.is_file():
-                files.append((f"{name}/{entry.name}", label))
+            if entry.is_file(follow_symlinks=False):
+                state = entry.stat()
+                stamp = state.st_size, state.st_mtime_ns
+                files.append((f"{name}/{entry.name}", label, stamp))
             else:
                 others += 1
     return files, others

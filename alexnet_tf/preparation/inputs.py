@@ -22,6 +22,9 @@ class Place:
     offset: int = 0
     size: int | None = None
 
+    def __str__(self) -> str:
+        return self.path if self.size is None else f"byte {self.offset:,} of {self.path}"
+
 
 @dataclasses.dataclass(frozen=True)
 class Example:
@@ -70,6 +73,8 @@ class Listing(Pictures):
         names: of the examples; in a folder they are relative paths.
         labels: of the examples.
         offsets, sizes: bytes, where the file holds each; None in a folder.
+        stamps: in a folder, the size and the time of change of each file, [N, 2]; the examples are
+            other ones where these are.
     """
 
     def __init__(
@@ -79,6 +84,7 @@ class Listing(Pictures):
         labels: Sequence[int],
         offsets: Sequence[int] | None = None,
         sizes: Sequence[int] | None = None,
+        stamps: Sequence[tuple[int, int]] | None = None,
     ):
         # ImageNet's names take 100 MB as they are, and would take as much again as `Example`s.
         self.count = len(names)
@@ -86,6 +92,7 @@ class Listing(Pictures):
         self._labels = np.asarray(labels, np.int32)
         self._offsets = None if offsets is None else np.asarray(offsets, np.int64)
         self._sizes = None if sizes is None else np.asarray(sizes, np.int64)
+        self._stamps = None if stamps is None else np.asarray(stamps, np.int64)
 
     def key(self, index: int) -> str:
         """Its name."""
@@ -102,9 +109,9 @@ class Listing(Pictures):
             yield Example(name, int(self._labels[index]), place)
 
     def fingerprint(self) -> str:
-        """Of names, labels, and offsets and sizes where there are any."""
+        """Of names, labels, and offsets, sizes and stamps where there are any."""
         digest = hashlib.sha256("\0".join(self._names).encode(errors="surrogateescape"))
-        for array in (self._labels, self._offsets, self._sizes):
+        for array in (self._labels, self._offsets, self._sizes, self._stamps):
             if array is not None:
                 digest.update(array.tobytes())
         return digest.hexdigest()

@@ -28,7 +28,10 @@ class Moments:
 
     def add(self, jpeg: bytes) -> None:
         """Adds a picture as whoever reads the dataset will see it: decoded from its JPEG."""
-        pixels = np.asarray(Image.open(io.BytesIO(jpeg)))  # [S, S, 3]
+        self.add_pixels(np.asarray(Image.open(io.BytesIO(jpeg))))
+
+    def add_pixels(self, pixels: np.ndarray) -> None:
+        """Adds a picture, uint8 [S, S, 3]."""
         self.pictures += 1
         self.total += pixels
         # float64 holds these integers exactly, and NumPy multiplies it several times faster.

@@ -12,16 +12,15 @@ import warnings
 
 from PIL import Image, ImageFile, WebPImagePlugin  # noqa: F401  # which Pillow loads only if asked
 
-from alexnet_tf.data.limits import MAX_PIXELS
+from alexnet_tf.data.limits import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    MAX_PIXELS_TIMES_SCANS,
+    MAX_WHOLE_PIXELS,
+)
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")  # what else Pillow reads, few have ever tested
 
-MAX_BYTES = 2**25  # of a file
-# Only a JPEG can be decoded small. Of the others Pillow and the decoder hold every pixel, up to 16
-# bytes for each; so many take up to 1.3 s (PNG with alpha) and 0.65 GB (WebP).
-MAX_WHOLE_PIXELS = 2**25
-# A JPEG may pass over its pixels as often as it likes, at 2 to 4 ns each.
-MAX_PIXELS_TIMES_SCANS = 400_000_000
 MAX_READS = 100_000  # a file of a million tiny pieces would keep Pillow's parsers busy for minutes
 MAX_EXIF = 2**16  # bytes; each of its entries may claim all of them, and Pillow copies them for it
 
@@ -66,6 +65,16 @@ class Facts:
     height: int = 0
     notes: tuple[str, ...] = ()
     reason: str | None = None
+
+
+def read_file(path: str) -> bytes:
+    """A file's bytes, or so many of them that `examine` finds it too large.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        return file.read(MAX_BYTES + 1)
 
 
 def examine(encoded: bytes) -> Facts:
@@ -164,7 +173,7 @@ def _refuse_too_large(image: ImageFile.ImageFile, encoded: bytes) -> None:
         too_large = pixels > MAX_WHOLE_PIXELS
     else:
         too_large = pixels > MAX_PIXELS or (
-            not _has_one_scan(image, encoded)
+            not has_one_scan(image, encoded)
             # Thumbnails have scans of their own, so this may be a few too many.
             and pixels * encoded.count(_START_OF_SCAN) > MAX_PIXELS_TIMES_SCANS
         )
@@ -172,7 +181,7 @@ def _refuse_too_large(image: ImageFile.ImageFile, encoded: bytes) -> None:
         raise Refused("too large")
 
 
-def _has_one_scan(image: ImageFile.ImageFile, encoded: bytes) -> bool:
+def has_one_scan(image: ImageFile.ImageFile, encoded: bytes) -> bool:
     """Whether the header that Pillow has read ends in a scan of all channels, for good."""
     channels = len(image.getbands())
     scan = _START_OF_SCAN + bytes([0, 6 + 2 * channels, channels])

@@ -1,7 +1,8 @@
 """What became of every example, for people (report.txt) and for programs (report.json).
 
-Neither holds a time or a place of this machine: the same examples with the same settings give the
-same bytes, whether or not the preparation was interrupted.
+Neither holds a time or a place of this machine: the same files with the same settings give the same
+bytes, whether or not the preparation was interrupted. (A folder's files are the same where their
+times of change are: these are in its fingerprint.)
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ def make_report(journal: Journal, classes: tuple[str, ...], ignored: int) -> dic
         "ignored": ignored,
         "measured": journal.moments.pictures,
         "prepared": splits,
+        "files": {},  # name → SHA-256 of what is no shard, once it is written
     }
 
 

@@ -51,8 +51,8 @@ def prepare_dataset(
         max_skipped: the share of a split's pictures that may be unusable.
 
     Raises:
-        UserError: a directory of something else or in use, too many unusable pictures, a worker
-            that died, a full disk.
+        UserError: a directory of something else or in use, too many unusable pictures, one that
+            cannot be read, a full disk.
     """
     for split, pictures in source.splits.items():
         if not pictures.count:

@@ -134,6 +134,24 @@ def _index_validation(archive: _Archive, classes: tuple[str, ...], val_labels: s
     return members.listing(archive.path, labels)
 
 
+class _Headers:
+    """A file whose headers `tarfile` may read, however long they say that they are.
+
+    Long names are headers with a length of their own: a negative one would read the whole archive
+    into memory.
+    """
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int) -> bytes:
+        """As of a file."""
+        if not 0 <= size <= _MB:
+            raise tarfile.ReadError(f"a header of {size:,} bytes")
+        return self._file.read(size)
+
+
 class _Archive:
     """A tar archive that is open for its headers to be read, with a progress bar.
 
@@ -174,9 +192,11 @@ class _Archive:
         self._file.seek(start)
         place = start
         try:
-            with tarfile.open(fileobj=self._file, mode="r:") as tar:
+            with tarfile.open(fileobj=_Headers(self._file), mode="r:") as tar:
                 while (entry := tar.next()) is not None:
                     tar.members.clear()  # which keeps a kilobyte for each
+                    if entry.size < 0 or entry.offset_data <= place:  # or it would never end
+                        raise tarfile.ReadError("an entry of negative length")
                     place = entry.offset_data
                     if place + entry.size > end:
                         raise tarfile.ReadError("an entry longer than the archive")
@@ -190,10 +210,10 @@ class _Archive:
             # Python's reader takes a damaged header for the end; the end is a block of zeros.
             if self._file.read(tarfile.BLOCKSIZE).strip(b"\0") or place >= end:
                 raise tarfile.ReadError("no header and no end")
-        except tarfile.TarError as error:
+        except Exception as error:  # whatever Python's reader makes of a stranger's bytes
             raise UserError(
                 f"Expected a whole tar archive. Received: {self.path}, damaged or cut short about "
-                f"byte {place:,} of {self._size:,} ({error})"
+                f"byte {place:,} of {self._size:,} ({error or type(error).__name__})"
             ) from None
 
     def _show(self, place: int) -> None:

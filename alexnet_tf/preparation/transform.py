@@ -32,6 +32,7 @@ from alexnet_tf.preparation.picture import (
     Refused,
     examine,
     format_of,
+    has_one_scan,
     notes,
     open_picture,
     orientation,
@@ -46,6 +47,11 @@ QUALITY = 90  # of the JPEGs; the paper does not say
 # More pixels or bytes are left to Pillow, which copies less and averages blocks of pixels first.
 _MANY = 2**22
 _GREY = ("1", "LA")
+
+# Of a JPEG: markers of its parts, and how long those two are that say what its channels are.
+_MARKER, _START_OF_SCAN, _END = 0xFF, 0xDA, b"\xff\xd9"
+_COLOUR_SPACES = {0xE0: 16, 0xEE: 14}  # JFIF without a thumbnail, Adobe
+_OTHERS = {*range(0xE1, 0xF0), 0xFE}  # EXIF, profiles and the like; comments
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,9 +73,9 @@ def prepare(encoded: bytes, size: int = SIZE, quality: int = QUALITY) -> Prepare
     Grey becomes RGB, CMYK and palettes are converted, transparency is dropped, 16 bits are scaled
     to 8, a turned photograph is made upright, a small one enlarged; each adds a note. "blemished"
     is a JPEG that libjpeg-turbo decodes but complains of, as when bits have flipped; only `fast.py`
-    hears of it. An RGB JPEG that is such a square already is kept byte for byte, as encoding
-    it again could only harm it, unless it is progressive, which is slow to read, or larger than its
-    pixels.
+    hears of it. An RGB JPEG that is such a square already is kept, as encoding it again could only
+    harm it, without what is in it besides pixels; unless it has several scans, which is slow to
+    read, or is larger than its pixels.
 
     Args:
         encoded: a picture in one of `picture.FORMATS`; the first of it, if it moves.
@@ -78,6 +84,7 @@ def prepare(encoded: bytes, size: int = SIZE, quality: int = QUALITY) -> Prepare
 
     Raises:
         Refused: it is none, or damaged, or too large.
+        MemoryError: there is not enough memory, although it is not too large.
     """
     try:
         image = open_picture(encoded)
@@ -87,9 +94,9 @@ def prepare(encoded: bytes, size: int = SIZE, quality: int = QUALITY) -> Prepare
         # A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, but not to less than 2 S: what is
         # left to the filter then hides how well the decoder averages, at a cost of 4 % in time.
         image.draft(image.mode, (2 * size, 2 * size))
-        if _is_square_already(image, encoded, size, odd):
+        if not odd and (kept := _square_already(image, encoded, size)):
             image.load()  # is it whole?
-            return Prepared(encoded, ("kept",))
+            return Prepared(kept, ("kept",))
         jpeg = None
         many = max(image.width * image.height, len(encoded)) > _MANY
         if image.mode == "RGB" and not odd and not many:
@@ -99,6 +106,8 @@ def prepare(encoded: bytes, size: int = SIZE, quality: int = QUALITY) -> Prepare
             except ValueError:
                 odd = ("blemished",)  # unless Pillow finds that it is worse
         return Prepared(jpeg or _prepare_any(image, (width, height), size, quality), odd + small)
+    except MemoryError:
+        raise
     except Exception as error:  # whatever a decoder makes of a stranger's bytes
         raise Refused(reason_of(error)) from None
 
@@ -120,13 +129,37 @@ def _scaled(box: Box, size: tuple[int, int], other: tuple[int, int]) -> Box:
     return box[0] * x, box[1] * y, box[2] * x, box[3] * y
 
 
-def _is_square_already(image: Image.Image, encoded: bytes, size: int, odd: tuple[str, ...]) -> bool:
-    return (
-        (format_of(image), image.mode, image.size) == ("JPEG", "RGB", (size, size))
-        and not odd
-        and "progressive" not in image.info
-        and len(encoded) <= 3 * size * size
-    )
+def _square_already(image: Image.Image, encoded: bytes, size: int) -> bytes | None:
+    """The JPEG's own pixels, where these are the square; None if they are not."""
+    if (
+        (format_of(image), image.mode, image.size) != ("JPEG", "RGB", (size, size))
+        or not has_one_scan(image, encoded)
+    ):  # fmt: skip
+        return None
+    kept = _bare(encoded)
+    return kept if kept is not None and len(kept) <= 3 * size * size else None
+
+
+def _bare(jpeg: bytes) -> bytes | None:
+    """A JPEG of one scan without all that is no pixels; None if it is not built as usual.
+
+    EXIF says where a photograph was taken; comments, profiles, thumbnails and what follows the end
+    may hold anything.
+    """
+    parts, place = [jpeg[:2]], 2
+    while jpeg[place] == _MARKER:
+        kind, length = jpeg[place + 1], int.from_bytes(jpeg[place + 2 : place + 4], "big")
+        if kind == _START_OF_SCAN:
+            end = jpeg.find(_END, place + 2 + length)  # which no pixels contain
+            return None if end < 0 else b"".join(parts) + jpeg[place : end + len(_END)]
+        if kind in _COLOUR_SPACES:
+            if length != _COLOUR_SPACES[kind]:
+                return None  # there is more in it
+            parts.append(jpeg[place : place + 2 + length])
+        elif kind not in _OTHERS:
+            parts.append(jpeg[place : place + 2 + length])
+        place += 2 + length
+    return None
 
 
 def _prepare_any(image: Image.Image, original: tuple[int, int], size: int, quality: int) -> bytes:

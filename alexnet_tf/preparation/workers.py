@@ -9,91 +9,63 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import dataclasses
-import functools
 import multiprocessing
 import multiprocessing.connection
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from alexnet_tf.errors import UserError
-from alexnet_tf.preparation.inputs import Place
+from alexnet_tf.preparation.chunks import Chunk, Done, prepare_chunk
 from alexnet_tf.preparation.moments import Moments
-from alexnet_tf.preparation.picture import MAX_BYTES
-from alexnet_tf.preparation.transform import Prepared, Refused, prepare
+from alexnet_tf.preparation.transform import Prepared
 
 _SECONDS = 0.2  # between two questions whether to stop
+# A chunk takes a tenth of a second, and by `picture.py`'s limits at most a minute of the CPU; the
+# rest is for slow disks and busy machines.
+_PATIENCE = 600.0  # seconds
+_IN_A_ROW = 8  # pictures that may end their process one after the other: more is not their doing
+
+# Reasons why there is no result of a picture, besides those of `transform.Refused`.
+ENDS = "ends the decoder"
+LASTS = "takes too long"
 
 Tag = TypeVar("Tag")
-
-
-@dataclasses.dataclass(frozen=True)
-class Chunk:
-    """Work for one process.
-
-    Attributes:
-        pictures: encoded bytes, or where they are.
-        measured: which of them count for the statistics.
-        size: S, pixels.
-        quality: of the JPEGs.
-    """
-
-    pictures: list[bytes | Place]
-    measured: list[bool]
-    size: int
-    quality: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Done:
-    """What became of a chunk.
-
-    Attributes:
-        results: for each picture, or the reason why there is none.
-        moments: of those that were to be measured, if any.
-    """
-
-    results: list[Prepared | str]
-    moments: Moments | None
-
-
-def prepare_chunk(chunk: Chunk) -> Done:
-    """Reads, prepares and measures; runs in a worker."""
-    results: list[Prepared | str] = []
-    moments = Moments(chunk.size) if any(chunk.measured) else None
-    for picture, measured in zip(chunk.pictures, chunk.measured, strict=True):
-        try:
-            encoded = picture if isinstance(picture, bytes) else _read(picture)
-            result = prepare(encoded, chunk.size, chunk.quality)
-            if measured:
-                moments.add(result.jpeg)
-            results.append(result)
-        except Refused as reason:
-            results.append(str(reason))
-    return Done(results, moments)
 
 
 class Pool:
     """Processes that prepare chunks, in a context.
 
+    A picture that ends its process, or keeps it busy for ever, costs only itself: what was in work
+    at the time is done again by new processes, one picture after the other.
+
     Args:
         workers: how many.
+        work: what they do.
+        patience: seconds until a chunk counts as hung; a single picture has a quarter of that.
     """
 
-    def __init__(self, workers: int):
+    def __init__(
+        self,
+        workers: int,
+        work: Callable[[Chunk], Done] = prepare_chunk,
+        patience: float = _PATIENCE,
+    ):
+        self._workers, self._work, self._patience = workers, work, patience
         self._in_flight = 2 * workers + 2  # chunks: what bounds memory
-        self._executor = concurrent.futures.ProcessPoolExecutor(
-            workers, multiprocessing.get_context("spawn"), initializer=_start
-        )
+        self._lost = 0  # pictures that ended their process, one after the other
+        self._executor = self._new_executor()
 
     def __enter__(self) -> Pool:
         return self
 
     def __exit__(self, *exception) -> None:
-        self._executor.shutdown(cancel_futures=True)
+        self._kill()
 
     def map(
         self, chunks: Iterable[tuple[Tag, Chunk]], stop: Callable[[], bool]
@@ -105,34 +77,113 @@ class Pool:
             stop: asked all the time; once it says yes, no more results come.
 
         Raises:
-            UserError: a process died.
+            UserError: a picture cannot be read, or the processes die whatever they do.
         """
         chunks = iter(chunks)
-        queue: collections.deque = collections.deque()
-        try:
-            while not stop():
-                while len(queue) < self._in_flight and (item := next(chunks, None)) is not None:
-                    queue.append((item[0], self._submit(item[1])))
-                if not queue:
-                    return
-                if concurrent.futures.wait([queue[0][1]], timeout=_SECONDS).done:
-                    tag, future = queue.popleft()
-                    yield tag, future.result()
-        except BrokenProcessPool:
-            if not stop():  # or else whoever stops us has stopped the workers as well
-                raise UserError(
-                    "Expected the worker processes to live. Received: one died, as happens when "
-                    "memory runs out; run the same command again to go on, perhaps with fewer "
-                    "--workers"
-                ) from None
+        queue: collections.deque[tuple[Tag, Chunk, Future | None]] = collections.deque()
+        started = time.monotonic()  # of the chunk at the front
+        while not stop():
+            alone = any(future is None for *_, future in queue)
+            while (
+                not alone
+                and len(queue) < self._in_flight
+                and (item := next(chunks, None)) is not None
+            ):
+                queue.append((*item, self._submit(item[1])))
+            if not queue:
+                return
+            tag, chunk, future = queue[0]
+            if future is None:
+                done = self._one_by_one(chunk, stop)
+            elif not concurrent.futures.wait([future], timeout=_SECONDS).done:
+                if time.monotonic() - started > self._patience:
+                    queue = self._restart(queue)
+                continue
+            elif isinstance(future.exception(), BrokenProcessPool):
+                queue = self._restart(queue)
+                continue
+            else:
+                done = future.result()
+            if done is None:
+                return
+            queue.popleft()
+            yield tag, done
+            started = time.monotonic()
 
-    def _submit(self, chunk: Chunk) -> concurrent.futures.Future[Done]:
+    def _restart(self, queue: collections.deque) -> collections.deque:
+        """New processes; what the old ones left undone is marked by None, to be done with care."""
+        self._kill()
+        self._executor = self._new_executor()
+        return collections.deque(
+            (tag, chunk, future if _has_result(future) else None) for tag, chunk, future in queue
+        )
+
+    def _one_by_one(self, chunk: Chunk, stop: Callable[[], bool]) -> Done | None:
+        """As `work`, while the processes have nothing else to do; None if told to stop."""
+        results: list[Prepared | str] = []
+        moments = Moments(chunk.size) if any(chunk.measured) else None
+        for picture, measured in zip(chunk.pictures, chunk.measured, strict=True):
+            single = dataclasses.replace(chunk, pictures=[picture], measured=[measured])
+            future = self._submit(single)
+            end = time.monotonic() + self._patience / 4
+            while not future.done() and time.monotonic() < end and not stop():
+                concurrent.futures.wait([future], timeout=_SECONDS)
+            if stop():  # whoever stops us may have stopped the processes as well
+                return None
+            if future.done() and not isinstance(future.exception(), BrokenProcessPool):
+                done = future.result()
+                self._lost = 0
+            else:
+                done = Done([ENDS if future.done() else LASTS], None)
+                self._lose()
+            results += done.results
+            if done.moments is not None:
+                moments.merge(done.moments)
+        return Done(results, moments)
+
+    def _lose(self) -> None:
+        """New processes, after one picture has ended the old ones."""
+        self._lost += 1
+        if self._lost > _IN_A_ROW:
+            raise UserError(
+                f"Expected the worker processes to live. Received: {self._lost} that died one "
+                "after the other, as happens when memory runs out; run the same command again to "
+                "go on, perhaps with fewer --workers"
+            )
+        self._kill()
+        self._executor = self._new_executor()
+
+    def _new_executor(self) -> concurrent.futures.ProcessPoolExecutor:
+        return concurrent.futures.ProcessPoolExecutor(
+            self._workers, multiprocessing.get_context("spawn"), initializer=_start
+        )
+
+    def _kill(self) -> None:
+        """Ends the processes, at once even where one hangs; nothing they do is needed any more."""
+        for process in list((self._executor._processes or {}).values()):
+            process.kill()  # the executor's own method for it comes with Python 3.14
+        self._executor.shutdown(cancel_futures=True)
+
+    def _submit(self, chunk: Chunk) -> Future:
         # This may start a process, which inherits what is blocked: Ctrl-C is for the parent alone.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            return self._executor.submit(prepare_chunk, chunk)
+            return self._executor.submit(self._work, chunk)
+        except BrokenProcessPool as error:  # it has ended since we last looked
+            future = Future()
+            future.set_exception(error)
+            return future
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _has_result(future: Future | None) -> bool:
+    return (
+        future is not None
+        and future.done()
+        and not future.cancelled()
+        and future.exception() is None
+    )
 
 
 def _start() -> None:
@@ -144,21 +195,3 @@ def _follow_parent() -> None:
     # A parent killed outright tells no one, and its children would wait for work for ever.
     multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
     os._exit(1)
-
-
-@functools.lru_cache(maxsize=16)
-def _descriptor(path: str) -> int:
-    """An archive, opened once a process."""
-    return os.open(path, os.O_RDONLY)
-
-
-def _read(place: Place) -> bytes:
-    try:
-        if place.size is None:
-            with open(place.path, "rb") as file:
-                return file.read(MAX_BYTES + 1)
-        if place.size > MAX_BYTES:
-            raise Refused("too large")
-        return os.pread(_descriptor(place.path), place.size, place.offset)
-    except OSError as error:
-        raise Refused(f"not readable ({error.strerror})") from None

@@ -12,18 +12,19 @@ import tensorflow as tf
 _IMAGES = """
     BatchDatasetV2 ConcatenateDataset DatasetToSingleElement DecodeImage DecodeJpeg DecodeRaw
     ExtractJpegShape IgnoreErrorsDataset ParallelMapDatasetV2 ParseExampleV2 RangeDataset
-    ScaleAndTranslate Substr TensorDataset
+    ScaleAndTranslate StringJoin StringLength Substr TensorDataset
 """
 _NETWORK = """
     AvgPool BiasAdd Conv2D LeakyRelu LogSoftmax MatMul MaxPool Pad ReadVariableOp Relu Rsqrt
     Sigmoid Sqrt Square StopGradient Tanh TopKV2
 """
-# Arithmetic, shapes and branches.
+# Arithmetic, shapes, branches, and the loops of data/headers.py, whose steps are limited.
 _REST = """
     AddV2 All Assert Cast ClipByValue ConcatV2 Const EnsureShape Equal Exp ExpandDims Fill FloorDiv
-    GatherV2 Greater GreaterEqual Identity IdentityN If IsFinite Less LessEqual Log Max Min Minimum
-    Mul NoOp OnesLike Pack Placeholder Prod Range RealDiv Reshape Round ScatterNd SelectV2 Shape
-    Size Split Squeeze StatelessCase StatelessIf StridedSlice Sub Sum Unpack
+    FloorMod GatherV2 Greater GreaterEqual Identity IdentityN If IsFinite Less LessEqual Log
+    LogicalAnd Max Min Minimum Mul NoOp OnesLike Pack Placeholder Prod Range RealDiv Reshape Round
+    ScatterNd SelectV2 Shape Size Split Squeeze StatelessCase StatelessIf StatelessWhile
+    StridedSlice Sub Sum Unpack While
 """
 ALLOWED = frozenset((_IMAGES + _NETWORK + _REST).split())
 

@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from alexnet_tf.data import order
 from alexnet_tf.data.pipeline import evaluation_dataset, training_dataset
-from alexnet_tf.data.squares import make_squares
 from alexnet_tf.data.unreadable import Unreadable
 from alexnet_tf.models.spec import Lighting, Preprocessing
 from tests.data.splits import sharded_split
@@ -125,20 +124,6 @@ def test_a_batch_of_broken_images_alone():
     (batch,) = batches(1, split, unreadable=unreadable)
     assert not batch["weight"].any()
     assert len(unreadable) == 4
-
-
-@pytest.mark.parametrize("place", ["memory", "disk"])
-def test_a_cache_changes_nothing(place, tmp_path):
-    split = sharded_split(LENGTHS, broken=(2,))
-    unreadable = Unreadable(split)
-    path = tmp_path / "cache" / "train.npy" if place == "disk" else None
-    squares = make_squares(split, SPEC, unreadable, path)
-    assert len(unreadable) == 1
-    assert_equal_batches(batches(11, split), batches(11, split, squares=squares))
-    if path:
-        again = make_squares(split, SPEC, Unreadable(split), path)
-        np.testing.assert_array_equal(again.images, squares.images)
-        np.testing.assert_array_equal(again.readable, squares.readable)
 
 
 @pytest.mark.parametrize("lengths", [(8,), (5, 4), (4, 4, 3)])

@@ -30,7 +30,20 @@ def test_folder_yields_files_with_labels_in_order(folder):
 
 def test_other_files_than_images_are_passed_over(folder):
     (folder / "train" / "disk" / "notes.txt").write_text("not an image, and not called one")
-    assert open_source("folder", str(folder)).train.examples == 20
+    (folder / "val" / "ring" / "photo.heic").write_text("of a telephone")
+    source = open_source("folder", str(folder))
+    assert (source.train.examples, source.passed_over) == (20, 2)
+
+
+def test_files_that_are_too_large_are_never_read(folder):
+    image = next((folder / "train" / "disk").iterdir())
+    with (folder / "train" / "disk" / "large.jpg").open("wb") as file:
+        file.write(image.read_bytes())
+        file.truncate(2**25 + 1)
+    with pytest.raises(UserError, match=r"large.jpg, which has over 33,554,432 bytes"):
+        open_source("folder", str(folder), max_unreadable=0.01)
+    source = open_source("folder", str(folder), max_unreadable=0.1)
+    assert (source.train.examples, source.passed_over) == (20, 1)
 
 
 def remove_val(folder):

@@ -40,6 +40,20 @@ def test_mean_image_and_components_against_numpy():
     )
 
 
+def test_a_set_like_cifar_to_a_ten_thousandth():
+    """Bright pixels of nearly one colour: a small difference of large sums."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 4, (500, 32, 32, 1), np.uint8) + rng.integers(
+        240, 252, (500, 1, 1, 3), np.uint8
+    )
+    result = compute_statistics(split_of(images), Preprocessing(image_size=32, crop_size=28))
+    np.testing.assert_allclose(result.mean, images.mean(axis=0), rtol=1e-4)
+    values, vectors = np.linalg.eigh(np.cov(images.reshape(-1, 3).T / 255, bias=True))
+    np.testing.assert_allclose(result.eigenvalues, values[::-1], rtol=1e-4)
+    alike = np.abs((result.eigenvectors * vectors[:, ::-1]).sum(axis=0))
+    np.testing.assert_allclose(alike, 1, atol=1e-4)
+
+
 def test_components_are_ordered_orthonormal_and_of_fixed_sign():
     covariance = np.cov(np.random.default_rng(1).random((3, 50)))
     values, vectors = principal_components(covariance)

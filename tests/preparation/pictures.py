@@ -103,6 +103,27 @@ def lying(form, width, height):
     return bytes(encoded)
 
 
+def lying_frame(width, height):
+    """A GIF with a modest screen whose one frame says that it is this large."""
+    encoded = bytearray(encode(photo(0, 64, 64), "GIF"))
+    place = encoded.index(b"\x2c\0\0\0\0\x40\0\x40\0") + 5
+    encoded[place : place + 4] = struct.pack("<HH", width, height)
+    return bytes(encoded)
+
+
+def animation(frames, width=64, height=64):
+    """A GIF that moves, of so many different frames."""
+    first, *others = (photo(index, width, height) for index in range(frames))
+    return encode(first, "GIF", save_all=True, append_images=others)
+
+
+def many_scans(times, width=500, height=375):
+    """A progressive JPEG whose last scan comes so often."""
+    progressive = encode(photo(1, width, height), progressive=True)
+    scan = progressive[progressive.rindex(b"\xff\xda") : -2]
+    return progressive[:-2] + times * scan + b"\xff\xd9"
+
+
 def strange():
     """Name to encoded bytes and what `prepare` notes about them."""
     image = photo(3)

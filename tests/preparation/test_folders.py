@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from alexnet_tf.errors import UserError
+from alexnet_tf.preparation.chunks import _read
 from alexnet_tf.preparation.folders import open_folders
-from alexnet_tf.preparation.workers import _read
 
 
 def write(root, paths):
@@ -21,6 +21,7 @@ def test_folders_are_classes(tmp_path, validation):
     files = ["train/b/2.jpg", "train/b/1.png", "train/a/9.JPEG", f"{validation}/b/1.jpg"]
     write(tmp_path, [*files, "train/a/.hidden", "train/notes.txt", "train/.git/x"])
     os.mkfifo(tmp_path / "train" / "a" / "pipe")
+    (tmp_path / "train" / "a" / "link.jpg").symlink_to(tmp_path / "train" / "b" / "2.jpg")
     source = open_folders(str(tmp_path))
     assert source.classes == ("a", "b")
     train = source.splits["train"]
@@ -32,7 +33,26 @@ def test_folders_are_classes(tmp_path, validation):
         f"train/{example.file_name}" for example in examples
     ]
     assert source.splits["validation"].count == 1
-    assert source.ignored == 1
+    assert source.ignored == 2
+
+
+def fingerprint(root):
+    return open_folders(str(root)).splits["train"].fingerprint()
+
+
+def test_the_fingerprint_changes_with_a_file(tmp_path):
+    write(tmp_path, ["train/a/1.jpg", "train/b/1.jpg", "val/b/1.jpg"])
+    file = tmp_path / "train" / "a" / "1.jpg"
+    before, state = fingerprint(tmp_path), file.stat()
+    assert fingerprint(tmp_path) == before
+    file.write_text("train/a/1.JPG")  # as long as before
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns + 1))
+    assert fingerprint(tmp_path) != before
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert fingerprint(tmp_path) == before
+    file.write_text("longer than before")
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert fingerprint(tmp_path) != before
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from tests.preparation.pictures import (
 
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # pytest undoes what `picture.py` does
 
-SECONDS = 2.0  # for any bytes whatsoever, as `picture.py` promises
+SECONDS = 2.0  # of the CPU for any bytes whatsoever, as `picture.py` promises
 
 
 def test_facts_of_usable_pictures():
@@ -84,9 +84,9 @@ def _bombs():
 @pytest.mark.parametrize("name", _bombs())
 def test_bombs_do_not_go_off(name):
     encoded = _bombs()[name]
-    started = time.monotonic()
+    started = time.process_time()
     facts = examine(encoded)
-    assert time.monotonic() - started < SECONDS
+    assert time.process_time() - started < SECONDS
     assert facts.reason in ("damaged", "no image", "too large") or name == "exif"
 
 
@@ -128,14 +128,14 @@ def test_mutated_pictures_lead_to_a_picture_or_a_reason():
     outcomes = {"prepared": 0}
     for number in range(600):
         encoded = mutated(originals[number % len(originals)], rng)
-        started = time.monotonic()
+        started = time.process_time()
         try:
             assert isinstance(prepare(encoded), Prepared)
             outcome = "prepared"
         except Refused as refused:
             outcome = str(refused)
         reason = examine(encoded).reason
-        assert time.monotonic() - started < SECONDS
+        assert time.process_time() - started < SECONDS
         assert reason == (None if outcome == "prepared" else outcome)
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
     assert outcomes.keys() <= {"prepared", "no image", "too large", "truncated", "damaged", "empty"}

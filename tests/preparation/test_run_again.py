@@ -1,6 +1,7 @@
 """Preparations in this process: what a second run makes of what a first one left."""
 
 import fcntl
+import functools
 import io
 import os
 
@@ -11,11 +12,13 @@ from PIL import Image
 
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.errors import UserError
-from alexnet_tf.preparation import assembly
+from alexnet_tf.preparation import assembly, finish, journal, shards, workers
 from alexnet_tf.preparation.folders import open_folders
+from alexnet_tf.preparation.journal import Journal
 from alexnet_tf.preparation.plan import Settings
 from alexnet_tf.preparation.run import prepare_dataset
 from alexnet_tf.preparation.tfds_input import open_tfds_input
+from tests.preparation import deadly
 from tests.preparation.pictures import encode, photo
 
 SETTINGS = Settings(size=32, quality=90, shard_examples=8, seed=0)
@@ -104,32 +107,93 @@ def test_damaged_and_half_written_shards_are_made_again(folder, whole, crashed):
 
 
 def test_a_source_that_changed_meanwhile_is_noticed(folder, crashed):
+    output, _ = crashed  # with all of its finished shards
+    changed = folder / "train" / "a" / "0.jpg"
+    before, state = changed.read_bytes(), changed.stat()
+    try:
+        changed.write_bytes(encode(photo(99, 60, 50)))
+        with pytest.raises(UserError, match="Expected the splits that .* was begun with, train"):
+            prepare(folder, output)
+    finally:
+        changed.write_bytes(before)
+        os.utime(changed, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert prepare(folder, output).images == 26 - 7 - 6
+
+
+def test_a_lost_shard_that_comes_out_differently_is_noticed(folder, crashed):
+    """As where a file was changed and given its old time and length again."""
     output, written = crashed
     (output / written[0]).unlink()
-    changed = folder / "train" / "a" / "0.jpg"
-    before = changed.read_bytes()
+    files = {path: path.read_bytes() for path in (folder / "train").rglob("*.jpg")}
+    states = {path: path.stat() for path in files}
+
+    def write(path, data):
+        path.write_bytes(data)
+        os.utime(path, ns=(states[path].st_atime_ns, states[path].st_mtime_ns))
+
     try:
-        for path in (folder / "train" / "a").iterdir():
-            path.write_bytes(encode(photo(99, 60, 50)))
+        for path, data in files.items():
+            other = encode(photo(99, 60, 50), quality=50)
+            write(path, other[: len(data)].ljust(len(data), b"\0"))
         with pytest.raises(UserError, match="the source has changed"):
             prepare(folder, output)
     finally:
-        for index in range(0, 20, 2):
-            path = folder / "train" / "a" / f"{index}.jpg"
-            path.write_bytes(encode(photo(index, 60, 50)))
-        assert changed.read_bytes() == before
+        for path, data in files.items():
+            write(path, data)
 
 
-def test_a_complete_dataset_is_checked_to_the_bit(folder, whole):
+def test_killed_while_it_began_it_begins_again(folder, whole, tmp_path, monkeypatch):
+    def stop(partial, path):
+        raise CrashError
+
+    output = tmp_path / "output"
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "put", stop)
+        with pytest.raises(CrashError):
+            prepare(folder, output)
+    assert [path.name for path in output.iterdir()] == ["unfinished.npz.partial"]
+    assert prepare(folder, output).images == 26
+    assert tree(output) == tree(whole)
+
+
+@pytest.mark.parametrize(
+    "name", ["*-train.*", "statistics.npz", "features.json", "dataset_info.json", "label.*"]
+)
+def test_a_complete_dataset_is_checked_to_the_bit(folder, whole, name):
     assert prepare(folder, whole).images == 0
-    shard = next(whole.glob("*train*"))
-    good = shard.read_bytes()
+    file = next(whole.glob(name))
+    good = file.read_bytes()
     try:
-        shard.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
-        with pytest.raises(UserError, match=f"Received: another {shard.name}"):
+        file.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+        with pytest.raises(UserError, match=f"Received: another {file.name}"):
             prepare(folder, whole)
     finally:
-        shard.write_bytes(good)
+        file.write_bytes(good)
+
+
+def test_all_of_it_is_on_disk_before_the_journal_goes(folder, tmp_path, monkeypatch):
+    forced = set()
+    for module in (shards, finish):
+        monkeypatch.setattr(module, "force_to_disk", lambda path: forced.add(path.name))
+    monkeypatch.setattr(Journal, "remove", lambda journal: before.update(forced))
+    before = set()
+    prepare(folder, tmp_path / "output")
+    for path in (tmp_path / "output").iterdir():
+        # What got its name by being renamed was forced under the other.
+        assert before & {path.name, path.name + ".partial"}, path.name
+    assert "output" in before
+
+
+def test_a_picture_that_ends_the_decoder_is_skipped_and_reported(folder, tmp_path, monkeypatch):
+    (folder / "val" / "a" / "deadly.jpg").write_bytes(deadly.DEADLY_FILE)
+    monkeypatch.setattr(assembly, "Pool", functools.partial(workers.Pool, work=deadly.work))
+    try:
+        report = prepare(folder, tmp_path / "output", max_skipped=0.2).report
+    finally:
+        (folder / "val" / "a" / "deadly.jpg").unlink()
+    assert report["prepared"]["validation"]["skipped"] == [("a/deadly.jpg", workers.ENDS)]
+    assert report["prepared"]["validation"]["examples"] == 6
+    assert report["prepared"]["train"]["examples"] == 20
 
 
 @pytest.mark.parametrize("done", [True, False])

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from alexnet_tf.errors import UserError
+from alexnet_tf.preparation.chunks import _read
 from alexnet_tf.preparation.tars import TRAIN, VALIDATION, open_imagenet
-from alexnet_tf.preparation.workers import _read
 from tests.preparation.archives import LINK, tar, write_archives
 
 LONG = "n02_" + 150 * "x" + ".JPEG"  # needs a header of its own
@@ -112,3 +112,35 @@ def test_a_damaged_archive_is_refused_wherever_it_is_cut(folder):
         (folder / TRAIN).write_bytes(damaged)
         with pytest.raises(UserError, match="Expected a whole tar archive"):
             opened(folder)
+
+
+def header(size, kind=tarfile.REGTYPE, name="n01_1.JPEG"):
+    """One member's, with any size at all, as GNU tar writes numbers that are no octal ones."""
+    info = tarfile.TarInfo(name)
+    info.type = kind
+    block = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    block[124:136] = size.to_bytes(12, "big", signed=True)
+    if size >= 0:
+        block[124] = 0x80
+    block[148:156] = b" " * 8  # as the sum of all bytes is taken
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+@pytest.mark.parametrize("size", [-512, -1024, -1, -(2**40), 2**40, 2**80])
+@pytest.mark.parametrize(
+    "kind", [tarfile.REGTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.DIRTYPE]
+)
+@pytest.mark.parametrize("before", [b"", tar(DATA["n02"])[:1024]])  # the first member or not
+def test_lengths_that_cannot_be_are_refused(folder, size, kind, before):
+    inner = before + header(size, kind) + bytes(10240)
+    (folder / TRAIN).write_bytes(tar({"n01.tar": inner}))
+    with pytest.raises(UserError, match="Expected a whole tar archive"):
+        opened(folder)
+
+
+def test_headers_without_end_are_refused(folder):
+    chain = b"".join(header(0, tarfile.GNUTYPE_LONGNAME) for _ in range(3000))
+    (folder / TRAIN).write_bytes(tar({"n01.tar": chain + bytes(10240)}))
+    with pytest.raises(UserError, match="Expected a whole tar archive"):
+        opened(folder)

@@ -132,7 +132,10 @@ def test_a_square_is_kept_byte_for_byte_unless_it_is_odd():
     assert prepare(encode(square, progressive=True)).notes == ()
     assert prepare(encode(square.convert("L"))).notes == ("grey",)
     assert prepare(turned(square, 3)).notes == ("rotated",)
-    assert prepare(encode(square) + bytes(256 * 256 * 3)).notes == ()
+    assert prepare(encode(square) + bytes(256 * 256 * 3)).jpeg == encode(square)
+    noise = Image.effect_noise((256, 256), 255)
+    huge = encode(Image.merge("RGB", [noise] * 3), quality=100, subsampling=0, qtables=[[1] * 64])
+    assert prepare(huge).notes == (() if len(huge) > 3 * 256**2 else ("kept",))
     with pytest.raises(Refused, match="truncated"):
         prepare(kept[:3000])
 
@@ -140,13 +143,26 @@ def test_a_square_is_kept_byte_for_byte_unless_it_is_odd():
 def test_nothing_but_pixels_is_passed_on(way):
     exif = Image.Exif()
     exif[0x010E] = "a secret place"
-    encoded = encode(photo(3), exif=exif.tobytes(), comment=b"a secret word", icc_profile=b"x" * 99)
-    assert b"secret" in encoded
-    jpeg = prepare(encoded).jpeg
-    assert b"secret" not in jpeg
-    assert Image.open(io.BytesIO(jpeg)).info.keys() <= {
-        "jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi"
-    }  # fmt: skip
+    secrets = {"exif": exif.tobytes(), "comment": b"a secret word", "icc_profile": b"secret" * 99}
+    for picture in (photo(3), photo(3, 256, 256)):
+        encoded = encode(picture, **secrets) + b"a secret end"
+        assert encoded.count(b"secret") >= 4
+        prepared = prepare(encoded)
+        assert b"secret" not in prepared.jpeg
+        assert Image.open(io.BytesIO(prepared.jpeg)).info.keys() <= {
+            "jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi"
+        }  # fmt: skip
+    assert prepared.notes == ("kept",)
+    assert prepared.jpeg == encode(picture)
+
+
+def test_a_square_of_unusual_build_is_encoded_again():
+    plain = encode(photo(3, 256, 256))
+    thumbnail = plain[:2] + b"\xff\xe0\0\x13JFIF\0\1\1\0\0\1\0\1\1\1abc" + plain[20:]
+    assert prepare(plain).notes == ("kept",)
+    assert prepare(thumbnail).notes == ()
+    assert b"abc" not in prepare(thumbnail).jpeg[:40]
+    assert psnr(decode(prepare(thumbnail, quality=95).jpeg), decode(plain)) > 35
 
 
 @pytest.mark.parametrize("name", UNUSABLE)

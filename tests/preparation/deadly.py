@@ -1,0 +1,28 @@
+"""Work in which some pictures are deadly; a module, as the pool's processes have to import it."""
+
+import os
+import time
+
+from alexnet_tf.preparation.chunks import Chunk, Done, _read, prepare_chunk
+from alexnet_tf.preparation.inputs import Place
+
+DEADLY, ENDLESS = b"deadly", b"endless"
+DEADLY_FILE = b"deadly file"
+
+
+def work(chunk: Chunk) -> Done:
+    """As `prepare_chunk`; it must look at each picture when its turn comes, as that does."""
+    if DEADLY in chunk.pictures or any(map(_is_deadly_file, chunk.pictures)):
+        os._exit(139)
+    if ENDLESS in chunk.pictures:
+        time.sleep(3600)
+    return prepare_chunk(chunk)
+
+
+def die(chunk: Chunk) -> Done:
+    """Whatever there is to do."""
+    os._exit(139)
+
+
+def _is_deadly_file(picture: bytes | Place) -> bool:
+    return isinstance(picture, Place) and _read(picture) == DEADLY_FILE
