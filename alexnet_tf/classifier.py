@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 
@@ -27,18 +29,21 @@ class Classifier(tf.Module):
         self.preprocessor = preprocessor
         self.classes = tuple(classes)
 
-    def decode(self, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def decode(
+        self, encoded: tf.Tensor, image_of: Callable[[tf.Tensor], tf.Tensor] = tf.identity
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Encoded images to the squares that views are cut from.
 
         Args:
             encoded: string [B]; JPEG, PNG, BMP, or GIF, of which the first frame is taken.
+            image_of: takes the image out of an element; where it fails, there is no image.
 
         Returns:
             uint8 [B, S, S, 3], and bool [B], false where there is no image; it is black there.
         """
         spec = self.preprocessor.spec
         return decode_each(
-            lambda place: decode_square(encoded[place], spec),
+            lambda place: decode_square(image_of(encoded[place]), spec),
             tf.size(encoded),
             spec.image_size,
             tf.data.AUTOTUNE,

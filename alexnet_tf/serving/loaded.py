@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import pathlib
@@ -91,6 +92,7 @@ class LoadedModel:
             for name, spec in outputs.items()
         }
 
+    @functools.cached_property
     def definitions(self) -> dict[str, meta_graph_pb2.SignatureDef]:
         """The signatures as TensorFlow Serving sees them."""
         serialised = (self.path / "saved_model.pb").read_bytes()

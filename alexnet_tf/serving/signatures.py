@@ -98,9 +98,13 @@ class Servable(tf.Module):
         }
 
     def _classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        feature = tf.io.FixedLenFeature([], tf.string, default_value="")
-        encoded = tf.io.parse_example(inputs, {EXAMPLE_KEY: feature})[EXAMPLE_KEY]
-        squares, valid = self._classifier.decode(encoded)
+        feature = tf.io.FixedLenFeature([], tf.string)
+
+        def image_of(example: tf.Tensor) -> tf.Tensor:
+            """Fails for what is no example, and for one without an image or with several."""
+            return tf.io.parse_single_example(example, {EXAMPLE_KEY: feature})[EXAMPLE_KEY]
+
+        squares, valid = self._classifier.decode(inputs, image_of)
         logs = self._classifier.log_probabilities(squares)
         logs, indices = tf.math.top_k(logs, len(self._classifier.classes))
         names = tf.where(valid[:, None], tf.gather(self._names, indices), "")

@@ -69,7 +69,7 @@ def test_every_signature_has_its_names_types_and_a_free_batch(loaded):
 
 
 def test_methods_are_those_that_serving_asks_for(loaded):
-    methods = {name: d.method_name for name, d in loaded.definitions().items() if d.inputs}
+    methods = {name: d.method_name for name, d in loaded.definitions.items() if d.inputs}
     assert methods.pop("classify") == "tensorflow/serving/classify"
     assert set(methods.values()) == {"tensorflow/serving/predict"}
 
