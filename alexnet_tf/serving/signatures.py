@@ -39,16 +39,19 @@ class Servable(tf.Module):
     """A classifier's weights and the functions that a server calls.
 
     Args:
-        classifier: the trained network.
+        classifier: the trained network; of several, signatures `features` and `look_inside` cannot
+            be made.
     """
 
     def __init__(self, classifier: Classifier):
         super().__init__()
         self._classifier = classifier
-        self._weights = [variable.value for variable in classifier.model.weights]
+        models = classifier.models
+        self._weights = [variable.value for model in models for variable in model.weights]
         self._names = tf.constant(classifier.classes)
-        self._features = feature_model(classifier.model)
-        self._first_layer = first_layer_model(classifier.model)
+        if len(models) == 1:  # else nobody can look inside
+            self._features = feature_model(classifier.model)
+            self._first_layer = first_layer_model(classifier.model)
 
     def signatures(
         self, names: Iterable[str] = SIGNATURES
