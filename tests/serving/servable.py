@@ -35,7 +35,14 @@ def make_classifier(variant="tiny"):
 
 
 def make_card(variant="tiny"):
-    return ModelCard(get_variant(variant), "nothing", 12, 0.25, {"batch_size": 8})
+    flags = {
+        "batch_size": 8,
+        "data_dir": "images",
+        "model_dir": "/home/somebody/run",
+        "cache_dir": "~/cache",
+        "workers": ("10.0.0.1:7000", "10.0.0.2:7000"),
+    }
+    return ModelCard(get_variant(variant), "nothing", 12, 0.25, flags)
 
 
 def make_picture(seed, format="JPEG", size=(90, 80)):

@@ -120,3 +120,22 @@ def test_damaged_warm_up_requests_are_named(exported, tmp_path):
         writer.write(b"\xff\xff rubbish")
     with pytest.raises(UserError, match="warm-up requests that the model answers"):
         model.warm_up()
+
+
+def test_versions_follow_each_other_and_are_never_overwritten(quick_export, tmp_path):
+    base = tmp_path / "models"
+    (base / "3").mkdir(parents=True)
+    assert quick_export(base).name == "4"
+    with pytest.raises(UserError, match="does not exist yet"):
+        quick_export(base, 4)
+    assert sorted(path.name for path in base.iterdir()) == ["3", "4"]
+    assert find_version(base) == base / "4"
+
+
+def test_what_is_no_saved_model_is_named(tmp_path):
+    with pytest.raises(UserError, match="without saved_model.pb"):
+        LoadedModel(tmp_path / "none")
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").write_bytes(b"rubbish")
+    with pytest.raises(UserError, match="that alexnet_tf.export wrote"):
+        LoadedModel(tmp_path)

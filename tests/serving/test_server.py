@@ -14,7 +14,6 @@ from tensorflow_serving.apis import get_model_metadata_pb2
 
 from alexnet_tf.serving.signatures import SIGNATURES
 from tests import commands
-from tests.browser import all_text, complaints, loaded_images, open_browser
 from tests.serving.servable import CLASSES, make_picture
 from tools.served import PREDICT, serving
 
@@ -196,27 +195,3 @@ def test_ctrl_c_ends_it_quietly(exported):
     _, err = process.communicate(timeout=30)
     assert process.returncode in (0, 130)
     assert "Traceback" not in err
-
-
-def test_the_page_shows_a_photograph_from_all_sides(server, tmp_path):
-    photograph, text = tmp_path / "photograph.png", tmp_path / "text.png"
-    photograph.write_bytes(make_picture(0, "PNG"))
-    text.write_text("no picture")
-    with open_browser() as browser:
-        browser.get(f"http://{server.address[0]}:{server.address[1]}/")
-        browser.find_element("id", "file").send_keys(str(photograph))
-        wait_for(lambda: loaded_images(browser) == 12)  # the square, ten views, the first layer
-        shown = all_text(browser)
-        assert sum(name in shown for name in CLASSES) >= 5
-        assert len(browser.find_elements("css selector", "meter")) == 5
-        assert not complaints(browser)
-        browser.find_element("id", "file").send_keys(str(text))
-        wait_for(lambda: "Expected a JPEG" in all_text(browser))
-        assert not browser.find_element("id", "result").is_displayed()
-
-
-def wait_for(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
