@@ -54,29 +54,37 @@ class Load:
     def one(self, served: Served, kind: str, number: int) -> tuple[str, int, float, bool]:
         """Sends a request; returns its kind, status, seconds, and whether all was as expected."""
         started = time.monotonic()
-        place = number % len(self.photographs)
-        with contextlib.closing(served.connect()) as connection:
-            if kind in ("halting", "slow", "abandoned"):
-                status, right = self._dribble(connection, place, kind)
-            elif kind == "huge":
-                status, right = self._huge(served, connection)
-            elif kind == "rubbish":
-                status, _ = ask(connection, "POST", PREDICT, self.photographs[place][:500])
-                right = status == 400
-            else:
-                files = {
-                    "good": [self.photographs[place]],
-                    "broken": [self.photographs[place][:300]],
-                    "mixed": [b"", self.photographs[place], b"broken"],
-                    "bomb": [self.bomb, self.photographs[place]],
-                }[kind]
-                body = {"instances": [b64(file) for file in files]}
-                status, answer = ask(connection, "POST", PREDICT, body)
-                right = status == 200 and all(
-                    self._right(row, place if file == self.photographs[place] else None)
-                    for row, file in zip(answer["predictions"], files, strict=True)
-                )
+        try:
+            with contextlib.closing(served.connect()) as connection:
+                status, right = self._send(served, connection, kind, number % len(self.photographs))
+        except (OSError, http.client.HTTPException, ValueError, LookupError):
+            status, right = 0, False  # no answer, or none that makes sense
         return kind, status, time.monotonic() - started, right
+
+    def _send(
+        self, served: Served, connection: http.client.HTTPConnection, kind: str, place: int
+    ) -> tuple[int, bool]:
+        """Status, and whether all was as expected."""
+        photograph = self.photographs[place]
+        if kind in ("halting", "slow", "abandoned"):
+            return self._dribble(connection, photograph, kind)
+        if kind == "huge":
+            return self._huge(served, connection)
+        if kind == "rubbish":
+            status, _ = ask(connection, "POST", PREDICT, photograph[:500])
+            return status, status == 400
+        files = {
+            "good": [photograph],
+            "broken": [photograph[:300]],
+            "mixed": [b"", photograph, b"broken"],
+            "bomb": [self.bomb, photograph],
+        }[kind]
+        body = {"instances": [b64(file) for file in files]}
+        status, answer = ask(connection, "POST", PREDICT, body)
+        return status, status == 200 and all(
+            self._right(row, place if file == photograph else None)
+            for row, file in zip(answer["predictions"], files, strict=True)
+        )
 
     def _right(self, row: dict, place: int | None) -> bool:
         """Whether an answer is that about a photograph, or about none."""
@@ -84,11 +92,11 @@ class Load:
             return not row["valid"] and not any(row["scores"])
         return row["valid"] and np.allclose(row["probabilities"], self.expected[place], atol=1e-5)
 
+    @staticmethod
     def _dribble(
-        self, connection: http.client.HTTPConnection, place: int, kind: str
+        connection: http.client.HTTPConnection, photograph: bytes, kind: str
     ) -> tuple[int, bool]:
-        """Sends half of a request, waits, and sends the rest, too late or in time, or goes away."""
-        photograph = self.photographs[place]
+        """Sends half of a request, waits, and sends the rest in time, or never, or goes away."""
         connection.putrequest("POST", "/look")
         connection.putheader("Content-Length", str(len(photograph)))
         connection.endheaders(photograph[: len(photograph) // 2])
@@ -148,8 +156,9 @@ def mixture(load: Load) -> bool:
     with serving(_FLAGS.saved_model, f"--timeout={_TIMEOUT}") as served:
         before = served.memory()
         results, rate = run(load, served, kinds, _FLAGS.clients)
-        peak = served.memory(peak=True)
-        status, _ = served.ask("GET", "/v1/models/alexnet")
+        if served.process.poll() is None:  # else `serving` says what it ended with
+            peak = served.memory(peak=True)
+            status, _ = served.ask("GET", "/v1/models/alexnet")
     print(f"\n{rate:.0f} right answers/s from {_FLAGS.clients} clients, memory {before:.2f} GB "
           f"before, {peak:.2f} GB at most")  # fmt: skip
     for kind in sorted(set(kinds)):

@@ -1,11 +1,17 @@
 """The tools that put load on the server and send it rubbish, for a few seconds each."""
 
 import re
+import socket
+import struct
+import threading
 
+import numpy as np
 import pytest
 
 from tests import commands
 from tests.serving.servable import make_picture
+from tools.load_server import Load
+from tools.served import Served
 
 pytest.importorskip("starlette", reason="needs the extra `serve`")
 
@@ -47,3 +53,22 @@ def test_too_much_memory_is_a_fault(exported, photos):
     assert "more memory than 0.01 GB\nfaults: 1\n" in printed
     printed = run("load_server", exported, photos, *flags, "--clients=1", "--rounds=0", code=1)
     assert "wrong answers: 0" in printed
+
+
+@pytest.mark.parametrize("kind", ["good", "rubbish", "huge", "slow", "halting"])
+def test_who_dies_of_a_request_has_not_answered_it(kind):
+    listener = socket.create_server(("127.0.0.1", 0))
+    served = Served(None, *listener.getsockname())
+
+    def die():
+        connection, _ = listener.accept()
+        listener.close()
+        # The other side is told at once, as when a process ends with bytes that it has not read.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+    thread = threading.Thread(target=die)
+    thread.start()
+    load = Load([make_picture(0)], np.zeros((1, 7)))
+    assert load.one(served, kind, 0)[1:4:2] == (0, False)
+    thread.join()
