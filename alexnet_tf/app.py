@@ -6,6 +6,7 @@ lost, 130 or 143 interrupted.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -51,6 +52,8 @@ def _wants_help(argv: list[str]) -> bool:
 def _guarded(
     main: Callable[[list[str]], int | None], argv: list[str], needs_tensorflow: bool
 ) -> None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may be any bytes
     try:
         logging.set_verbosity(logging.ERROR)  # of TensorFlow and TFDS; ours is printed
         if needs_tensorflow:

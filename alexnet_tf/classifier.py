@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 
@@ -27,18 +29,26 @@ class Classifier(tf.Module):
         self.preprocessor = preprocessor
         self.classes = tuple(classes)
 
-    def decode(self, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    @property
+    def models(self) -> list[keras.Model]:
+        """The network, as a list: an ensemble has several."""
+        return [self.model]
+
+    def decode(
+        self, encoded: tf.Tensor, image_of: Callable[[tf.Tensor], tf.Tensor] = tf.identity
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Encoded images to the squares that views are cut from.
 
         Args:
             encoded: string [B]; JPEG, PNG, BMP, or GIF, of which the first frame is taken.
+            image_of: takes the image out of an element; where it fails, there is no image.
 
         Returns:
             uint8 [B, S, S, 3], and bool [B], false where there is no image; it is black there.
         """
         spec = self.preprocessor.spec
         return decode_each(
-            lambda place: decode_square(encoded[place], spec),
+            lambda place: decode_square(image_of(encoded[place]), spec),
             tf.size(encoded),
             spec.image_size,
             tf.data.AUTOTUNE,
@@ -107,10 +117,21 @@ class Ensemble(Classifier):
                         f"Expected models with one {fact}, to average them. Received: {one} and "
                         f"{two}"
                     )
-        super().__init__(first.model, first.preprocessor, first.classes)
+        tf.Module.__init__(self)
         self.members = members
+        self.preprocessor, self.classes = first.preprocessor, first.classes  # of the squares
 
-    def log_probabilities(self, images: tf.Tensor, views: int = 1) -> tf.Tensor:
-        """As of one classifier, of the mean of the members' probabilities."""
-        logs = [member.log_probabilities(images, views) for member in self.members]
+    @property
+    def models(self) -> list[keras.Model]:
+        """The networks of all members."""
+        return [model for member in self.members for model in member.models]
+
+    @property
+    def model(self) -> keras.Model:
+        """There is none that stands for all."""
+        raise AttributeError("Expected one network. Received: an ensemble; ask for `models`")
+
+    def _view_logs(self, images: tf.Tensor, views: int) -> tf.Tensor:
+        """Each member sees its own crops of the squares; what is averaged are probabilities."""
+        logs = [member._view_logs(images, views) for member in self.members]
         return tf.reduce_logsumexp(tf.stack(logs), axis=0) - tf.math.log(float(len(logs)))

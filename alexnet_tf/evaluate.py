@@ -83,8 +83,12 @@ def _report(predictions: Predictions, cards: list[Card], step: int, source: Sour
     variants = "+".join(card.variant for card in cards)
     print(f"{variants}, step {step:,}, {source.name} {_FLAGS.split}: {predictions.evaluation()}")
     known = published(cards[0].variant, classes) if len({c.variant for c in cards}) == 1 else ()
+    alike = {line: line.is_like(predictions.views, len(cards)) for line in known}
+    known = sorted(known, key=alike.get, reverse=True)
     for line in known:
-        print(f"published: {line}")
+        print(
+            f"published{'' if alike[line] else ', but not for the same views and models'}: {line}"
+        )
     if _FLAGS.rows:
         print(f"\n{report.as_text(predictions, classes, _FLAGS.rows)}")
     if _FLAGS.json:
@@ -94,13 +98,17 @@ def _report(predictions: Predictions, cards: list[Card], step: int, source: Sour
             "step": step,
             "dataset": source.name,
             "split": _FLAGS.split,
-            "published": [dataclasses.asdict(line) for line in known],
+            "published": [
+                {**dataclasses.asdict(line), "comparable": alike[line]} for line in known
+            ],
         }
-        with open(_FLAGS.json, "w") as file:
+        with open(_FLAGS.json, "w", encoding="utf-8") as file:
             file.write(json.dumps(values, indent=1) + "\n")
     if _FLAGS.csv:
         split = source.train if _FLAGS.split == "train" else source.validation
-        with open(_FLAGS.csv, "w", newline="") as file:
+        # Names of files are written as they are, whatever bytes they may be.
+        csv_format = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
+        with open(_FLAGS.csv, "w", **csv_format) as file:
             report.write_csv(file, predictions, split, classes)
 
 

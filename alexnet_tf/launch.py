@@ -26,6 +26,7 @@ from alexnet_tf.errors import UserError, WorkerLostError
 _FLAGS = absl_flags.FLAGS
 _GRACE = 30.0  # seconds that workers have to notice that another has gone
 _PAUSE = 0.1  # seconds between looks
+_CHOSEN = ("workers", "worker_index")  # flags
 
 
 def free_ports(count: int) -> list[int]:
@@ -52,6 +53,7 @@ class Launcher:
     def __init__(self, processes: int, program: str, arguments: list[str]):
         self.processes, self.program, self.arguments = processes, program, arguments
         self.workers: list[subprocess.Popen] = []
+        self.told: int | None = None  # the signal that was passed on last
 
     def start(self) -> None:
         """Starts all; they share standard output, on which only worker 0 prints."""
@@ -66,8 +68,9 @@ class Launcher:
         ]
 
     def pass_on(self, number: int, frame: types.FrameType | None) -> None:
-        """Sends a signal to worker 0, on which all stop after the same step."""
+        """Sends a signal to worker 0, on which all stop after the same step, or the run ends."""
         del frame
+        self.told = number
         if self.workers:
             self.workers[0].send_signal(number)
 
@@ -89,8 +92,11 @@ class Launcher:
 
 def main(argv: list[str]) -> int:
     """Starts, watches, and starts again; returns the exit code."""
-    if any(argument.lstrip("-").startswith("worker") for argument in argv):
-        raise UserError("Expected flags without --workers, which the launcher chooses")
+    for argument in argv:
+        if argument.startswith("-") and argument.lstrip("-").partition("=")[0] in _CHOSEN:
+            raise UserError(
+                f"Expected flags without {argument.partition('=')[0]}, which the launcher chooses"
+            )
     launcher = Launcher(_FLAGS.processes, _FLAGS.program, argv)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, launcher.pass_on)
@@ -102,6 +108,8 @@ def main(argv: list[str]) -> int:
                 return code  # it has said why
         if not any(codes):
             return 0
+        if launcher.told is not None:  # they were not lost
+            return 128 + launcher.told
         names = ", ".join(
             f"{index} ({signal.Signals(-code).name})"
             for index, code in enumerate(codes)

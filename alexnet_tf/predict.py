@@ -36,8 +36,6 @@ def main(argv: list[str]) -> int:
     if not argv:
         raise UserError("Expected image files or folders after the flags. Received: none")
     paths = find_images(argv)
-    if not paths:
-        raise UserError(f"Expected image files in {', '.join(argv)}. Received: none")
     ask = _load()
     unreadable = 0
     with _output() as output, Progress("predicting", len(paths), "files") as progress:
@@ -96,7 +94,7 @@ def _output() -> typing.Iterator[typing.TextIO | None]:
         yield sys.stdout if _FLAGS.json else None
         return
     try:
-        file = open(_FLAGS.json, "w")  # noqa: SIM115 - closed below
+        file = open(_FLAGS.json, "w", encoding="utf-8")  # noqa: SIM115 - closed below
     except OSError as error:
         raise UserError(
             f"Expected --json to be a file that can be written. Received: {_FLAGS.json} "

@@ -1,17 +1,18 @@
-"""From files to the classes that are on them."""
+"""From files to the classes that are on them. No TensorFlow is imported here: clients need none."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import pathlib
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 
-from alexnet_tf.data.folder import IMAGE_SUFFIXES
+SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")  # as in data/folder.py
 
-# From files to `classes`, `scores` and `valid`, arrays of a row each.
+_ANSWER = ("classes", "scores", "valid")
+# From files to an answer, arrays of a row each.
 Ask = Callable[[list[bytes]], dict[str, np.ndarray]]
 
 
@@ -37,18 +38,29 @@ class Prediction:
         return "\n".join([self.path, *bars])
 
 
-def find_images(paths: Iterable[str | os.PathLike]) -> list[pathlib.Path]:
-    """Files as they are named, and all images in folders and in what these hold, sorted."""
+def find_images(paths: Iterable[str | os.PathLike]) -> list[Path]:
+    """Files as they are named, and all images in folders and in what these hold, sorted.
+
+    A folder that holds none, or cannot be looked into, is there itself: reading it says why.
+    """
     found = []
-    for path in map(pathlib.Path, paths):
-        if path.is_dir():
-            found += sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-        else:
-            found.append(path)
+    for path in map(Path, paths):
+        found += (_images_in(path) if os.path.isdir(path) else []) or [path]
     return found
 
 
-def predict(ask: Ask, paths: list[pathlib.Path], batch_size: int) -> Iterator[list[Prediction]]:
+def _images_in(folder: Path) -> list[Path]:
+    closed: list[OSError] = []  # folders
+    found = [
+        Path(directory, name)
+        for directory, _, names in os.walk(folder, onerror=closed.append)
+        for name in names
+        if name.lower().endswith(SUFFIXES)
+    ]
+    return sorted([*found, *(Path(error.filename) for error in closed)])
+
+
+def predict(ask: Ask, paths: list[Path], batch_size: int) -> Iterator[list[Prediction]]:
     """The classes on files, batch by batch.
 
     Args:
@@ -57,25 +69,29 @@ def predict(ask: Ask, paths: list[pathlib.Path], batch_size: int) -> Iterator[li
         batch_size: files at a time.
     """
     for start in range(0, len(paths), batch_size):
-        batch = paths[start : start + batch_size]
-        contents, reasons = zip(*map(_read, batch), strict=True)
-        answer = ask(list(contents))
-        rows = zip(*(answer[name] for name in ("classes", "scores", "valid")), strict=True)
+        files = [(path, *_read(path)) for path in paths[start : start + batch_size]]
+        contents = [content for _, content, reason in files if not reason]
+        answer = ask(contents) if contents else {name: () for name in _ANSWER}
+        rows = zip(*(answer[name] for name in _ANSWER), strict=True)
         yield [
-            Prediction(
-                str(path),
-                tuple(name.decode() for name in classes),
-                tuple(map(float, scores)),
-            )
-            if valid
-            else Prediction(str(path), reason=reason or "not a JPEG, PNG, GIF or BMP, or damaged")
-            for path, reason, (classes, scores, valid) in zip(batch, reasons, rows, strict=True)
+            Prediction(str(path), reason=reason) if reason else _prediction(path, *next(rows))
+            for path, _, reason in files
         ]
 
 
-def _read(path: pathlib.Path) -> tuple[bytes, str]:
+def _prediction(path: Path, classes: np.ndarray, scores: np.ndarray, valid: bool) -> Prediction:
+    """What a row of an answer says of a file."""
+    if not valid:
+        return Prediction(str(path), reason="not a JPEG, PNG, GIF or BMP, or damaged")
+    names = tuple(name.decode(errors="replace") for name in classes)
+    return Prediction(str(path), names, tuple(map(float, scores)))
+
+
+def _read(path: Path) -> tuple[bytes, str]:
     """A file's contents, and why there are none."""
     try:
         return path.read_bytes(), ""
+    except IsADirectoryError:
+        return b"", "a folder without images"
     except OSError as error:
         return b"", error.strerror or "cannot be read"

@@ -18,6 +18,7 @@ from absl import flags as absl_flags
 from alexnet_tf import app
 
 _FLAGS = absl_flags.FLAGS
+_CONNECTIONS = 800  # at the same time; a process may usually open 1,024 files
 _BACKLOG = 512  # connections that wait to be accepted
 _PATIENCE = 5  # seconds, after Ctrl-C, for requests that are being answered
 _LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
@@ -32,6 +33,7 @@ def main(argv: list[str]) -> int:
     try:
         import uvicorn
 
+        from alexnet_tf.serving.guards import impatient
         from alexnet_tf.serving.server import Server
     except ModuleNotFoundError as error:
         raise UserError(
@@ -50,7 +52,7 @@ def main(argv: list[str]) -> int:
     with contextlib.closing(listener):
         model = LoadedModel(_FLAGS.saved_model)
         model.warm_up()
-        hosts = list(_LOOPBACK) if _FLAGS.host in _LOOPBACK else ["*"]
+        hosts = _FLAGS.allowed_hosts or (list(_LOOPBACK) if _FLAGS.host in _LOOPBACK else ["*"])
         server = Server(model, _FLAGS.name, limits, hosts)
         host = f"[{_FLAGS.host}]" if ":" in _FLAGS.host else _FLAGS.host
         print(
@@ -65,6 +67,9 @@ def main(argv: list[str]) -> int:
             server_header=False,
             proxy_headers=False,  # else anyone could claim another address, for the rate limit
             timeout_graceful_shutdown=_PATIENCE,
+            limit_concurrency=_CONNECTIONS,
+            http=impatient(_FLAGS.timeout),
+            ws="none",
         )
         uvicorn.Server(config).run(sockets=[listener])
     return 0
@@ -94,6 +99,10 @@ if __name__ == "__main__":
     )
     absl_flags.DEFINE_string("name", "alexnet", "of the model in addresses")
     absl_flags.DEFINE_string("host", "127.0.0.1", "to listen on; 0.0.0.0 lets other machines in")
+    absl_flags.DEFINE_list(
+        "allowed_hosts", None, "names by which it may be addressed; default: any, but on loopback "
+        "only localhost's",
+    )  # fmt: skip
     absl_flags.DEFINE_integer("port", 8501, "0: any", lower_bound=0, upper_bound=65535)
     absl_flags.DEFINE_integer(
         "max_batch", 32, "images of several requests that are computed together", lower_bound=1

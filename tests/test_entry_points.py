@@ -1,5 +1,6 @@
 """The commands as a user meets them: real processes, their output and their exit codes."""
 
+import csv
 import json
 import os
 import re
@@ -119,13 +120,33 @@ def test_evaluation_is_the_same_on_devices_and_in_processes(trained, tmp_path):
     assert texts[0] == texts[1] == texts[2]
 
 
-def test_models_are_averaged(trained, tmp_path):
-    model_dir, _ = trained
-    done = run("evaluate", f"--model_dir={model_dir},{model_dir}", "--rows=0")
+def test_different_models_are_averaged(trained, folder, tmp_path):
+    other = tmp_path / "other"
+    flags = (*SMALL, "--noexport", "--seed=1", f"--data_dir={folder}", f"--model_dir={other}")
+    done = run("train", *flags)
     assert done.returncode == 0, done.stderr
+    probabilities = []  # a dictionary of each image
+    for name, models in (("one", trained[0]), ("two", other), ("both", f"{trained[0]},{other}")):
+        table = tmp_path / name
+        done = run("evaluate", f"--model_dir={models}", "--rows=0", f"--csv={table}")
+        assert done.returncode == 0, done.stderr
+        probabilities.append(
+            [
+                {row[f"guess{i}"]: float(row[f"probability{i}"]) for i in range(1, 6)}
+                for row in csv.DictReader(table.open())
+            ]
+        )
     assert done.stdout.startswith("tiny+tiny, step 10")
-    alone = run("evaluate", f"--model_dir={model_dir}", "--rows=0")
-    assert done.stdout.removeprefix("tiny+") == alone.stdout
+    both = [max(row, key=row.get) for row in probabilities[2]]
+    gaps = []
+    for one, two, mean in zip(*probabilities, strict=True):
+        for name in one.keys() & two.keys() & mean.keys():
+            assert mean[name] == pytest.approx((one[name] + two[name]) / 2, abs=1e-6)
+            gaps.append(abs(one[name] - two[name]))
+    assert len(gaps) > 20 and max(gaps) > 1e-3
+    asked = run("predict", f"--model_dir={trained[0]},{other}", "--json=-", folder / "val")
+    predicted = [json.loads(line) for line in asked.stdout.splitlines()]
+    assert sorted(row["classes"][0] for row in predicted) == sorted(both)
 
 
 def test_prediction_goes_through_folders_and_takes_a_saved_model(trained, folder, tmp_path):
@@ -179,6 +200,14 @@ def test_the_saved_model_gives_evaluations_answers_without_this_package(trained)
     assert done.returncode == 0, done.stdout + done.stderr
     for signature in ("serving_default", "ten_view"):
         assert f"{signature}: the same five classes on 20 of 20 images" in done.stdout
+
+
+def test_an_empty_folder_is_named_beside_a_good_file(trained, folder, tmp_path):
+    photograph = next((folder / "val" / "ring").iterdir())
+    done = run("predict", f"--model_dir={trained[0]}", tmp_path, photograph)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert f"cannot read {tmp_path}: a folder without images" in done.stderr
+    assert done.stdout.startswith(f"{photograph}\n")
 
 
 def test_export_writes_the_next_version(trained, tmp_path):

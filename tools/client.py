@@ -3,14 +3,17 @@
 python -m tools.client --server=http://127.0.0.1:8501 PHOTO.jpg FOLDER ...
 python -m tools.client --server=grpc://127.0.0.1:8500 PHOTO.jpg
 
-The exit code is 1 if there was a file that could not be read.
+A server that is busy is asked again, as often as --timeout allows. The exit code is 1 if there was
+a file that could not be read.
 """
 
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -20,14 +23,31 @@ from absl import flags
 
 from alexnet_tf import app
 from alexnet_tf.errors import UserError
+from alexnet_tf.prediction import Ask
 
 _FLAGS = flags.FLAGS
 _OUTPUTS = ("classes", "scores", "valid")
+_TOO_LARGE, _BUSY = 413, 429  # of HTTP
+_MAX_PAUSE = 10.0  # seconds, whatever the server asks for
 
-Ask = Callable[[list[bytes], str], dict[str, np.ndarray]]  # files and a signature to outputs
+# The ways in which what comes is no answer of TensorFlow Serving's.
+_NO_ANSWER = (
+    OSError,
+    http.client.HTTPException,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+)
+
+AskSignature = Callable[[list[bytes], str], dict[str, np.ndarray]]  # files and signature to outputs
 
 
-def rest(server: str, model: str, seconds: float) -> Ask:
+class TooLargeError(Exception):
+    """The server takes no request of so many files."""
+
+
+def over_rest(server: str, model: str, seconds: float) -> AskSignature:
     """Asks over HTTP.
 
     Args:
@@ -46,22 +66,48 @@ def rest(server: str, model: str, seconds: float) -> Ask:
             {"Content-Type": "application/json"},
         )  # fmt: skip
         try:
-            with urllib.request.urlopen(request, timeout=seconds) as response:
-                outputs = json.load(response)["outputs"]
+            return _outputs(_send(request, seconds), len(files))
         except urllib.error.HTTPError as error:
+            if error.code == _TOO_LARGE:
+                raise TooLargeError(_words(error)) from None
             raise UserError(
-                f"Expected an answer from {server}. Received: {error.code} "
-                f"{error.read(500).decode(errors='replace')}"
+                f"Expected an answer from {server}. Received: {error.code} {_words(error)}"
             ) from None
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"Expected an answer from {server}. Received: {error}") from None
-        outputs["classes"] = [[name.encode() for name in row] for row in outputs["classes"]]
-        return {name: np.array(outputs[name]) for name in _OUTPUTS}
+        except _NO_ANSWER as error:
+            raise UserError(f"Expected an answer from {server}. Received: {error!r:.200}") from None
 
     return ask
 
 
-def grpc(server: str, model: str, seconds: float) -> Ask:
+def _send(request: urllib.request.Request, seconds: float) -> object:
+    """The JSON of an answer, if need be after some pauses."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=seconds) as response:
+                return json.load(response)
+        except urllib.error.HTTPError as error:
+            if error.code != _BUSY or time.monotonic() > deadline:
+                raise
+            wanted = error.headers.get("Retry-After", "1")
+        time.sleep(min(float(wanted) if wanted.isdecimal() else 1.0, _MAX_PAUSE))
+
+
+def _outputs(answer: dict, files: int) -> dict[str, np.ndarray]:
+    """The arrays of an answer in columns, which must have a row for each file."""
+    outputs = {name: answer["outputs"][name] for name in _OUTPUTS}
+    outputs["classes"] = [[name.encode() for name in row] for row in outputs["classes"]]
+    arrays = {name: np.array(values) for name, values in outputs.items()}
+    if any(len(array) != files for array in arrays.values()):
+        raise ValueError(f"not an answer about {files} files")
+    return arrays
+
+
+def _words(error: urllib.error.HTTPError) -> str:
+    return " ".join(error.read(500).decode(errors="replace").split())
+
+
+def over_grpc(server: str, model: str, seconds: float) -> AskSignature:
     """Asks over gRPC.
 
     Args:
@@ -90,28 +136,63 @@ def grpc(server: str, model: str, seconds: float) -> Ask:
             raise UserError(
                 f"Expected an answer from {server}. Received: {error.code().name} {error.details()}"
             ) from None
+        if missing := [name for name in _OUTPUTS if name not in outputs]:
+            raise UserError(f"Expected {missing[0]} from {server}. Received: {sorted(outputs)}")
         return {name: tf.make_ndarray(outputs[name]) for name in _OUTPUTS}
 
     return ask
+
+
+def in_parts(ask: Ask, most: int) -> Ask:
+    """Asks about files in parts, in halves again where they are too much for the server.
+
+    Args:
+        ask: about one part.
+        most: bytes of the files of a part, unless it is a single one.
+
+    Raises:
+        UserError: a single file is too much.
+    """
+
+    def ask_in_parts(files: list[bytes]) -> dict[str, np.ndarray]:
+        half = len(files) // 2
+        if half and sum(map(len, files)) > most:
+            return _joined(ask_in_parts(files[:half]), ask_in_parts(files[half:]))
+        try:
+            return ask(files)
+        except TooLargeError as error:
+            if not half:
+                raise UserError(
+                    f"Expected files that the server takes. Received: one of {len(files[0]):,} "
+                    f"bytes ({error})"
+                ) from None
+        return _joined(ask_in_parts(files[:half]), ask_in_parts(files[half:]))
+
+    return ask_in_parts
+
+
+def _joined(*parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def main(argv: list[str]) -> int:
     """Asks about all files; returns 1 if one could not be read."""
     from alexnet_tf.prediction import find_images, predict
 
-    paths = find_images(argv)
-    if not paths:
-        raise UserError(f"Expected image files or folders. Received: {', '.join(argv) or 'none'}")
+    files = find_images(argv)
+    if not argv:
+        raise UserError("Expected image files or folders. Received: none")
     scheme, _, address = _FLAGS.server.partition("://")
     if scheme == "grpc":
-        ask = grpc(address, _FLAGS.model, _FLAGS.timeout)
+        ask = over_grpc(address, _FLAGS.model, _FLAGS.timeout)
     elif scheme in ("http", "https"):
-        ask = rest(_FLAGS.server, _FLAGS.model, _FLAGS.timeout)
+        ask = over_rest(_FLAGS.server, _FLAGS.model, _FLAGS.timeout)
     else:
         raise UserError(f"Expected --server=http://... or grpc://... Received: {_FLAGS.server}")
     signature = "ten_view" if _FLAGS.views == "10" else "serving_default"
+    asked = in_parts(lambda part: ask(part, signature), int(_FLAGS.batch_mb * 2**20))
     unreadable = 0
-    for predictions in predict(lambda files: ask(files, signature), paths, _FLAGS.batch_size):
+    for predictions in predict(asked, files, _FLAGS.batch_size):
         for prediction in predictions:
             if prediction.reason:
                 unreadable += 1
@@ -126,5 +207,6 @@ if __name__ == "__main__":
     flags.DEFINE_string("model", "alexnet", "its name on the server")
     flags.DEFINE_enum("views", "1", ["1", "10"], "of each image, whose predictions are averaged")
     flags.DEFINE_integer("batch_size", 8, "images of one request", lower_bound=1)
+    flags.DEFINE_float("batch_mb", 8.0, "of one request's files", lower_bound=0.001)
     flags.DEFINE_float("timeout", 60.0, "seconds to wait for an answer", lower_bound=0.1)
-    app.run(main)
+    app.run(main, needs_tensorflow=lambda: _FLAGS.server.startswith("grpc:"))

@@ -2,10 +2,11 @@
 
 python -m tools.fuzz_server --saved_model=DIR --photos=DIR --requests=20000
 
-Each begins as a good predict or classify request about photographs. Then the photograph is
-mutated, or the JSON's values are replaced by others, or the bytes of the body are. What is answered
-with 200 must have a row for each image. After every thousand requests a good one must get its
-right answer. Exit code 1 if anything else happened.
+Each begins as a good predict or classify request, or one of the page, about photographs. Then the
+photograph is mutated, or the JSON's values are replaced by others, or the bytes of the body are, or
+there are lists in lists, about as many as Python takes or very many more. What is answered with 200
+must have a row for each image. After every thousand requests a good one must get its right answer.
+Exit code 1 if anything else happened, or the server took more than --max_memory_gb.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import contextlib
 import copy
 import http.client
 import json
-import pathlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -26,7 +26,7 @@ from alexnet_tf import app
 from alexnet_tf.progress import Progress
 from tools.fuzz_decoding import mutate
 from tools.load_server import b64
-from tools.served import PREDICT, Served, ask, serving
+from tools.served import PREDICT, Served, ask, read_photographs, serving
 
 _FLAGS = absl_flags.FLAGS
 _THREADS = 8
@@ -74,7 +74,12 @@ def mutate_values(values: dict, rng: np.random.Generator) -> None:
 def make_request(photographs: list[bytes], rng: np.random.Generator) -> tuple[str, bytes]:
     """A mutated request: its path and body."""
     files = [photographs[i] for i in rng.integers(len(photographs), size=rng.integers(1, 4))]
-    kind = rng.choice(["image", "values", "body", "deep"], p=[0.35, 0.4, 0.24, 0.01])
+    kind = rng.choice(["image", "values", "body", "deep", "look"], p=[0.3, 0.37, 0.2, 0.03, 0.1])
+    if kind == "look":
+        return "/look", mutate(files[0], rng)
+    if kind == "deep":
+        path = (PREDICT, _CLASSIFY)[rng.integers(2)]
+        return path, _lists_in_lists(path, int(rng.choice([rng.integers(900, 1100), 100_000])))
     if kind == "image":
         files = [mutate(file, rng) for file in files]
     path, values = PREDICT, {"instances": [b64(file) for file in files]}
@@ -82,24 +87,32 @@ def make_request(photographs: list[bytes], rng: np.random.Generator) -> tuple[st
         values = {"inputs": values["instances"]}
     if rng.random() < 0.2:
         path, values = _CLASSIFY, {"examples": [{"image/encoded": b64(file)} for file in files]}
+        values["signature_name"] = "classify"
     elif rng.random() < 0.3:
         values["signature_name"] = _SIGNATURES[rng.integers(len(_SIGNATURES))]
     if kind == "values":
         mutate_values(values, rng)
     body = json.dumps(values).encode()
-    if kind == "body":
-        body = mutate(body, rng)
-    elif kind == "deep":
-        body = b'{"instances":' + b"[" * int(rng.integers(1, 200_000))
-    return path, body
+    return path, mutate(body, rng) if kind == "body" else body
 
 
-def judge(body: bytes, status: int, answer: dict) -> str:
+def _lists_in_lists(path: str, depth: int) -> bytes:
+    """JSON in which they are all closed: some that the parser takes are too deep for others."""
+    lists = "[" * depth + "]" * depth
+    if path == PREDICT:
+        return f'{{"instances": {lists}}}'.encode()
+    example = f'{{"image/encoded": {lists}}}'
+    return f'{{"signature_name": "classify", "examples": [{example}]}}'.encode()
+
+
+def judge(path: str, body: bytes, status: int, answer: dict) -> str:
     """What is wrong with an answer; empty if nothing is."""
     if status >= 500:
         return "a failure of the server"
     if status != 200:
         return "" if isinstance(answer.get("error"), str) else "no error message"
+    if path == "/look":
+        return "" if len(answer["views"]) == 10 else "not ten views"
     values = json.loads(body)
     (given,) = (values[name] for name in ("instances", "inputs", "examples") if name in values)
     (rows,) = answer.values()
@@ -145,7 +158,7 @@ class Fuzzer:
                 )
                 try:
                     status, answer = ask(connection, "POST", path, body)
-                    fault = judge(body, status, answer)
+                    fault = judge(path, body, status, answer)
                 except (OSError, http.client.HTTPException, ValueError) as error:
                     connection.close()
                     status, fault = 0, f"{type(error).__name__}: {error}"
@@ -157,12 +170,10 @@ class Fuzzer:
 def main(argv: list[str]) -> int:
     """Fuzzes; returns the exit code."""
     from alexnet_tf.errors import UserError
-    from alexnet_tf.prediction import find_images
 
-    paths = find_images([_FLAGS.photos])[:50]
-    if argv or not paths:
-        raise UserError(f"Expected a folder of photographs. Received: {_FLAGS.photos}")
-    photographs = [pathlib.Path(path).read_bytes() for path in paths]
+    if argv:
+        raise UserError(f"Expected flags only. Received: {argv[0]}")
+    photographs = read_photographs(_FLAGS.photos)
     with (
         serving(_FLAGS.saved_model) as served,
         concurrent.futures.ThreadPoolExecutor(_THREADS) as threads,
@@ -180,9 +191,11 @@ def main(argv: list[str]) -> int:
         memory = served.memory(peak=True)
     print(f"{_FLAGS.requests:,} requests, status {dict(sorted(fuzzer.statuses.items()))}, "
           f"memory at most {memory:.2f} GB")  # fmt: skip
+    if memory > _FLAGS.max_memory_gb:
+        fuzzer.faults.append(f"more memory than {_FLAGS.max_memory_gb:g} GB")
     for fault in fuzzer.faults[:10]:
         print(fault)
-    print(f"{len(fuzzer.faults)} faults")
+    print(f"faults: {len(fuzzer.faults)}")
     return 1 if fuzzer.faults else 0
 
 
@@ -191,4 +204,5 @@ if __name__ == "__main__":
     absl_flags.DEFINE_string("photos", None, "a folder of photographs", required=True)
     absl_flags.DEFINE_integer("requests", 20_000, "to send", lower_bound=1)
     absl_flags.DEFINE_integer("seed", 0, "of the mutations", lower_bound=0)
+    absl_flags.DEFINE_float("max_memory_gb", 2.0, "that the server may take", lower_bound=0)
     app.run(main)

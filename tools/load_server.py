@@ -3,7 +3,8 @@
 python -m tools.load_server --saved_model=DIR --photos=DIR
 
 First, how much it helps that requests which come together are computed together: servers with and
-without, in turns, medians. Then the mixture. Exit code 1 for a wrong answer or a crash.
+without, in turns, medians. Then the mixture. Exit code 1 for a wrong answer, a crash, or more
+memory than --max_memory_gb.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import concurrent.futures
 import contextlib
 import http.client
 import io
-import pathlib
 import statistics
 import time
 
@@ -23,10 +23,13 @@ from absl import flags as absl_flags
 from PIL import Image
 
 from alexnet_tf import app
-from tools.served import PREDICT, Served, ask, serving
+from tools.served import PREDICT, Served, ask, read_photographs, serving
 
 _FLAGS = absl_flags.FLAGS
-_KINDS = ("good",) * 12 + ("broken", "mixed", "bomb", "huge", "rubbish", "slow", "abandoned")
+_KINDS = ("good",) * 12 + (
+    *("broken", "mixed", "bomb", "huge", "rubbish", "halting", "slow", "abandoned"),
+)
+_TIMEOUT = 20  # seconds that the server waits for a request
 
 
 def b64(data: bytes) -> dict[str, str]:
@@ -51,29 +54,37 @@ class Load:
     def one(self, served: Served, kind: str, number: int) -> tuple[str, int, float, bool]:
         """Sends a request; returns its kind, status, seconds, and whether all was as expected."""
         started = time.monotonic()
-        place = number % len(self.photographs)
-        with contextlib.closing(served.connect()) as connection:
-            if kind in ("slow", "abandoned"):
-                status, right = self._dribble(connection, place, abandon=kind == "abandoned")
-            elif kind == "huge":
-                status, right = self._huge(connection)
-            elif kind == "rubbish":
-                status, _ = ask(connection, "POST", PREDICT, self.photographs[place][:500])
-                right = status == 400
-            else:
-                files = {
-                    "good": [self.photographs[place]],
-                    "broken": [self.photographs[place][:300]],
-                    "mixed": [b"", self.photographs[place], b"broken"],
-                    "bomb": [self.bomb, self.photographs[place]],
-                }[kind]
-                body = {"instances": [b64(file) for file in files]}
-                status, answer = ask(connection, "POST", PREDICT, body)
-                right = status == 200 and all(
-                    self._right(row, place if file == self.photographs[place] else None)
-                    for row, file in zip(answer["predictions"], files, strict=True)
-                )
+        try:
+            with contextlib.closing(served.connect()) as connection:
+                status, right = self._send(served, connection, kind, number % len(self.photographs))
+        except (OSError, http.client.HTTPException, ValueError, LookupError):
+            status, right = 0, False  # no answer, or none that makes sense
         return kind, status, time.monotonic() - started, right
+
+    def _send(
+        self, served: Served, connection: http.client.HTTPConnection, kind: str, place: int
+    ) -> tuple[int, bool]:
+        """Status, and whether all was as expected."""
+        photograph = self.photographs[place]
+        if kind in ("halting", "slow", "abandoned"):
+            return self._dribble(connection, photograph, kind)
+        if kind == "huge":
+            return self._huge(served, connection)
+        if kind == "rubbish":
+            status, _ = ask(connection, "POST", PREDICT, photograph[:500])
+            return status, status == 400
+        files = {
+            "good": [photograph],
+            "broken": [photograph[:300]],
+            "mixed": [b"", photograph, b"broken"],
+            "bomb": [self.bomb, photograph],
+        }[kind]
+        body = {"instances": [b64(file) for file in files]}
+        status, answer = ask(connection, "POST", PREDICT, body)
+        return status, status == 200 and all(
+            self._right(row, place if file == photograph else None)
+            for row, file in zip(answer["predictions"], files, strict=True)
+        )
 
     def _right(self, row: dict, place: int | None) -> bool:
         """Whether an answer is that about a photograph, or about none."""
@@ -81,16 +92,19 @@ class Load:
             return not row["valid"] and not any(row["scores"])
         return row["valid"] and np.allclose(row["probabilities"], self.expected[place], atol=1e-5)
 
+    @staticmethod
     def _dribble(
-        self, connection: http.client.HTTPConnection, place: int, abandon: bool
+        connection: http.client.HTTPConnection, photograph: bytes, kind: str
     ) -> tuple[int, bool]:
-        """Sends half of a request, waits, and sends the rest or goes away."""
-        photograph = self.photographs[place]
+        """Sends half of a request, waits, and sends the rest in time, or never, or goes away."""
         connection.putrequest("POST", "/look")
         connection.putheader("Content-Length", str(len(photograph)))
         connection.endheaders(photograph[: len(photograph) // 2])
+        if kind == "slow":
+            status = connection.getresponse().status
+            return status, status == 408
         time.sleep(1.0)
-        if abandon:
+        if kind == "abandoned":
             return 0, True
         connection.send(photograph[len(photograph) // 2 :])
         response = connection.getresponse()
@@ -98,23 +112,24 @@ class Load:
         return response.status, response.status == 200
 
     @staticmethod
-    def _huge(connection: http.client.HTTPConnection) -> tuple[int, bool]:
+    def _huge(served: Served, connection: http.client.HTTPConnection) -> tuple[int, bool]:
         """Sends more than the server takes; it may hang up before it has been told all."""
         try:
             status, _ = ask(connection, "POST", PREDICT, bytes(2**25))
             return status, status == 413
         except (BrokenPipeError, ConnectionResetError):
-            return 413, True
+            # Right if that is why; not if the server has gone.
+            return 413, served.ask("GET", "/v1/models/alexnet")[0] == 200
 
 
 def run(
     load: Load, served: Served, kinds: list[str], clients: int
 ) -> tuple[list[tuple[str, int, float, bool]], float]:
-    """Sends requests of these kinds from so many threads; returns results and requests/s."""
+    """Sends requests of these kinds from so many threads; returns results and right answers/s."""
     started = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(clients) as threads:
         results = list(threads.map(lambda n: load.one(served, kinds[n], n), range(len(kinds))))
-    return results, len(kinds) / (time.monotonic() - started)
+    return results, sum(result[3] for result in results) / (time.monotonic() - started)
 
 
 def compare_batching(load: Load) -> None:
@@ -138,13 +153,14 @@ def compare_batching(load: Load) -> None:
 def mixture(load: Load) -> bool:
     """Sends the mixture, prints what came back; whether all was as expected."""
     kinds = np.random.default_rng(_FLAGS.seed).choice(_KINDS, _FLAGS.requests).tolist()
-    with serving(_FLAGS.saved_model, "--timeout=20") as served:
+    with serving(_FLAGS.saved_model, f"--timeout={_TIMEOUT}") as served:
         before = served.memory()
         results, rate = run(load, served, kinds, _FLAGS.clients)
-        peak = served.memory(peak=True)
-        status, _ = served.ask("GET", "/v1/models/alexnet")
-    print(f"\n{rate:.0f} requests/s from {_FLAGS.clients} clients, memory {before:.2f} GB before, "
-          f"{peak:.2f} GB at most")  # fmt: skip
+        if served.process.poll() is None:  # else `serving` says what it ended with
+            peak = served.memory(peak=True)
+            status, _ = served.ask("GET", "/v1/models/alexnet")
+    print(f"\n{rate:.0f} right answers/s from {_FLAGS.clients} clients, memory {before:.2f} GB "
+          f"before, {peak:.2f} GB at most")  # fmt: skip
     for kind in sorted(set(kinds)):
         mine = [result for result in results if result[0] == kind]
         seconds = np.array([result[2] for result in mine])
@@ -153,20 +169,18 @@ def mixture(load: Load) -> bool:
         print(f"{kind:9} {len(mine):5} requests, {p50:.3f} s median, {p90:.3f} 90 %, "
               f"{p99:.3f} 99 %; status {statuses}")  # fmt: skip
     wrong = [result for result in results if not result[3]]
-    print(f"{len(wrong)} answers were wrong" + "".join(f"\n  {r[:3]}" for r in wrong[:5]))
-    return status == 200 and not wrong
+    print(f"wrong answers: {len(wrong)}" + "".join(f"\n  {r[:3]}" for r in wrong[:5]))
+    return status == 200 and not wrong and peak <= _FLAGS.max_memory_gb
 
 
 def main(argv: list[str]) -> int:
     """Runs both; returns the exit code."""
     from alexnet_tf.errors import UserError
-    from alexnet_tf.prediction import find_images
     from alexnet_tf.serving.loaded import LoadedModel
 
-    paths = find_images([_FLAGS.photos])[:50]
-    if argv or not paths:
-        raise UserError(f"Expected a folder of photographs. Received: {_FLAGS.photos}")
-    photographs = [pathlib.Path(path).read_bytes() for path in paths]
+    if argv:
+        raise UserError(f"Expected flags only. Received: {argv[0]}")
+    photographs = read_photographs(_FLAGS.photos)
     function = LoadedModel(_FLAGS.saved_model).functions["serving_default"]
     expected = [function(image_bytes=np.array([file]))["probabilities"][0] for file in photographs]
     load = Load(photographs, np.array(expected))
@@ -182,4 +196,5 @@ if __name__ == "__main__":
     absl_flags.DEFINE_integer("clients", 200, "that ask at the same time", lower_bound=1)
     absl_flags.DEFINE_integer("rounds", 5, "of the comparison; 0: none", lower_bound=0)
     absl_flags.DEFINE_integer("seed", 0, "of the mixture")
+    absl_flags.DEFINE_float("max_memory_gb", 2.0, "that the server may take", lower_bound=0)
     app.run(main)

@@ -13,6 +13,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from alexnet_tf.errors import UserError
+from alexnet_tf.prediction import find_images
+
 PREDICT = "/v1/models/alexnet:predict"
 
 
@@ -41,6 +44,18 @@ class Served:
         text = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         name = "VmHWM" if peak else "VmRSS"
         return int(re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)[1]) / 1e6
+
+
+def read_photographs(folder: str) -> list[bytes]:
+    """The contents of some photographs, 50 at most, in a folder.
+
+    Raises:
+        UserError: there are none.
+    """
+    paths = [path for path in find_images([folder])[:50] if path.is_file()]
+    if not paths:
+        raise UserError(f"Expected a folder of photographs. Received: {folder}")
+    return [path.read_bytes() for path in paths]
 
 
 def ask(

@@ -69,8 +69,10 @@ class Evaluator:
             What the model says of each example, or None if stopped.
 
         Raises:
-            UserError: no example could be decoded, or too many could not.
+            UserError: there is no example, none could be decoded, or too many could not.
         """
+        if not split.examples:
+            raise UserError("Expected a split with images. Received: an empty one")
         unreadable = Unreadable(split) if unreadable is None else unreadable
         integers, floats = [], []
         with Progress(title, split.examples, "images") as progress:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 from alexnet_tf.serving.rest import RequestError
 
@@ -22,8 +23,10 @@ class Limits:
         waiting_bytes: of all requests that are being read or answered.
         images: of one request.
         values: numbers and names of one answer, unless it is about a single image.
+        pixels: of one request's encoded images, as their headers have them, and of all that are
+            computed together.
         batch: images of several requests that are computed together.
-        waiting_images: that wait for the model.
+        waiting_images: of all requests that are being answered.
         rate: requests a second from one address, on average; 0 for any number.
         seconds: for a request to arrive, and again to be answered.
     """
@@ -32,6 +35,7 @@ class Limits:
     waiting_bytes: int = 256 * 2**20
     images: int = 64
     values: int = 2_000_000
+    pixels: int = 100_000_000
     batch: int = 32
     waiting_images: int = 1024
     rate: float = 50.0
@@ -78,8 +82,44 @@ class Bodies:
         self._limits = limits
         self._held = 0  # bytes
 
+    @contextlib.contextmanager
+    def room(self) -> Iterator[Room]:
+        """Room for one request, until the context ends.
+
+        That has to be when the request is answered: what was decoded from it, and waits for the
+        model, takes as much as its body did.
+        """
+        room = Room(self, self._limits)
+        try:
+            yield room
+        finally:
+            self._held -= room.held
+
+    def take(self, size: int) -> None:
+        """Counts bytes.
+
+        Raises:
+            RequestError: 429, they are too many.
+        """
+        if self._held + size > self._limits.waiting_bytes:
+            raise RequestError("Expected fewer requests at the same time", 429)
+        self._held += size
+
+
+class Room:
+    """What one request takes of `Bodies`.
+
+    Args:
+        bodies: that it counts among.
+        limits: the server's.
+    """
+
+    def __init__(self, bodies: Bodies, limits: Limits):
+        self._bodies, self._limits = bodies, limits
+        self.held = 0  # bytes
+
     async def read(self, stream: AsyncIterator[bytes], announced: int = 0) -> bytes:
-        """A request's body; `release` it afterwards.
+        """The request's body.
 
         Args:
             stream: its pieces.
@@ -88,31 +128,22 @@ class Bodies:
         Raises:
             RequestError: 408 too slow, 413 too large, 429 too many at once.
         """
-        chunks: list[bytes] = []
         self._check_size(announced)
         try:
-            await asyncio.wait_for(self._collect(stream, chunks), self._limits.seconds)
-        except BaseException as error:
-            self.release(chunks)
-            if isinstance(error, asyncio.TimeoutError):
-                seconds = self._limits.seconds
-                raise RequestError(f"Expected a request within {seconds:g} s", 408) from None
-            raise
-        return b"".join(chunks)
+            return await asyncio.wait_for(self._collect(stream), self._limits.seconds)
+        except asyncio.TimeoutError:
+            raise RequestError(
+                f"Expected a request within {self._limits.seconds:g} s", 408
+            ) from None
 
-    def release(self, chunks: list[bytes]) -> None:
-        """Forgets what was read."""
-        self._held -= sum(map(len, chunks))
-
-    async def _collect(self, stream: AsyncIterator[bytes], chunks: list[bytes]) -> None:
-        size = 0
+    async def _collect(self, stream: AsyncIterator[bytes]) -> bytes:
+        chunks: list[bytes] = []
         async for chunk in stream:
+            self._check_size(self.held + len(chunk))
+            self._bodies.take(len(chunk))
+            self.held += len(chunk)
             chunks.append(chunk)
-            size += len(chunk)
-            self._held += len(chunk)
-            self._check_size(size)
-            if self._held > self._limits.waiting_bytes:
-                raise RequestError("Expected fewer requests at the same time", 429)
+        return b"".join(chunks)
 
     def _check_size(self, size: int) -> None:
         if size > self._limits.request_bytes:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import pathlib
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from alexnet_tf.errors import UserError
+from alexnet_tf.serving.layout import read_labels, version_of
 from alexnet_tf.serving.warmup import read_warmup
 
 
@@ -23,20 +26,17 @@ def find_version(path: str | os.PathLike) -> pathlib.Path:
     Raises:
         UserError: there is none.
     """
-    path = pathlib.Path(path).expanduser()
+    path = pathlib.Path(path).expanduser().resolve()  # "." has no name to be a version
     if (path / "saved_model.pb").is_file():
         return path
-    versions = sorted(path.glob("*/saved_model.pb"), key=lambda file: _number(file.parent))
-    if not versions or _number(versions[-1].parent) < 0:
+    versions = {version_of(file.parent.name): file.parent for file in path.glob("*/saved_model.pb")}
+    versions.pop(None, None)
+    if not versions:
         raise UserError(
             f"Expected a SavedModel, or a directory of its versions. Received: {path} without "
             "saved_model.pb"
         )
-    return versions[-1].parent
-
-
-def _number(version: pathlib.Path) -> int:
-    return int(version.name) if version.name.isdecimal() else -1
+    return versions[max(versions)]
 
 
 class LoadedModel:
@@ -44,7 +44,7 @@ class LoadedModel:
 
     Attributes:
         path: of the SavedModel.
-        version: the name of its directory as a number, or 1.
+        version: the name of its directory as a number, or 1 if it is none.
         labels: class names in label order.
         functions: signature name to function of one tensor, to a dictionary of tensors.
 
@@ -57,17 +57,24 @@ class LoadedModel:
 
     def __init__(self, path: str | os.PathLike):
         self.path = find_version(path)
-        self.version = max(_number(self.path), 1)
+        number = version_of(self.path.name)
+        self.version = 1 if number is None else number
         try:
             self._loaded = tf.saved_model.load(str(self.path))
-            self.labels = tuple((self.path / "assets" / "labels.txt").read_text().splitlines())
+            self.labels = read_labels(self.path)
+            self.functions = dict(self._loaded.signatures)
+            self._check_labels()
         except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
             first_line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise UserError(
                 f"Expected a SavedModel that alexnet_tf.export wrote. Received: {self.path} "
                 f"({first_line})"
             ) from None
-        self.functions = dict(self._loaded.signatures)
+
+    def _check_labels(self) -> None:
+        outputs = self.functions["serving_default"].structured_outputs["probabilities"].shape[1]
+        if outputs != len(self.labels):
+            raise ValueError(f"{len(self.labels)} labels for {outputs} classes")
 
     def argument(self, signature: str) -> tf.TensorSpec:
         """What a signature takes; all of this package's take one tensor.
@@ -91,6 +98,7 @@ class LoadedModel:
             for name, spec in outputs.items()
         }
 
+    @functools.cached_property
     def definitions(self) -> dict[str, meta_graph_pb2.SignatureDef]:
         """The signatures as TensorFlow Serving sees them."""
         serialised = (self.path / "saved_model.pb").read_bytes()
@@ -98,6 +106,17 @@ class LoadedModel:
         return dict(graph.signature_def)
 
     def warm_up(self) -> None:
-        """Runs the requests that the model brings for that, as TensorFlow Serving does."""
-        for signature, batch in read_warmup(self.path):
-            self.functions[signature](**{self.argument(signature).name: tf.constant(batch)})
+        """Runs the requests that the model brings for that, as TensorFlow Serving does.
+
+        Raises:
+            UserError: they are damaged.
+        """
+        try:
+            for signature, batch in read_warmup(self.path):
+                self.functions[signature](**{self.argument(signature).name: tf.constant(batch)})
+        except (ValueError, KeyError, DecodeError, tf.errors.OpError) as error:
+            first_line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            raise UserError(
+                f"Expected warm-up requests that the model answers. Received: {self.path} "
+                f"({first_line})"
+            ) from None

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from alexnet_tf.classifier import TOP
 from alexnet_tf.serving.batching import Answer
 from alexnet_tf.serving.rest import RequestError
 from alexnet_tf.visualize.grid import grid
-
-_TOP = 5  # classes
 
 
 def look(answer: Answer, labels: tuple[str, ...]) -> dict[str, Any]:
@@ -62,7 +61,7 @@ def response_grid(responses: np.ndarray) -> np.ndarray:
 
 
 def _best(probabilities: np.ndarray, labels: tuple[str, ...]) -> list[dict[str, Any]]:
-    order = np.argsort(-probabilities, kind="stable")[:_TOP]
+    order = np.argsort(-probabilities, kind="stable")[:TOP]
     return [{"class": labels[i], "probability": float(probabilities[i])} for i in order]
 
 

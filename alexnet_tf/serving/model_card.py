@@ -22,7 +22,7 @@ class ModelCard:
         dataset: what it was trained on.
         step: of the checkpoint.
         validation_error: top-1 error of the centre view there, a fraction; None if not measured.
-        flags: of the training.
+        flags: of the training; absolute paths and addresses of workers are not published.
     """
 
     spec: Variant
@@ -47,20 +47,26 @@ class ModelCard:
                 "tensorflow": tf.__version__,
                 "keras": keras.__version__,
             },
-            "flags": self.flags,
+            "flags": {name: value for name, value in self.flags.items() if _is_public(name, value)},
         }
 
     def write(self, assets: pathlib.Path, classes: tuple[str, ...]) -> None:
-        """Writes the card, and `labels.txt`, one class a line.
+        """Writes the card.
 
         Args:
             assets: the directory, which exists.
             classes: names in label order.
         """
         facts = self.as_dict(classes)
-        (assets / "labels.txt").write_text("".join(f"{name}\n" for name in classes))
-        (assets / "model_card.json").write_text(json.dumps(facts, indent=1) + "\n")
-        (assets / "model_card.md").write_text(_markdown(facts))
+        (assets / "model_card.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+        (assets / "model_card.md").write_text(_markdown(facts), "utf-8")
+
+
+def _is_public(name: str, value: object) -> bool:
+    """Whether a flag says something of the model, and not of the machines it was trained on."""
+    if name in ("workers", "worker_index", "tpu"):
+        return False
+    return not (isinstance(value, str) and pathlib.Path(value).expanduser().is_absolute())
 
 
 def _markdown(facts: dict) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from alexnet_tf.errors import UserError
+
 # Decoding, and the dataset that drops an image which cannot be decoded (data/decode.py).
 _IMAGES = """
     BatchDatasetV2 ConcatenateDataset DatasetToSingleElement DecodeImage DecodeJpeg DecodeRaw
@@ -19,14 +21,14 @@ _NETWORK = """
     Sigmoid Sqrt Square StopGradient Tanh TopKV2
 """
 # Arithmetic, shapes, branches, and the loops of data/headers.py, whose steps are limited.
-_REST = """
+_ARITHMETIC = """
     AddV2 All Assert Cast ClipByValue ConcatV2 Const EnsureShape Equal Exp ExpandDims Fill FloorDiv
     FloorMod GatherV2 Greater GreaterEqual Identity IdentityN If IsFinite Less LessEqual Log
     LogicalAnd Max Min Minimum Mul NoOp OnesLike Pack Placeholder Prod Range RealDiv Reshape Round
     ScatterNd SelectV2 Shape Size Split Squeeze StatelessCase StatelessIf StatelessWhile
     StridedSlice Sub Sum Unpack While
 """
-ALLOWED = frozenset((_IMAGES + _NETWORK + _REST).split())
+ALLOWED = frozenset((_IMAGES + _NETWORK + _ARITHMETIC).split())
 
 
 def operations(function: tf.types.experimental.ConcreteFunction) -> set[str]:
@@ -41,11 +43,11 @@ def check_operations(name: str, function: tf.types.experimental.ConcreteFunction
     """Refuses a signature that does what a server's graph may not.
 
     Raises:
-        ValueError: there is such an operation in it.
+        UserError: there is such an operation in it.
     """
     others = sorted(operations(function) - ALLOWED)
     if others:
-        raise ValueError(
+        raise UserError(
             f"Expected only operations that a server may run in signature {name}. Received: "
             f"{', '.join(others)}; see serving/operations.py"
         )

@@ -45,6 +45,14 @@ def parse_body(body: bytes) -> dict[str, Any]:
     return values
 
 
+def brief(value: Any) -> str:
+    """A JSON value as complaints name it; of lists the type only, as they may be deep."""
+    if isinstance(value, str):
+        return repr(value[:100])
+    scalar = value is None or isinstance(value, bool | int | float)
+    return json.dumps(value)[:80] if scalar else type(value).__name__
+
+
 def parse_predict(values: dict[str, Any], argument: tf.TensorSpec) -> tuple[np.ndarray, bool]:
     """The batch of a predict request.
 
@@ -64,8 +72,10 @@ def parse_predict(values: dict[str, Any], argument: tf.TensorSpec) -> tuple[np.n
         raise RequestError(f'Expected "instances" or "inputs". Received: {received}')
     if rows:
         batch = values["instances"]
-        if not isinstance(batch, list):
-            raise RequestError('Expected "instances" to be a list')
+        if not isinstance(batch, list) or not batch:
+            raise RequestError('Expected "instances" to be a list of one at least')
+        if len({_is_named(instance) for instance in batch}) > 1:
+            raise RequestError(f'Expected all "instances" to be named "{argument.name}", or none')
         batch = [_only(instance, argument.name) for instance in batch]
     else:
         batch = _only(values["inputs"], argument.name)
@@ -74,9 +84,14 @@ def parse_predict(values: dict[str, Any], argument: tf.TensorSpec) -> tuple[np.n
     return _to_array(batch, argument), rows
 
 
+def _is_named(value: Any) -> bool:
+    """Whether it is a value with its argument's name."""
+    return isinstance(value, dict) and set(value) != {"b64"}
+
+
 def _only(value: Any, name: str) -> Any:
     """The value of the one argument, which may be named or not."""
-    if isinstance(value, dict) and set(value) != {"b64"}:
+    if _is_named(value):
         if set(value) != {name}:
             raise RequestError(f'Expected only "{name}". Received: {sorted(value)!r:.200}')
         return value[name]
@@ -116,7 +131,7 @@ def _to_bytes(value: Any) -> bytes:
             return value.encode()
     except (binascii.Error, ValueError) as error:
         raise RequestError(f"Expected base64. Received: {str(error)[:200]}") from None
-    raise RequestError(f'Expected {{"b64": "..."}}. Received: {json.dumps(value)[:80]}')
+    raise RequestError(f'Expected {{"b64": "..."}}. Received: {brief(value)}')
 
 
 def parse_classify(values: dict[str, Any]) -> np.ndarray:
@@ -128,6 +143,8 @@ def parse_classify(values: dict[str, Any]) -> np.ndarray:
     examples, context = values.get("examples"), values.get("context", {})
     if not isinstance(examples, list) or not all(isinstance(e, dict) for e in examples):
         raise RequestError('Expected "examples": a list of objects')
+    if not examples:
+        raise RequestError('Expected "examples": one at least')
     if not isinstance(context, dict):
         raise RequestError('Expected "context" to be an object')
     serialised = [_to_example({**context, **example}).SerializeToString() for example in examples]

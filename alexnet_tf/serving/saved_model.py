@@ -1,11 +1,4 @@
-"""Writes a SavedModel that TensorFlow Serving takes as it is.
-
-BASE/<version>/
-    saved_model.pb, variables/                  signatures.py says what can be asked
-    assets/labels.txt                           the classes, one a line, in label order
-    assets/model_card.json, model_card.md       what the model is
-    assets.extra/tf_serving_warmup_requests     one request for each signature
-"""
+"""Writes a SavedModel that TensorFlow Serving takes as it is; layout.py says what lies where."""
 
 from __future__ import annotations
 
@@ -18,12 +11,15 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.classifier import Classifier
-from alexnet_tf.disk import reason_of
+from alexnet_tf.disk import force_to_disk, locked, reason_of
 from alexnet_tf.errors import UserError
+from alexnet_tf.serving.layout import version_of, write_labels
 from alexnet_tf.serving.model_card import ModelCard
 from alexnet_tf.serving.operations import check_operations
 from alexnet_tf.serving.signatures import CLASSIFY, Servable
 from alexnet_tf.serving.warmup import write_warmup
+
+_SCRATCH = ".writing-"  # begins the name of what is not whole yet
 
 
 def export(
@@ -44,33 +40,43 @@ def export(
         The directory written.
 
     Raises:
-        UserError: the version exists, or the directory cannot be written.
-        ValueError: the graph does what a server may not (operations.py).
+        UserError: the version exists, the directory cannot be written or another export is at
+            work there, or the graph does what a server may not (operations.py).
     """
     base = pathlib.Path(base).expanduser()
     try:
         base.mkdir(parents=True, exist_ok=True)
-        versions = [int(entry.name) for entry in base.iterdir() if entry.name.isdigit()]
-        version = max(versions, default=0) + 1 if version is None else version
-        target = base / str(version)
-        if target.exists():
-            raise UserError(f"Expected a version that does not exist yet. Received: {target}")
-        scratch = pathlib.Path(tempfile.mkdtemp(prefix=".writing-", dir=base))
-    except OSError as error:
-        raise UserError(
-            f"Expected a directory that can be written. Received: {base} ({error.strerror})"
-        ) from None
-    try:
-        _write(classifier, scratch, card)
-        scratch.chmod(0o755)  # mkdtemp lets only the owner in
-        scratch.rename(target)
+        with locked(base, "the directory of versions"):
+            target = _next_version(base) if version is None else base / str(version)
+            if target.exists():
+                raise UserError(f"Expected a version that does not exist yet. Received: {target}")
+            for left in base.glob(f"{_SCRATCH}*"):  # by an export that was killed
+                shutil.rmtree(left)
+            scratch = pathlib.Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=base))
+            try:
+                _write(classifier, scratch, card)
+                scratch.chmod(0o755)  # mkdtemp lets only the owner in
+                _force_all_to_disk(scratch)
+                scratch.rename(target)
+                force_to_disk(base)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)  # there is none if all went well
     except (OSError, tf.errors.OpError) as error:
         raise UserError(
             f"Expected to write a SavedModel into {base}. Received: {reason_of(error)}"
         ) from None
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)  # there is none if all went well
     return target
+
+
+def _next_version(base: pathlib.Path) -> pathlib.Path:
+    versions = [version_of(entry.name) or 0 for entry in base.iterdir()]
+    return base / str(max(versions, default=0) + 1)
+
+
+def _force_all_to_disk(directory: pathlib.Path) -> None:
+    for folder, _, names in os.walk(directory):
+        for name in (*names, "."):
+            force_to_disk(pathlib.Path(folder, name))
 
 
 def _write(classifier: Classifier, directory: pathlib.Path, card: ModelCard) -> None:
@@ -87,5 +93,6 @@ def _write(classifier: Classifier, directory: pathlib.Path, card: ModelCard) -> 
     assets = directory / "assets"
     assets.mkdir(exist_ok=True)
     card.write(assets, classifier.classes)
+    write_labels(directory, classifier.classes)
     mean = classifier.preprocessor.statistics.mean  # a picture of the right size, but of nothing
     write_warmup(directory, signatures, np.clip(np.round(mean), 0, 255).astype(np.uint8))

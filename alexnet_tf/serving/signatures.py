@@ -39,16 +39,19 @@ class Servable(tf.Module):
     """A classifier's weights and the functions that a server calls.
 
     Args:
-        classifier: the trained network.
+        classifier: the trained network; of several, signatures `features` and `look_inside` cannot
+            be made.
     """
 
     def __init__(self, classifier: Classifier):
         super().__init__()
         self._classifier = classifier
-        self._weights = [variable.value for variable in classifier.model.weights]
+        models = classifier.models
+        self._weights = [variable.value for model in models for variable in model.weights]
         self._names = tf.constant(classifier.classes)
-        self._features = feature_model(classifier.model)
-        self._first_layer = first_layer_model(classifier.model)
+        if len(models) == 1:  # else nobody can look inside
+            self._features = feature_model(classifier.model)
+            self._first_layer = first_layer_model(classifier.model)
 
     def signatures(
         self, names: Iterable[str] = SIGNATURES
@@ -98,9 +101,13 @@ class Servable(tf.Module):
         }
 
     def _classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        feature = tf.io.FixedLenFeature([], tf.string, default_value="")
-        encoded = tf.io.parse_example(inputs, {EXAMPLE_KEY: feature})[EXAMPLE_KEY]
-        squares, valid = self._classifier.decode(encoded)
+        feature = tf.io.FixedLenFeature([], tf.string)
+
+        def image_of(example: tf.Tensor) -> tf.Tensor:
+            """Fails for what is no example, and for one without an image or with several."""
+            return tf.io.parse_single_example(example, {EXAMPLE_KEY: feature})[EXAMPLE_KEY]
+
+        squares, valid = self._classifier.decode(inputs, image_of)
         logs = self._classifier.log_probabilities(squares)
         logs, indices = tf.math.top_k(logs, len(self._classifier.classes))
         names = tf.where(valid[:, None], tf.gather(self._names, indices), "")

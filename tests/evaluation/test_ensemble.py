@@ -1,13 +1,24 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from alexnet_tf.classifier import Classifier, Ensemble
+from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.errors import UserError
 from alexnet_tf.evaluation.evaluator import Evaluator
 from alexnet_tf.training.strategies import make_strategy
-from tests.evaluation.test_evaluator import LABELS, REDS, make_classifier, make_split
+from tests.evaluation.test_evaluator import (
+    LABELS,
+    REDS,
+    SPEC,
+    STATISTICS,
+    RedIsRank,
+    make_classifier,
+    make_split,
+)
 
 
 def scaled(factor):
@@ -28,12 +39,44 @@ def test_an_ensemble_gives_the_mean_of_its_members_probabilities(views):
     np.testing.assert_allclose(together, np.mean(each, axis=0), rtol=1e-5, atol=1e-7)
 
 
-def test_an_ensemble_is_evaluated_as_one_model():
-    result = Evaluator(Ensemble([scaled(1.0), scaled(1.0)]), make_strategy("one"), 4)
-    alone = Evaluator(scaled(1.0), make_strategy("one"), 4)
-    both = [evaluate(make_split(REDS, LABELS)) for evaluate in (result, alone)]
-    assert both[0].top1_error == both[1].top1_error
-    assert both[0].loss == pytest.approx(both[1].loss, rel=1e-6)
+def smaller(crop):
+    """One that sees crops of another size, and so other views."""
+    classifier = make_classifier()
+    spec = dataclasses.replace(SPEC, crop_size=crop)
+    inputs = keras.Input((crop, crop, 3))
+    model = keras.Model(inputs, RedIsRank()(inputs))
+    return Classifier(model, Preprocessor(spec, STATISTICS), classifier.classes)
+
+
+def test_each_view_is_averaged_over_the_members():
+    members = [scaled(0.1), smaller(2)]
+    images = tf.constant(np.random.default_rng(0).integers(0, 9, (5, 6, 6, 3), np.uint8))
+    each = [member.view_probabilities(images, 10).numpy().astype(float) for member in members]
+    assert np.abs(each[0] - each[1]).max() > 0.05
+    together = Ensemble(members)
+    np.testing.assert_allclose(
+        together.view_probabilities(images, 10), np.mean(each, axis=0), rtol=1e-5, atol=1e-7
+    )
+    assert together.models == [member.model for member in members]
+    with pytest.raises(AttributeError, match="Received: an ensemble"):
+        together.model  # noqa: B018 - it is the looking that fails
+
+
+@pytest.mark.parametrize("views", [1, 10])
+def test_an_ensembles_errors_are_those_of_the_mean(views):
+    members = [scaled(1.0), scaled(0.1), scaled(-0.02)]
+    split = make_split(REDS, LABELS)
+    squares = np.zeros((len(REDS), 6, 6, 3), np.uint8)
+    squares[..., 0] = np.array(REDS)[:, None, None]
+    mean = np.mean([m.probabilities(tf.constant(squares), views).numpy() for m in members], axis=0)
+    found = Evaluator(Ensemble(members), make_strategy("one"), 4, views).predict(split)
+    order = np.argsort(-mean, axis=1, kind="stable")[:, :5]
+    scores = np.take_along_axis(mean, order, axis=1)
+    np.testing.assert_allclose(found.scores, scores, rtol=1e-5)
+    losses = -np.log(mean[np.arange(len(LABELS)), LABELS])
+    np.testing.assert_allclose(found.losses, losses, rtol=1e-5)
+    alone = [Evaluator(m, make_strategy("one"), 4, views).predict(split).losses for m in members]
+    assert all(np.abs(found.losses - losses).max() > 0.1 for losses in alone)
 
 
 def test_what_does_not_go_together_is_refused():

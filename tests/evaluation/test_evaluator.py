@@ -110,6 +110,8 @@ def test_unreadable_images_are_counted_apart():
     assert "2 unreadable" in str(result)
     with pytest.raises(UserError, match="1 unreadable"):
         evaluate(make_split([None], [0]))
+    with pytest.raises(UserError, match="an empty one"):
+        evaluate(make_split([], []))
 
 
 def test_views_are_averaged_as_probabilities_not_logits():

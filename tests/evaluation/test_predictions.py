@@ -72,5 +72,11 @@ def test_published_figures_are_of_imagenet_only():
     synsets = tuple(f"n{number:08d}" for number in range(1000))
     assert any("40.7% and 18.2%" in str(line) for line in published("paper", synsets))
     assert any("42.9% and 19.8%" in str(line) for line in published("caffe", synsets))
+    (caffenet,) = published("caffenet", synsets)  # 57.4 and 80.4 % right, as Caffe says
+    assert "42.6% and 19.6%" in str(caffenet)
+    assert caffenet.is_like(1, 1) and not caffenet.is_like(10, 1) and not caffenet.is_like(1, 2)
+    (seven,) = (line for line in published("paper", synsets) if line.is_like(10, 7))
+    assert "36.7% and 15.4%" in str(seven)
+    assert [str(line)[:5] for line in published("slides", synsets)] == ["37.5%"]
     assert published("tiny", synsets) == ()
     assert published("paper", CLASSES) == published("paper", synsets[:999]) == ()

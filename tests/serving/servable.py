@@ -35,7 +35,14 @@ def make_classifier(variant="tiny"):
 
 
 def make_card(variant="tiny"):
-    return ModelCard(get_variant(variant), "nothing", 12, 0.25, {"batch_size": 8})
+    flags = {
+        "batch_size": 8,
+        "data_dir": "images",
+        "model_dir": "/home/somebody/run",
+        "cache_dir": "~/cache",
+        "workers": ("10.0.0.1:7000", "10.0.0.2:7000"),
+    }
+    return ModelCard(get_variant(variant), "nothing", 12, 0.25, flags)
 
 
 def make_picture(seed, format="JPEG", size=(90, 80)):
@@ -45,3 +52,17 @@ def make_picture(seed, format="JPEG", size=(90, 80)):
     buffer = io.BytesIO()
     small.resize(size, Image.Resampling.BICUBIC).save(buffer, format)
     return buffer.getvalue()
+
+
+def make_scan_bomb(icc, scans=2000):
+    """A progressive JPEG of 9 million pixels that passes over them so many times: over a minute.
+
+    With `icc` there is a segment of a colour profile behind its beginning that says nothing, which
+    Pillow cannot read and libjpeg passes over.
+    """
+    buffer = io.BytesIO()
+    Image.new("L", (3000, 3000), 128).save(buffer, "JPEG", progressive=True)
+    whole = buffer.getvalue()
+    last = whole[whole.rindex(b"\xff\xda") : -2]  # one scan, which may come again
+    profile = b"\xff\xe2\x00\x0eICC_PROFILE\0" if icc else b""
+    return whole[:2] + profile + whole[2:-2] + last * scans + whole[-2:]

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from alexnet_tf.serving.batching import Batcher, OverloadedError
+from alexnet_tf.serving.batching import Batcher, OverloadedError, Places
 
 
 class Doubling:
@@ -34,6 +34,10 @@ def executor():
         yield executor
 
 
+def make_batcher(doubling, executor, max_batch=8, places=100, max_cost=10):
+    return Batcher(doubling, executor, Places(places), max_batch, max_cost)
+
+
 def ask(batcher, doubling, batches):
     """All answers or errors to requests that come while the first is computed."""
 
@@ -49,7 +53,7 @@ def ask(batcher, doubling, batches):
 
 
 def test_what_comes_meanwhile_is_computed_together_and_told_apart(doubling, executor):
-    batcher = Batcher(doubling, executor, max_batch=5, max_waiting=100)
+    batcher = make_batcher(doubling, executor, 5)
     answers = ask(batcher, doubling, [[1], [2, 3], [4], [5], [6], [7, 8]])
     assert [a["double"].tolist() for a in answers] == [[2], [4, 6], [8], [10], [12], [14, 16]]
     assert doubling.sizes == [1, 5, 2]
@@ -57,25 +61,26 @@ def test_what_comes_meanwhile_is_computed_together_and_told_apart(doubling, exec
 
 
 def test_a_long_request_is_computed_by_itself(doubling, executor):
-    answers = ask(Batcher(doubling, executor, 2, 100), doubling, [[1], [2, 3, 4, 5], [6]])
+    answers = ask(make_batcher(doubling, executor, 2), doubling, [[1], [2, 3, 4, 5], [6]])
     assert answers[1]["double"].tolist() == [4, 6, 8, 10]
     assert doubling.sizes == [1, 4, 1]
 
 
 def test_one_that_fails_does_not_harm_the_others(doubling, executor):
-    answers = ask(Batcher(doubling, executor, 8, 100), doubling, [[1], [2], [13], [3]])
+    answers = ask(make_batcher(doubling, executor), doubling, [[1], [2], [13], [3]])
     assert [a["double"].tolist() for a in (answers[0], answers[1], answers[3])] == [[2], [4], [6]]
     assert isinstance(answers[2], ValueError)
 
 
 def test_too_many_are_refused_at_once(doubling, executor):
-    answers = ask(Batcher(doubling, executor, 8, max_waiting=3), doubling, [[1], [2, 3], [4, 5]])
+    batcher = make_batcher(doubling, executor, places=3)
+    answers = ask(batcher, doubling, [[1], [2, 3], [4, 5]])
     assert answers[1]["double"].tolist() == [4, 6]
     assert isinstance(answers[2], OverloadedError)
 
 
 def test_what_is_given_up_is_not_computed(doubling, executor):
-    batcher = Batcher(doubling, executor, 8, 100)
+    batcher = make_batcher(doubling, executor)
 
     async def main():
         first = asyncio.create_task(batcher(np.array([1])))
@@ -88,3 +93,37 @@ def test_what_is_given_up_is_not_computed(doubling, executor):
 
     assert [a["double"].tolist() for a in asyncio.run(main())] == [[2], [8]]
     assert doubling.sizes == [1, 1]
+
+
+def test_places_are_shared_and_given_back(doubling, executor):
+    places = Places(3)
+    one, other = (Batcher(doubling, executor, places, 8, 10) for _ in range(2))
+
+    async def main():
+        waiting = asyncio.create_task(one(np.array([1, 2])))
+        await asyncio.sleep(0.05)
+        with pytest.raises(OverloadedError):
+            await other(np.array([3, 4]))
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(other(np.array([3])), 0.05)
+        doubling.go_on.set()
+        await waiting
+        return await other(np.array([5, 6, 7]))
+
+    assert asyncio.run(main())["double"].tolist() == [10, 12, 14]
+
+
+def test_what_costs_much_is_not_computed_together(doubling, executor):
+    batcher = make_batcher(doubling, executor)
+
+    async def main():
+        tasks = []
+        for value, cost in ((1, 0), (2, 6), (3, 4), (4, 5), (5, 50), (6, 0)):
+            tasks.append(asyncio.create_task(batcher(np.array([value]), cost)))
+            await asyncio.sleep(0.01)
+        doubling.go_on.set()
+        return await asyncio.gather(*tasks)
+
+    answers = asyncio.run(main())
+    assert [a["double"].tolist() for a in answers] == [[2], [4], [6], [8], [10], [12]]
+    assert doubling.sizes == [1, 2, 1, 1, 1]  # 6 + 4; 5; 50 by itself

@@ -1,7 +1,12 @@
 """The client against the local server, and against one made of TensorFlow Serving's stubs."""
 
 import concurrent.futures
+import http.server
+import json
 import re
+import subprocess
+import sys
+import threading
 
 import grpc
 import numpy as np
@@ -9,8 +14,11 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
+from alexnet_tf.errors import UserError
 from tests import commands
 from tests.serving.servable import CLASSES, make_picture
+from tools import client
+from tools.client import in_parts, over_rest
 from tools.served import serving
 
 
@@ -92,3 +100,94 @@ def test_who_does_not_answer_is_named(grpc_server, folder, tmp_path):
     done = commands.run("tools.client", "--server=ftp://127.0.0.1:9", folder)
     assert "Expected --server=http://... or grpc://..." in done.stderr
     assert commands.run("tools.client", tmp_path).returncode == 1
+
+
+@pytest.fixture
+def strange_server():
+    """Answers with what is in its list: status, headers and body; then with the last again."""
+    answers, sizes = [], []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            sizes.append(int(self.headers["Content-Length"]))
+            status, headers, body = answers.pop(0) if len(answers) > 1 else answers[0]
+            self.send_response(status)
+            for name, value in {"Content-Length": len(body), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", answers, sizes
+        server.shutdown()
+
+
+def good_answer(files=1, **changes):
+    row = {"classes": ["a", "ö"], "scores": [0.75, 0.25], "valid": True}
+    columns = {name: [value] * files for name, value in row.items()}
+    return json.dumps({"outputs": {**columns, **changes}}).encode()
+
+
+def test_who_is_busy_is_asked_again(strange_server, monkeypatch):
+    address, answers, sizes = strange_server
+    pauses = []
+    monkeypatch.setattr(client.time, "sleep", pauses.append)
+    busy = [(429, {"Retry-After": after}, b"{}") for after in ("2", "1000", "Fri, 1 Jan")]
+    answers[:] = [*busy, (200, {}, good_answer())]
+    outputs = over_rest(address, "alexnet", 5)([b"file"], "ten_view")
+    assert outputs["classes"].tolist() == [[b"a", "ö".encode()]]
+    assert (pauses, len(sizes)) == ([2, 10, 1], 4)
+    answers[:] = busy
+    with pytest.raises(UserError, match="Received: 429"):
+        over_rest(address, "alexnet", 0.5)([b"file"], "ten_view")
+
+
+@pytest.mark.parametrize(
+    "status, headers, body",
+    [
+        (200, {}, b"<html>"),
+        (200, {}, b"[]"),
+        (200, {}, b"{}"),
+        (200, {}, b'{"outputs": [[1]]}'),
+        (200, {}, b'{"outputs": {"classes": [], "scores": []}}'),
+        (200, {}, good_answer(classes=[[1]])),
+        (200, {}, good_answer(files=2)),
+        (200, {"Content-Length": 1000}, good_answer()),
+        (404, {}, b"two\nlines"),
+        (400, {}, b""),
+    ],
+)
+def test_an_answer_of_something_else_is_said_in_a_line(strange_server, status, headers, body):
+    address, answers, _ = strange_server
+    answers[:] = [(status, headers, body)]
+    with pytest.raises(UserError, match=f"Expected an answer from {address}. Received: ") as error:
+        over_rest(address, "alexnet", 5)([b"file"], "ten_view")
+    assert "\n" not in str(error.value)
+
+
+def test_files_are_sent_in_parts_that_the_server_takes():
+    asked = []
+
+    def ask(files):
+        asked.append(files)
+        if sum(map(len, files)) > 6:
+            raise client.TooLargeError("at most 6")
+        return {"valid": np.array([len(file) for file in files])}
+
+    files = [b"1", b"22", b"333", b"4444", b"55555"]
+    assert in_parts(ask, 10)(files)["valid"].tolist() == [1, 2, 3, 4, 5]
+    assert asked == [
+        *([b"1", b"22"], [b"333"], [b"4444", b"55555"], [b"4444"], [b"55555"]),
+    ]
+    with pytest.raises(UserError, match="one of 7 bytes .at most 6."):
+        in_parts(ask, 10)([b"1", b"7777777"])
+
+
+def test_asking_over_rest_needs_no_tensorflow():
+    code = "import sys, tools.client; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=commands.ROOT).returncode == 0

@@ -15,12 +15,15 @@ async def stream(*chunks, pause=0.0):
         yield chunk
 
 
-def test_a_body_is_read_whole():
+def read(bodies, *chunks, pause=0.0, announced=0):
+    with bodies.room() as room:
+        return asyncio.run(room.read(stream(*chunks, pause=pause), announced))
+
+
+def test_a_body_is_read_whole_and_its_room_is_free_again():
     bodies = Bodies(LIMITS)
     for _ in range(3):
-        body = asyncio.run(bodies.read(stream(b"12345", b"67890")))
-        assert body == b"1234567890"
-        bodies.release([body])
+        assert read(bodies, b"12345", b"67890") == b"1234567890"
 
 
 @pytest.mark.parametrize(
@@ -30,25 +33,26 @@ def test_what_is_too_large_or_too_slow_is_refused_and_forgotten(chunks, pause, s
     bodies = Bodies(LIMITS)
     for _ in range(3):
         with pytest.raises(RequestError) as error:
-            asyncio.run(bodies.read(stream(*chunks, pause=pause)))
+            read(bodies, *chunks, pause=pause)
         assert error.value.status == status
-    assert asyncio.run(bodies.read(stream(b"1234567890"))) == b"1234567890"
+    assert read(bodies, b"1234567890") == b"1234567890"
 
 
 def test_what_announces_too_much_is_not_even_read():
     with pytest.raises(RequestError) as error:
-        asyncio.run(Bodies(LIMITS).read(stream(b"1", pause=60), announced=11))
+        read(Bodies(LIMITS), b"1", pause=60, announced=11)
     assert error.value.status == 413
 
 
 def test_all_together_hold_no_more_than_they_may():
     bodies = Bodies(LIMITS)
-    first = asyncio.run(bodies.read(stream(b"1234567890")))
-    with pytest.raises(RequestError) as error:
-        asyncio.run(bodies.read(stream(b"123456")))
-    assert error.value.status == 429
-    bodies.release([first])
-    assert asyncio.run(bodies.read(stream(b"123456"))) == b"123456"
+    with bodies.room() as room:
+        asyncio.run(room.read(stream(b"1234567890")))
+        with pytest.raises(RequestError) as error:
+            read(bodies, b"123", b"456")
+        assert error.value.status == 429
+        assert read(bodies, b"12345") == b"12345"
+    assert read(bodies, b"123456") == b"123456"
 
 
 def test_each_address_has_a_rate_and_may_ask_twice_as_much_at_once(monkeypatch):

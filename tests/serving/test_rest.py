@@ -10,6 +10,9 @@ from alexnet_tf.serving.rest import RequestError
 
 FILES = tf.TensorSpec([None], tf.string, "image_bytes")
 PIXELS = tf.TensorSpec([None, 1, 2, 3], tf.uint8, "images")
+DEEP = []
+for _ in range(100_000):  # deeper than Python's functions may call themselves
+    DEEP = [DEEP]
 PIXEL_ROW = [[[[1, 2, 3], [4, 5, 255]]]]
 
 
@@ -47,6 +50,9 @@ def test_pixels_come_as_nested_lists():
         ({}, FILES, "neither"),
         ({"instances": [], "inputs": []}, FILES, "both"),
         ({"instances": {}}, FILES, "to be a list"),
+        ({"instances": []}, FILES, "one at least"),
+        ({"instances": ["a", {"image_bytes": "b"}]}, FILES, '"image_bytes", or none'),
+        ({"instances": [DEEP]}, FILES, "Received: list"),
         ({"inputs": b64(b"x")}, FILES, "to be a list"),
         ({"instances": [{"other": 1}]}, FILES, "only \"image_bytes\". Received: .'other'"),
         ({"instances": [{"b64": "?"}]}, FILES, "base64"),
@@ -96,7 +102,9 @@ def test_examples_take_bytes_numbers_and_lists_and_share_a_context():
         {},
         {"examples": {}},
         {"examples": [3]},
-        {"examples": [], "context": []},
+        {"examples": []},
+        {"examples": [{"a": DEEP}]},
+        {"examples": [{}], "context": []},
         {"examples": [{"a": 2**70}]},
         {"examples": [{"a": {"c": 1}}]},
         {"examples": [{"a": [1, "b"]}]},

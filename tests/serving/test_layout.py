@@ -1,0 +1,141 @@
+"""The directories of SavedModels: their names, what is in them, and what may go wrong with them."""
+
+import os
+import shutil
+
+import pytest
+import tensorflow as tf
+
+from alexnet_tf.disk import locked
+from alexnet_tf.errors import UserError
+from alexnet_tf.serving import saved_model
+from alexnet_tf.serving.layout import read_labels, version_of, write_labels
+from alexnet_tf.serving.loaded import LoadedModel, find_version
+from alexnet_tf.serving.saved_model import export
+from tests.serving.servable import make_card
+
+
+def copy(exported, target):
+    shutil.copytree(exported, target)
+    return target
+
+
+@pytest.fixture
+def quick_export(classifier, monkeypatch):
+    """Exports next to nothing, into a directory."""
+
+    def write(classifier, directory, card):
+        (directory / "variables").mkdir()
+        (directory / "variables" / "data").write_bytes(b"weights")
+        (directory / "saved_model.pb").write_bytes(b"graph")
+
+    monkeypatch.setattr(saved_model, "_write", write)
+    return lambda base, version=None: export(classifier, base, make_card(), version)
+
+
+@pytest.mark.parametrize(
+    "name, version",
+    [("0", 0), ("12", 12), ("007", 7), ("²", None), ("٣", None), ("-1", None), ("a", None)],
+)
+def test_versions_are_numbers_of_ascii_digits(name, version):
+    assert version_of(name) == version
+
+
+def test_other_names_beside_versions_are_no_versions(quick_export, tmp_path):
+    for name in ("²", "٣", "latest", "0"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "saved_model.pb").touch()
+    assert find_version(tmp_path) == tmp_path / "0"
+    assert quick_export(tmp_path) == tmp_path / "1"
+    assert quick_export(tmp_path) == tmp_path / "2"
+    assert find_version(tmp_path) == tmp_path / "2"
+
+
+def test_the_version_is_that_of_the_directory_however_it_is_named(exported, tmp_path, monkeypatch):
+    zero = copy(exported, tmp_path / "0")
+    monkeypatch.chdir(zero)
+    assert LoadedModel(".").version == 0
+
+
+def test_two_exports_do_not_write_at_once(quick_export, tmp_path):
+    with (
+        locked(tmp_path, "it"),
+        pytest.raises(UserError, match="directory of versions to be no other run's"),
+    ):
+        quick_export(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_export_left_is_removed(quick_export, tmp_path):
+    left = tmp_path / ".writing-x1"
+    left.mkdir()
+    (left / "saved_model.pb").touch()
+    assert quick_export(tmp_path).name == "1"
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+
+
+def test_all_is_on_disk_before_it_has_its_name(quick_export, tmp_path, monkeypatch):
+    forced = []
+
+    def force(path):
+        forced.append((os.path.normpath(path), (tmp_path / "1").exists()))
+
+    monkeypatch.setattr(saved_model, "force_to_disk", force)
+    quick_export(tmp_path)
+    before = {
+        os.path.relpath(path, tmp_path).partition("/")[2] for path, done in forced if not done
+    }
+    assert before == {"", "saved_model.pb", "variables", "variables/data"}
+    assert [path for path, done in forced if done] == [str(tmp_path)]
+
+
+NAMES = ("a\u2028b", "c\x0bd\x85", " e ", "größer", "")
+
+
+def test_names_of_classes_come_back_as_they_were(tmp_path):
+    (tmp_path / "assets").mkdir()
+    write_labels(tmp_path, NAMES)
+    assert read_labels(tmp_path) == NAMES
+    for name in ("a\nb", "a\r"):
+        with pytest.raises(UserError, match="without line breaks"):
+            write_labels(tmp_path, ("good", name))
+
+
+def test_a_name_too_few_is_noticed(exported, tmp_path):
+    path = copy(exported, tmp_path / "1")
+    write_labels(path, read_labels(path)[1:])
+    with pytest.raises(UserError, match="6 labels for 7 classes"):
+        LoadedModel(path)
+
+
+def test_damaged_warm_up_requests_are_named(exported, tmp_path):
+    path = copy(exported, tmp_path / "1")
+    requests = path / "assets.extra" / "tf_serving_warmup_requests"
+    model = LoadedModel(path)
+    good = requests.read_bytes()
+    requests.write_bytes(good[:-10])
+    with pytest.raises(UserError, match="warm-up requests that the model answers"):
+        model.warm_up()
+    with tf.io.TFRecordWriter(str(requests)) as writer:
+        writer.write(b"\xff\xff rubbish")
+    with pytest.raises(UserError, match="warm-up requests that the model answers"):
+        model.warm_up()
+
+
+def test_versions_follow_each_other_and_are_never_overwritten(quick_export, tmp_path):
+    base = tmp_path / "models"
+    (base / "3").mkdir(parents=True)
+    assert quick_export(base).name == "4"
+    with pytest.raises(UserError, match="does not exist yet"):
+        quick_export(base, 4)
+    assert sorted(path.name for path in base.iterdir()) == ["3", "4"]
+    assert find_version(base) == base / "4"
+
+
+def test_what_is_no_saved_model_is_named(tmp_path):
+    with pytest.raises(UserError, match="without saved_model.pb"):
+        LoadedModel(tmp_path / "none")
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").write_bytes(b"rubbish")
+    with pytest.raises(UserError, match="that alexnet_tf.export wrote"):
+        LoadedModel(tmp_path)
