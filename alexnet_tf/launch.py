@@ -47,11 +47,15 @@ class Launcher:
         processes: how many.
         program: "train" or "evaluate".
         arguments: its flags, for all of them.
+
+    Attributes:
+        signal: that the launcher was sent, or None.
     """
 
     def __init__(self, processes: int, program: str, arguments: list[str]):
         self.processes, self.program, self.arguments = processes, program, arguments
         self.workers: list[subprocess.Popen] = []
+        self.signal: int | None = None
 
     def start(self) -> None:
         """Starts all; they share standard output, on which only worker 0 prints."""
@@ -64,20 +68,27 @@ class Launcher:
             )
             for index in range(self.processes)
         ]
+        if self.signal:  # it came while they were being started
+            self.pass_on(self.signal, None)
 
     def pass_on(self, number: int, frame: types.FrameType | None) -> None:
         """Sends a signal to worker 0, on which all stop after the same step."""
         del frame
+        self.signal = number
         if self.workers:
             self.workers[0].send_signal(number)
 
     def wait(self) -> list[int]:
         """Returns the exit codes when all have ended.
 
-        After one has failed, the others are given some time to notice, and are then killed.
+        After one has failed, the others are given some time to notice, and are then killed. A
+        signal may end worker 0 before it can tell the others; then they are sent it too.
         """
         deadline = math.inf
         while any(worker.poll() is None for worker in self.workers):
+            if self.signal and self.workers[0].poll():
+                for worker in self.workers[1:]:
+                    worker.send_signal(self.signal)
             if any(worker.poll() for worker in self.workers):
                 deadline = min(deadline, time.monotonic() + _GRACE)
             if time.monotonic() > deadline:
@@ -95,6 +106,8 @@ def main(argv: list[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, launcher.pass_on)
     for restarts in range(_FLAGS.restarts + 1):
+        if launcher.signal:  # whoever was lost, the run was to end
+            return 128 + launcher.signal
         launcher.start()
         codes = launcher.wait()
         for code in codes:
@@ -107,8 +120,10 @@ def main(argv: list[str]) -> int:
             for index, code in enumerate(codes)
             if code < 0
         )
-        if restarts < _FLAGS.restarts:
+        if restarts < _FLAGS.restarts and not launcher.signal:
             print(f"Lost worker {names or '?'}: starting all again", flush=True)
+    if launcher.signal:
+        return 128 + launcher.signal
     raise UserError(
         f"Expected all workers to end by themselves. Received: worker {names or '?'} lost, after "
         f"{_FLAGS.restarts} restarts (--restarts)"
