@@ -6,7 +6,6 @@ own flagfile in `configs/`.
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 import textwrap
 from collections.abc import Callable
@@ -79,10 +78,3 @@ def read_sources(
         source: (get_variant(variant), read_flagfile(directory / file))
         for source, (variant, file) in SOURCES.items()
     }
-
-
-def with_activation(variant: Variant, options: Options) -> Variant:
-    """The variant with the run's activation, if it names one."""
-    if options.activation:
-        return dataclasses.replace(variant, activation=options.activation)
-    return variant

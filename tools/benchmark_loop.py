@@ -104,11 +104,11 @@ def _loop(options: Options, synthetic: bool) -> float:
     """Images a second of the loop, as a callback sees its steps end."""
     import keras
 
-    from alexnet_tf.training import loop, run
+    from alexnet_tf.training import run, stretch
 
     if synthetic:
         batches, *_ = _first_batches(options)
-        loop.training_batches = lambda strategy, *_, **__: iter(
+        stretch.training_batches = lambda strategy, *_, **__: iter(
             strategy.experimental_distribute_dataset(batches)
         )
     times = []

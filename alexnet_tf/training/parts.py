@@ -65,7 +65,7 @@ class Parts:
     def rate(self) -> float:
         """The learning rate of the next step, which callbacks may have set."""
         optimizer = self.towers.optimizer if self.towers else self.optimizer
-        return float(optimizer.learning_rate)
+        return float(tf.convert_to_tensor(optimizer.learning_rate))
 
     def set_rates(self, rates: Rates) -> None:
         """Tells the optimizer the learning rates of the next step."""

@@ -22,6 +22,7 @@ from alexnet_tf.models.towers import check_towers
 from alexnet_tf.models.variants import get_variant
 from alexnet_tf.training.cluster import Cluster, join_cluster
 from alexnet_tf.training.directory import Card, ModelDirectory
+from alexnet_tf.training.gear import Gear
 from alexnet_tf.training.interrupt import Interrupt
 from alexnet_tf.training.loop import Run
 from alexnet_tf.training.options import Options
@@ -87,9 +88,7 @@ def _train(
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> Result:
     check_batch_size(options.batch_size, strategy, options.accumulate)
-    variant = get_variant(options.variant)
-    if options.activation:
-        variant = dataclasses.replace(variant, activation=options.activation)
+    variant = get_variant(options.variant, options.activation)
     parse_layer_rates(options.layer_rates, variant)  # only to see that it can be done
     parse_span(options.profile)  # likewise
     _check_devices(options, variant, strategy, callbacks)
@@ -138,9 +137,9 @@ def _train_there(
             f"{directory.path}"
         )
     statistics = Statistics.load(str(directory.statistics_path))
-    run = Run(options, variant, source, statistics, directory, strategy, cluster, callbacks)
+    gear = Gear(options, variant, source, statistics, directory, strategy, cluster, callbacks)
     with Interrupt() as interrupt:
-        return run(interrupt)
+        return Run(gear)(interrupt)
 
 
 def _open_directory(

@@ -49,7 +49,7 @@ def test_they_are_told_what_keras_would_tell_them(folder, tmp_path):
     logs = epochs[-1][1]
     assert logs["val_loss"] == result.evaluation.loss
     assert logs["val_top1_error"] == result.evaluation.top1_error
-    assert logs["learning_rate"] == 0.005
+    assert logs["learning_rate"] == pytest.approx(0.005)
     batches = [args for name, *args in witness.told if name == "on_train_batch_end"]
     assert [number for number, _ in batches] == list(range(2 * STEPS))
     mean = sum(logs["loss"] for _, logs in batches[STEPS:]) / STEPS
