@@ -65,8 +65,8 @@ def train(
     )
     if options.deterministic:
         tf.config.experimental.enable_op_determinism()
-    then_it = "the run goes on from its newest checkpoint"
-    with one_line_errors(cluster, then_it):
+    again = "the run goes on from its newest checkpoint"
+    with one_line_errors(cluster, again):
         strategy = make_strategy(
             options.strategy,
             options.logical_cpus,
@@ -74,7 +74,7 @@ def train(
             options.tpu,
             bool(options.tower_devices),
         )
-        with together(strategy, cluster, then_it):
+        with together(strategy, cluster, again):
             result = _train(options, strategy, cluster, callbacks)
             if cluster.is_chief:
                 then(result)
