@@ -178,11 +178,15 @@ def test_a_step_that_spoils_the_weights_is_the_last_of_its_call():
 
 @pytest.mark.parametrize("name", variants())
 def test_the_compiled_step_is_the_same_step(name):
-    """Without dropout, which XLA draws otherwise; rounding may choose another pixel in a pool."""
+    """Without dropout, which XLA draws otherwise.
+
+    Rounding may choose another pixel in a pool, and move one map's gradient by 1 %: hence norms.
+    """
     variant = without_dropout(get_variant(name))
     compiled, plain = (Step(2, variant=variant, jit_compile=jit) for jit in (True, False))
     np.testing.assert_allclose(compiled.sums["loss"], plain.sums["loss"], rtol=1e-5)
-    assert_same(compiled.gradients, plain.gradients, 1e-3)
+    for one, other in zip(compiled.gradients, plain.gradients, strict=True):
+        assert np.linalg.norm(one - other) < 1e-2 * np.linalg.norm(other)
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
