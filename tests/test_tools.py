@@ -65,6 +65,7 @@ def test_a_run_survives_kills_and_damaged_checkpoints():
 def test_the_loop_benchmarks_rate_counts_steps_and_not_calls():
     """Calls of 1, 4, 15 and 2 steps: the first two are warm-up, 17 steps of 8 images take 4 s."""
     assert benchmark_loop.rate([(1, 9.0), (5, 10.0), (20, 13.5), (22, 14.0)], 8) == 34.0
+    assert benchmark_loop.rate([(1, 9.0), (2, 10.0), (12, 15.0)], 8) == 16.0
 
 
 def test_the_loop_benchmark_compares_three_ways(tmp_path):

@@ -129,7 +129,7 @@ def rate(times: list[tuple[int, float]], batch_size: int) -> float:
             1, and when it ended, in seconds.
         batch_size: images a step.
     """
-    begin, since = next(pair for pair in times if pair[0] >= _WARM_UP)
+    begin, since = [pair for pair in times if pair[0] <= _WARM_UP][-1]  # the first call is one step
     end, until = times[-1]
     return (end - begin) * batch_size / (until - since)
 
