@@ -48,12 +48,15 @@ class Launcher:
         processes: how many.
         program: "train" or "evaluate".
         arguments: its flags, for all of them.
+
+    Attributes:
+        signal: that the launcher was sent, or None.
     """
 
     def __init__(self, processes: int, program: str, arguments: list[str]):
         self.processes, self.program, self.arguments = processes, program, arguments
         self.workers: list[subprocess.Popen] = []
-        self.told: int | None = None  # the signal that was passed on last
+        self.signal: int | None = None
 
     def start(self) -> None:
         """Starts all; they share standard output, on which only worker 0 prints."""
@@ -66,21 +69,27 @@ class Launcher:
             )
             for index in range(self.processes)
         ]
+        if self.signal:  # it came while they were being started
+            self.pass_on(self.signal, None)
 
     def pass_on(self, number: int, frame: types.FrameType | None) -> None:
-        """Sends a signal to worker 0, on which all stop after the same step, or the run ends."""
+        """Sends a signal to worker 0, on which all stop after the same step."""
         del frame
-        self.told = number
+        self.signal = number
         if self.workers:
             self.workers[0].send_signal(number)
 
     def wait(self) -> list[int]:
         """Returns the exit codes when all have ended.
 
-        After one has failed, the others are given some time to notice, and are then killed.
+        After one has failed, the others are given some time to notice, and are then killed. A
+        signal may end worker 0 before it can tell the others; then they are sent it too.
         """
         deadline = math.inf
         while any(worker.poll() is None for worker in self.workers):
+            if self.signal and self.workers[0].poll():
+                for worker in self.workers[1:]:
+                    worker.send_signal(self.signal)
             if any(worker.poll() for worker in self.workers):
                 deadline = min(deadline, time.monotonic() + _GRACE)
             if time.monotonic() > deadline:
@@ -108,8 +117,8 @@ def main(argv: list[str]) -> int:
                 return code  # it has said why
         if not any(codes):
             return 0
-        if launcher.told is not None:  # they were not lost
-            return 128 + launcher.told
+        if launcher.signal:  # whoever was lost, the run was to end
+            return 128 + launcher.signal
         names = ", ".join(
             f"{index} ({signal.Signals(-code).name})"
             for index, code in enumerate(codes)

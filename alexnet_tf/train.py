@@ -47,9 +47,9 @@ def recipe_report(options: Options) -> str:
     Raises:
         UserError: no configs/ here.
     """
-    from alexnet_tf.recipe_report import read_sources, report, with_activation
+    from alexnet_tf.recipe_report import read_sources, report
 
-    variant = with_activation(get_variant(options.variant), options)
+    variant = get_variant(options.variant, options.activation)
     try:
         sources = read_sources(pathlib.Path("configs"), flags.read_flagfile)
     except absl_flags.Error as error:

@@ -8,7 +8,8 @@ import pytest
 
 from alexnet_tf.flags import read_flagfile
 from alexnet_tf.models.variants import get_variant, variants
-from alexnet_tf.recipe_report import POINTS, SOURCES, read_sources, report
+from alexnet_tf.recipe_points import FIXED, POINTS
+from alexnet_tf.recipe_report import SOURCES, read_sources, report
 from alexnet_tf.training.options import Options
 from tests.commands import ROOT, command
 
@@ -108,11 +109,48 @@ def test_every_variant_has_a_report(variant, sources):
         ("code2012", "lighting", "÷ 1.1, until epoch 68 [original code]"),
         ("caffe", "channels", "BGR [Caffe] paper, slides, original code, torchvision: RGB"),
         ("one_weird_trick", "dropout", "0.5 before fc6, before fc7"),
+        (
+            "code2012",
+            "within-map normalisation",
+            "5×5, k=1, α=0.001 divided by 25, β=0.75 [original code]",
+        ),
+        ("paper", "views at test", "paper, slides, original code: four corners, the centre"),
+        ("caffe", "views at test", "--views=10 for the paper's ten [Caffe, torchvision]"),
+        ("caffe", "update", "torchvision: v ← momentum · v + g + decay · w, w ← w - rate · v"),
+        ("tiny", "feature maps", "[none of the sources]"),
         ("tiny", "kernels", "32, 64, 96, 96, 64 [none of the sources]"),
     ],
 )
 def test_the_report_names_who_is_followed(variant, point, text, sources):
     assert text in report_of(variant, sources)[point].replace("  [", " [")
+
+
+# Every row of the comparison of sources that this project started from, and its points here.
+DISAGREEMENTS = {
+    "input": ["input"],
+    "feature maps": ["feature maps"],
+    "kernels": ["kernels", "towers"],
+    "order": ["layer 1", "layer 2", "layer 5"],
+    "response normalisation": ["normalisation", "within-map normalisation"],
+    "initial values": ["σ of kernels", "biases at first"],
+    "dropout": ["dropout"],
+    "update": ["update", "momentum", "weight decay", "rate of biases"],
+    "rate": ["rate", "rates of layers", "length"],
+    "batch": ["batch"],
+    "crop": ["crop"],
+    "mean": ["mean"],
+    "channel order": ["channels"],
+    "colour noise": ["lighting"],
+    "ten views": ["views at test"],
+    "resize": ["resizing"],
+}
+
+
+def test_the_report_has_every_point_on_which_the_sources_disagree(sources):
+    wanted = [point for points in DISAGREEMENTS.values() for point in points]
+    assert sorted(wanted) == sorted([*POINTS, *FIXED])
+    agreed = {"feature maps", "momentum"}  # by all sources: left out where the run agrees
+    assert report_of("paper", sources).keys() == set(wanted) - agreed
 
 
 def test_a_point_on_which_all_agree_is_left_out_only_if_the_run_agrees_too(sources):

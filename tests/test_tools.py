@@ -7,6 +7,7 @@ from PIL import Image
 from alexnet_tf.data.shapes import jpeg
 from tests import commands
 from tests.folders import write_folder
+from tools import benchmark_loop
 
 
 def run(tool, *arguments):
@@ -55,9 +56,16 @@ def test_linear_baseline_reports_every_rate(tmp_path):
 
 
 def test_a_run_survives_kills_and_damaged_checkpoints():
-    printed = run("kill_training", "--kills=3", "--seed=1")
+    # Validated after 20 steps, which changes what a checkpoint holds.
+    printed = run("kill_training", "--kills=3", "--seed=1", "--validate_every=0.04")
     assert printed.splitlines()[-1].startswith("3 kills, 1 damaged checkpoints, 36 steps: 0 unus")
     assert printed.splitlines()[-1].endswith("0 tensors differ")
+
+
+def test_the_loop_benchmarks_rate_counts_steps_and_not_calls():
+    """Calls of 1, 4, 15 and 2 steps: the first two are warm-up, 17 steps of 8 images take 4 s."""
+    assert benchmark_loop.rate([(1, 9.0), (5, 10.0), (20, 13.5), (22, 14.0)], 8) == 34.0
+    assert benchmark_loop.rate([(1, 9.0), (2, 10.0), (12, 15.0)], 8) == 16.0
 
 
 def test_the_loop_benchmark_compares_three_ways(tmp_path):

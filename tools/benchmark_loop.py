@@ -94,38 +94,44 @@ def _bare(options: Options) -> float:
 
     batch = next(iter(batches))
     times = []
-    for _ in range(options.steps):
+    for number in range(1, options.steps + 1):
         strategy.run(step, (batch,)).numpy()
-        times.append(time.perf_counter())
-    return _rate(times, options)
+        times.append((number, time.perf_counter()))
+    return rate(times, options.batch_size)
 
 
 def _loop(options: Options, synthetic: bool) -> float:
     """Images a second of the loop, as a callback sees its steps end."""
     import keras
 
-    from alexnet_tf.training import loop, run
+    from alexnet_tf.training import run, stretch
 
     if synthetic:
         batches, *_ = _first_batches(options)
-        loop.training_batches = lambda strategy, *_: strategy.experimental_distribute_dataset(
-            batches
+        stretch.training_batches = lambda strategy, *_, **__: iter(
+            strategy.experimental_distribute_dataset(batches)
         )
     times = []
 
     class Clock(keras.callbacks.Callback):
         def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-            times.append(time.perf_counter())
+            times.append((batch + 1, time.perf_counter()))
 
     run.train(options, callbacks=[Clock()])
-    return _rate(times, options)
+    return rate(times, options.batch_size)
 
 
-def _rate(times: list[float], options: Options) -> float:
-    """From when each call ended, the warm-up left out."""
-    calls = -(-_WARM_UP // (options.steps / len(times)))
-    steps = round(options.steps * (1 - calls / len(times)))
-    return steps * options.batch_size / (times[-1] - times[int(calls) - 1])
+def rate(times: list[tuple[int, float]], batch_size: int) -> float:
+    """Images a second, the warm-up left out.
+
+    Args:
+        times: of each call, whose numbers of steps may differ: the last of its steps, counted from
+            1, and when it ended, in seconds.
+        batch_size: images a step.
+    """
+    begin, since = [pair for pair in times if pair[0] <= _WARM_UP][-1]  # the first call is one step
+    end, until = times[-1]
+    return (end - begin) * batch_size / (until - since)
 
 
 def main(argv: list[str]) -> None:
@@ -134,12 +140,10 @@ def main(argv: list[str]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         options = _options(directory)
         if _FLAGS.only:
-            rate = (
-                _bare(options)
-                if _FLAGS.only == "bare"
-                else _loop(options, _FLAGS.only == "synthetic")
-            )
-            print(json.dumps(rate))
+            if _FLAGS.only == "bare":
+                print(json.dumps(_bare(options)))
+            else:
+                print(json.dumps(_loop(options, _FLAGS.only == "synthetic")))
             return
     names = ("dataset", "data_dir", "variant", "batch_size", "precision", "steps_per_call", "steps")
     given = [f"--{name}={getattr(_FLAGS, name)}" for name in names if getattr(_FLAGS, name)]

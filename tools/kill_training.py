@@ -35,7 +35,8 @@ def start(folder: pathlib.Path, steps: int, *flags: str) -> subprocess.Popen:
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "alexnet_tf.train", f"--model_dir={folder}", "--noexport"),
-            *("--batch_size=8", f"--steps={steps}", "--validate_every=1000", "--deterministic"),
+            *("--batch_size=8", f"--steps={steps}", "--deterministic"),
+            f"--validate_every={_FLAGS.validate_every}",
             *flags,
         ],
         stdout=subprocess.DEVNULL,
@@ -139,4 +140,5 @@ def main(argv: list[str]) -> int:
 if __name__ == "__main__":
     absl_flags.DEFINE_integer("kills", 200, "how often", lower_bound=1)
     absl_flags.DEFINE_integer("seed", 0, "of the moments and the damages")
+    absl_flags.DEFINE_float("validate_every", 1000.0, "epochs; there is one at the end anyway")
     app.run(main)

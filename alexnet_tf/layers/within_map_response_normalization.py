@@ -47,7 +47,8 @@ class WithinMapResponseNormalization(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """[B, H, W, C] to the same."""
-        x = tf.cast(inputs, tf.float32)
+        # Squares and powers need more than the range of float16.
+        x = inputs if inputs.dtype == tf.float64 else tf.cast(inputs, tf.float32)
         reach = self.size // 2
         edges = [[0, 0], [reach, reach], [reach, reach], [0, 0]]
         # Zeros outside add nothing to the sum, and a mean over the padded map with `VALID`

@@ -273,12 +273,17 @@ def variants() -> tuple[str, ...]:
     return tuple(VARIANTS)
 
 
-def get_variant(name: str) -> Variant:
+def get_variant(name: str, activation: str | None = None) -> Variant:
     """The variant called `name`.
+
+    Args:
+        name: of the variant.
+        activation: its nonlinearity; None: its own.
 
     Raises:
         UserError: no such variant.
     """
     if name not in VARIANTS:
         raise UserError(f"Unknown variant. Expected one of {', '.join(VARIANTS)}. Received: {name}")
-    return VARIANTS[name]
+    variant = VARIANTS[name]
+    return dataclasses.replace(variant, activation=activation) if activation else variant

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
@@ -25,7 +25,7 @@ def training_batches(
     unreadable: Unreadable,
     directory: pathlib.Path,
     show: Callable[[tf.data.Dataset], None] = lambda batches: None,
-) -> tf.distribute.DistributedDataset:
+) -> Iterator:
     """Batches from a step on, divided among the strategy's replicas.
 
     Args:
@@ -50,15 +50,15 @@ def training_batches(
             spec,
             options.batch_size,
             options.seed,
-            first_step,
-            options.augment,
-            unreadable,
-            reader,
-            readers,
-            squares,
-            options.lighting_until,
+            first_step=first_step,
+            augmentations=options.augment,
+            unreadable=unreadable,
+            reader=reader,
+            readers=readers,
+            squares=squares,
+            lighting_until=options.lighting_until,
         )
         show(batches)
         return batches
 
-    return distribute(strategy, make_dataset, options.batch_size)
+    return iter(distribute(strategy, make_dataset, options.batch_size))

@@ -44,7 +44,7 @@ class Callbacks:
         self._list = keras.callbacks.CallbackList(
             list(callbacks), model=model, epochs=epochs, steps=steps_per_epoch, verbose=0
         )
-        self._sums = collections.Counter()
+        self._sums, self._begun = collections.Counter(), False
         model.stop_training = False
         if callbacks:
             model.optimizer = optimizer
@@ -56,11 +56,13 @@ class Callbacks:
 
     def begin(self) -> None:
         """The run begins, or goes on."""
+        self._begun = True
         self._list.on_train_begin()
 
     def end(self) -> None:
-        """The run has ended; what they change about the model now is in no checkpoint."""
-        self._list.on_train_end()
+        """The run has ended, if it began; what they change now is in no checkpoint."""
+        if self._begun:
+            self._list.on_train_end()
 
     def epoch_begins(self, step: int) -> None:
         """After `step` steps training goes on towards the next validation."""

@@ -4,7 +4,7 @@ checkpoints/00001234/       after step 1,234
     variables.*             TensorFlow's: weights, velocities, random states, the run's state
     manifest.json           step, validation error, and a fingerprint of every other file
 checkpoints/*.partial/      being written, or left behind by a kill
-checkpoints/*.damaged/      did not match its manifest, set aside
+checkpoints/*.damaged/      did not match its manifest, set aside until the next one is written
 
 A checkpoint is written under another name, with its manifest last, forced to disk and then
 renamed: at every moment the newest one without a suffix is whole. A file that changes later does
@@ -89,6 +89,11 @@ class Saved:
         """What TensorFlow calls it."""
         return str(self.path / "variables")
 
+    @property
+    def serial(self) -> int:
+        """Which of several of that step, from 1."""
+        return _number(self.path)[1]
+
 
 class CheckpointStore:
     """The checkpoints of a run.
@@ -126,6 +131,7 @@ class CheckpointStore:
             write_manifest(partial, {"step": step, "error": error})
             partial.rename(self.path / name)
             force_to_disk(self.path)
+            self._delete_old(keep)
         except (OSError, tf.errors.OpError) as problem:
             shutil.rmtree(partial, ignore_errors=True)
             newest = max((path.name for path in self._directories()), default="none")
@@ -133,7 +139,6 @@ class CheckpointStore:
                 f"Expected to write a checkpoint into {self.path}. Received: {reason_of(problem)}; "
                 f"the newest there is {newest}. Make room or mend the disk, and start again"
             ) from None
-        self._delete_old(keep)
 
     def newest(self, set_aside: bool = False) -> Saved | None:
         """The newest checkpoint that is as it was written; None if none was ever written.
@@ -156,13 +161,29 @@ class CheckpointStore:
             if set_aside:
                 aside = path.with_name(path.name + _DAMAGED)
                 shutil.rmtree(aside, ignore_errors=True)
-                path.rename(aside)
+                with contextlib.suppress(OSError):  # a disk that takes nothing: left out again
+                    path.rename(aside)
         if damaged:
             raise UserError(
                 f"Expected a whole checkpoint in {self.path}. Received: damaged ones only "
                 f"({', '.join(damaged)}); choose another --model_dir, or delete them to begin anew"
             )
         return None
+
+    def find(self, step: int, serial: int) -> Saved:
+        """A given checkpoint, which another worker has seen to be whole.
+
+        Raises:
+            UserError: it is not here, or not whole.
+        """
+        name = f"{step:08d}" if serial == 1 else f"{step:08d}-{serial}"
+        try:
+            return Saved(self.path / name, **verify(self.path / name))
+        except DamagedError as problem:
+            raise UserError(
+                f"Expected checkpoint {name} in {self.path}, which worker 0 goes on from. "
+                f"Received: {problem}; all workers have to share --model_dir"
+            ) from None
 
     def best(self) -> Saved | None:
         """The checkpoint of the lowest validation error that is as it was written, or None."""
@@ -195,8 +216,9 @@ class CheckpointStore:
             if saved is not best or saved.error is None:
                 # Renamed first, so that a kill does not leave half of one under a good name.
                 saved.path.rename(saved.path.with_name(saved.path.name + _PARTIAL))
-        for path in self.path.glob(f"*{_PARTIAL}"):
-            shutil.rmtree(path, ignore_errors=True)
+        for suffix in (_PARTIAL, _DAMAGED):  # a damaged one is of no use beside one that is whole
+            for path in self.path.glob(f"*{suffix}"):
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _number(path: pathlib.Path) -> tuple[int, int]:

@@ -76,7 +76,7 @@ def find_cluster(workers: tuple[str, ...], index: int | None) -> Cluster:
             raise UserError(f"Expected --workers beside --worker_index. Received: {index} alone")
         return Cluster()
     for address in workers:
-        host, _, port = address.rpartition(":")
+        host, port = _split(address)
         if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
             raise UserError(f"Expected workers as host:port. Received: {address}")
     if len(set(workers)) < len(workers):
@@ -103,7 +103,12 @@ def join_cluster(
     cluster = find_cluster(workers, index)
     if cluster.workers > 1:
         facts = {f"--{name}": value for name, value in flags.items() if name != "worker_index"}
-        meet(cluster, {**facts, "TensorFlow version": tf.__version__}, seconds)
+        facts |= {
+            "cluster": cluster.addresses,  # also where it comes from TF_CONFIG
+            "number of GPUs": len(tf.config.list_physical_devices("GPU")),
+            "TensorFlow version": tf.__version__,
+        }
+        meet(cluster, facts, seconds)
     return cluster
 
 
@@ -113,8 +118,11 @@ def _read_tf_config(text: str) -> tuple[tuple[str, ...], int]:
         values = json.loads(text)
         jobs, task = values.get("cluster", {}), values.get("task", {})
         chiefs, workers = list(jobs.get("chief", [])), list(jobs.get("worker", []))
-        first = len(chiefs) if task.get("type") == "worker" else 0
-        index = first + int(task.get("index", 0))
+        kind = task.get("type", "chief" if chiefs else "worker")
+        for name in (kind, *jobs):
+            if name not in ("chief", "worker"):
+                raise TypeError(f"{name}: only chief and worker have a part in training")
+        index = (len(chiefs) if kind == "worker" else 0) + int(task.get("index", 0))
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(
             'Expected TF_CONFIG as {"cluster": {"worker": ["host:port", ...]}, "task": {"type": '
@@ -189,7 +197,7 @@ def _receive_all(cluster: Cluster, facts: dict, seconds: float) -> str:
 def _report(cluster: Cluster, facts: dict, seconds: float) -> str:
     """Another worker's side of `meet`."""
     _listen(cluster).close()  # only to see that TensorFlow can do so
-    host, _, port = cluster.addresses[0].rpartition(":")
+    host, port = _split(cluster.addresses[0])
     deadline, remind = time.monotonic() + seconds, time.monotonic() + _REMINDER
     while time.monotonic() < deadline:
         try:
@@ -208,10 +216,16 @@ def _report(cluster: Cluster, facts: dict, seconds: float) -> str:
     )
 
 
+def _split(address: str) -> tuple[str, str]:
+    """Host, an IPv6 one without its brackets, and port; either may be empty."""
+    host, _, port = address.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), port
+
+
 def _listen(cluster: Cluster) -> socket.socket:
     """The port of this worker, which TensorFlow takes over when the socket is closed."""
     address = cluster.addresses[cluster.index]
-    host, _, port = address.rpartition(":")
+    host, port = _split(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -58,7 +58,7 @@ class Card:
 
     def spec(self) -> Variant:
         """The row of the variant, with the run's activation."""
-        return dataclasses.replace(get_variant(self.variant), activation=self.activation)
+        return get_variant(self.variant, self.activation)
 
 
 def _summary(classes: tuple[str, ...]) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import signal
+import threading
 import types
 
 
 class Interrupt:
     """Context in which the first SIGINT or SIGTERM is noted and a second SIGINT raises.
+
+    Only the main thread of Python is told of signals; in another one none is noted.
 
     Attributes:
         signal: the signal noted, or None.
@@ -18,6 +21,8 @@ class Interrupt:
         self._previous: dict = {}
 
     def __enter__(self) -> Interrupt:
+        if threading.current_thread() is not threading.main_thread():
+            return self
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._note)
         return self

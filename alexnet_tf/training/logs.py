@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import time
+from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
+from alexnet_tf.disk import reason_of
 from alexnet_tf.evaluation.predictions import Evaluation
 from alexnet_tf.training.directory import ModelDirectory
 from alexnet_tf.training.options import Options
@@ -25,15 +28,38 @@ _HPARAMS = (  # the options by which runs are compared
 )
 
 
+def _expendable(write: Callable[..., None]) -> Callable[..., None]:
+    """A method of `Logs` that ends them, with a word, if the disk refuses; a run goes on."""
+
+    @functools.wraps(write)
+    def guarded(logs: Logs, *args: object) -> None:
+        """Writes, unless that has failed before."""
+        try:
+            if not logs.ended:
+                write(logs, *args)
+        except (OSError, tf.errors.OpError) as error:
+            logs.ended = True
+            print(f"TensorBoard's logs end here: {reason_of(error)}", flush=True)
+
+    return guarded
+
+
 class Logs:
     """Collects the figures of training steps and writes them where they can be looked at.
+
+    When the disk refuses one of them, that is said, and no more are written.
 
     Args:
         directory: whose tensorboard/ is written.
         batch_size: images a step, over all replicas.
         model: whose first layer's kernels are shown.
         channels: "rgb" or "bgr", the order in which the model sees colours.
-        trained: what the norms are of, if that is not the model itself.
+        layers: of each trainable variable, those of the norms; default: the model's.
+        timed: whether steps tell how long they waited for input.
+
+    Attributes:
+        text: the newest figures, for the progress bar.
+        ended: whether the disk has refused something.
     """
 
     def __init__(
@@ -42,17 +68,22 @@ class Logs:
         batch_size: int,
         model: keras.Model,
         channels: str = "rgb",
-        trained: keras.Model | None = None,
+        layers: list[str] | None = None,
+        timed: bool = True,
     ):
-        self.batch_size = batch_size
-        self.text = ""  # the newest figures, for the progress bar
-        self._model, self._channels = model, channels
-        self._trained = model if trained is None else trained
+        self.batch_size, self.text, self.ended = batch_size, "", False
+        self._model, self._channels, self._timed = model, channels, timed
+        self._layers = layers or [v.path.split("/")[-2] for v in model.trainable_variables]
+        self._open(directory)
+        self.restart_clock()
+
+    @_expendable
+    def _open(self, directory: ModelDirectory) -> None:
         self._run = tf.summary.create_file_writer(str(directory.tensorboard))
         self._train = tf.summary.create_file_writer(str(directory.tensorboard / "train"))
         self._validation = tf.summary.create_file_writer(str(directory.tensorboard / "validation"))
-        self.restart_clock()
 
+    @_expendable
     def begin(self, step: int, options: Options) -> None:
         """Writes what does not change, flags and hyperparameters, and the kernels as they are.
 
@@ -75,6 +106,7 @@ class Logs:
             self._show_kernels()
         self._run.flush()
 
+    @_expendable
     def first_batch(self, picture: np.ndarray) -> None:
         """Writes a batch as the network gets it, uint8 [H, W, 3]."""
         with self._run.as_default(step=0):
@@ -101,31 +133,38 @@ class Logs:
         loss, top1 = self._sums["loss"] / steps, self._sums["top1_hits"] / images
         self.text = f"loss {loss:.3f}, top-1 {top1:.0%}"
         if step % STEPS_BETWEEN_POINTS == 0:
-            with self._train.as_default(step=step):
-                tf.summary.scalar("loss", loss)
-                tf.summary.scalar("top1_error", 1 - top1)
-                tf.summary.scalar("top5_error", 1 - self._sums["top5_hits"] / images)
-                tf.summary.scalar("learning_rate", rate)
-                tf.summary.scalar("images_per_second", images / seconds)
-                tf.summary.scalar("waiting_share", self._sums["waiting"] / seconds)
+            point = {
+                **{"loss": loss, "top1_error": 1 - top1},
+                **{"top5_error": 1 - self._sums["top5_hits"] / images, "learning_rate": rate},
+                "images_per_second": images / seconds,
+            }
+            if self._timed:
+                point["waiting_share"] = self._sums["waiting"] / seconds
+            self._point(step, point)
             self.restart_clock()
         if step % _STEPS_BETWEEN_NORMS == 0:
-            with self._train.as_default(step=step):
-                self._norms("gradient_norm", sums["gradient_norms"])
-                self._norms("weight_norm", sums["weight_norms"])
+            self._norms(step, "gradient_norm", sums["gradient_norms"])
+            self._norms(step, "weight_norm", sums["weight_norms"])
 
-    def _norms(self, name: str, norms: list[float]) -> None:
+    @_expendable
+    def _point(self, step: int, values: dict[str, float]) -> None:
+        """A point of each of some curves."""
+        with self._train.as_default(step=step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+
+    def _norms(self, step: int, name: str, norms: list[float]) -> None:
         """A point for each layer, from the norms of its kernel and its bias."""
         squares = collections.Counter()
-        for variable, norm in zip(self._trained.trainable_variables, norms, strict=True):
-            squares[variable.path.split("/")[-2]] += norm**2
-        for layer, square in squares.items():
-            tf.summary.scalar(f"{name}/{layer}", square**0.5)
+        for layer, norm in zip(self._layers, norms, strict=True):
+            squares[layer] += norm**2
+        self._point(step, {f"{name}/{layer}": square**0.5 for layer, square in squares.items()})
 
     def _show_kernels(self) -> None:
         kernels = self._model.trainable_variables[0].numpy()  # [K, K, 3, F]
         tf.summary.image("first_layer", kernel_grid(kernels, self._channels)[None])
 
+    @_expendable
     def validation(self, step: int, evaluation: Evaluation) -> None:
         """Writes a validation's result, and all that is buffered."""
         with self._validation.as_default(step=step):
@@ -137,6 +176,7 @@ class Logs:
         for writer in (self._run, self._train, self._validation):
             writer.flush()
 
+    @_expendable
     def close(self) -> None:
         """Writes what is buffered and closes the files."""
         for writer in (self._run, self._train, self._validation):

@@ -2,287 +2,120 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 
-import keras
-import tensorflow as tf
-
-from alexnet_tf.data.contact_sheet import first_batch
-from alexnet_tf.data.split import Source
-from alexnet_tf.data.statistics import Statistics
-from alexnet_tf.data.unreadable import Unreadable
-from alexnet_tf.errors import UserError
 from alexnet_tf.evaluation.predictions import Evaluation
-from alexnet_tf.models.spec import Variant
-from alexnet_tf.progress import Progress
-from alexnet_tf.training.batches import training_batches
-from alexnet_tf.training.callbacks import Callbacks
-from alexnet_tf.training.checkpoints import RunState
-from alexnet_tf.training.cluster import Cluster
-from alexnet_tf.training.directory import ModelDirectory
+from alexnet_tf.training.divergence import Divergence
+from alexnet_tf.training.gear import Gear
 from alexnet_tf.training.interrupt import Interrupt
-from alexnet_tf.training.logs import STEPS_BETWEEN_POINTS, Logs, NoLogs
 from alexnet_tf.training.opening import describe_run
-from alexnet_tf.training.options import Options
-from alexnet_tf.training.parts import make_parts
-from alexnet_tf.training.profiler import Profiler
 from alexnet_tf.training.result import Result
-from alexnet_tf.training.saving import Saving
-from alexnet_tf.training.strategies import Consensus
-from alexnet_tf.training.timetable import Rates, Timetable
-from alexnet_tf.training.watchdogs import Watchdogs, diagnose
-
-_MAX_HALVINGS = 5  # of the rate, after which a run that diverges is given up
+from alexnet_tf.training.stretch import Stretch
 
 
 class Run:
-    """One run: model, optimizer, data, logs and state, and the order of events.
+    """One run: the order of its events.
 
     Args:
-        options: the run's.
-        variant: the network.
-        source: training and validation sets.
-        statistics: of the training set.
-        directory: where to write.
-        strategy: where to compute.
-        cluster: the workers, of which this is one; only worker 0 writes.
-        callbacks: Keras's, to be called on the way (callbacks.py).
+        gear: what it works with.
     """
 
-    def __init__(
-        self,
-        options: Options,
-        variant: Variant,
-        source: Source,
-        statistics: Statistics,
-        directory: ModelDirectory,
-        strategy: tf.distribute.Strategy,
-        cluster: Cluster,
-        callbacks: Sequence[keras.callbacks.Callback] = (),
-    ):
-        self.cluster, self.consensus = cluster, Consensus(strategy, cluster)
-        self.options, self.variant, self.source = options, variant, source
-        self.directory, self.strategy = directory, strategy
-        self.timetable = Timetable(options, variant, source.train.examples)
-        self.parts = make_parts(options, variant, source.classes, statistics, strategy)
-        self.state = RunState()
-        self.saving = Saving(
-            options, self.parts, self.state, directory.checkpoints, cluster.is_chief
-        )
-        self.logs = NoLogs()
-        if cluster.is_chief:
-            channels = variant.preprocessing.channels
-            self.logs = Logs(
-                directory, options.batch_size, self.parts.model, channels, self.parts.trained
-            )
-        self.unreadable = {
-            split.name: Unreadable(split, options.max_unreadable)
-            for split in (source.train, source.validation)
-        }
-        self.profiler = Profiler(options.profile, directory.tensorboard)
-        self.watchdogs = Watchdogs(len(source.classes), options.stuck_after)
-        self.callbacks = Callbacks(
-            callbacks,
-            self.parts.model,
-            self.parts.optimizer,
-            options.batch_size,
-            self.timetable.total_steps,
-            self.timetable.validation_steps,
-        )
+    def __init__(self, gear: Gear):
+        self.gear = gear
+        goes_back = gear.options.on_divergence == "back"
+        self.diverged = Divergence(goes_back, gear.state, self._restore)
+        self.train = Stretch(gear, self.diverged)
         self.evaluation: Evaluation | None = None
-        self._rates: Rates | None = None  # those that the optimizer was last given
-        self._batches = None  # made when the first is needed, then kept for the whole run
 
     def __call__(self, interrupt: Interrupt) -> Result:
         """Trains to the end, or until the interrupt; either way everything is saved."""
+        gear, stopped_by = self.gear, None
 
         def stop() -> bool:  # a signal to one of the workers stops all, after the same step
             """Whether any worker has had a signal."""
-            return self.consensus.any(interrupt())
+            return gear.consensus.any(interrupt())
 
-        if not self._restore():
-            self.parts.scatter()
-        complete = False
-        opening = describe_run(self.options, self.variant, self.source, self.timetable, self.parts)
-        print(opening, flush=True)
-        self.logs.begin(self.state.step, self.options)
-        self.callbacks.begin()
-        while not stop():
-            step = self.state.step
-            if self.state.validated_step < step and self._validation_due(step):
-                self._validate(stop)
-            elif step < self.timetable.total_steps and not self.state.ended:
-                self._train_to_validation(stop)
-            else:
-                break
-        if not stop() and self.evaluation is None:  # the run was complete before
-            complete = True
-            print("The run is complete: nothing to train.", flush=True)
-            self.evaluation = self._evaluate(stop)
-        stopped_by = None
-        if stop():
-            stopped_by = interrupt.signal or signal.SIGTERM  # of another worker
-            self.saving.save()
-            print(
-                f"Stopped by {stopped_by.name} after step {self.state.step:,} and saved; the "
-                "same command goes on from there.",
-                flush=True,
-            )
-            self.evaluation = None
-        self.callbacks.end()
-        self.profiler.stop()
-        self.logs.close()
-        for name, unreadable in self.unreadable.items():
+        with contextlib.ExitStack() as at_the_end:  # also of an error; the last one comes first
+            for end in (gear.logs.close, gear.profiler.stop, gear.callbacks.end):
+                at_the_end.callback(end)
+            anything_to_do = self._work(stop)
+            if stop():
+                stopped_by = interrupt.signal or signal.SIGTERM  # of another worker
+                gear.saving.save()
+                print(
+                    f"Stopped by {stopped_by.name} after step {gear.state.step:,} and saved; the "
+                    "same command goes on from there.",
+                    flush=True,
+                )
+                self.evaluation = None
+        for name, unreadable in gear.unreadable.items():
             if len(unreadable):
                 print(f"{name} images: {unreadable}", flush=True)
         return Result(
-            self.directory,
-            self.state.step,
-            not complete,
+            gear.directory,
+            gear.state.step,
+            anything_to_do,
             self.evaluation,
-            self.parts.classifier,
+            gear.parts.classifier,
             stopped_by,
         )
 
+    def _work(self, stop: Callable[[], bool]) -> bool:
+        """Trains and validates by turns; false if all of it was done before."""
+        gear, state = self.gear, self.gear.state
+        if not self._restore():
+            gear.parts.scatter()
+        opening = describe_run(gear.options, gear.variant, gear.source, gear.timetable, gear.parts)
+        print(opening, flush=True)
+        gear.logs.begin(state.step, gear.options)
+        gear.callbacks.begin()
+        while not stop():
+            if state.validated_step < state.step and gear.validation_due(state.step):
+                self._validate(stop)
+            elif state.step < gear.timetable.total_steps and not state.ended:
+                self.train(stop)
+            else:
+                break
+        if stop() or self.evaluation is not None:
+            return True
+        print("The run is complete: nothing to train.", flush=True)
+        self.evaluation = self._evaluate(stop)
+        return False
+
     def _restore(self) -> bool:
-        """Goes back to the newest whole checkpoint; False if there is none."""
-        if not self.saving.restore():
+        """Goes back to the newest whole checkpoint; false if there is none."""
+        if not self.gear.saving.restore():
             return False
-        self._rates = None
-        print(f"Going on after step {self.state.step:,} of the run in {self.directory.path}")
+        self.train.forget()
+        step, path = self.gear.state.step, self.gear.directory.path
+        print(f"Going on after step {step:,} of the run in {path}")
         return True
 
-    def _make_batches(self) -> Iterator:
-        """Those that are next; the first of a run is shown in the logs."""
-
-        def show(batches: tf.data.Dataset) -> None:
-            """Draws the first batch of a run."""
-            if self.state.step == 0 and self.cluster.is_chief:
-                picture = first_batch(batches, self.parts.classifier.preprocessor)
-                self.logs.first_batch(picture)
-
-        split = self.source.train
-        return iter(
-            training_batches(
-                self.strategy,
-                split,
-                self.variant.preprocessing,
-                self.options,
-                self.state.step,
-                self.unreadable[split.name],
-                self.directory.path,
-                show,
-            )
-        )
-
-    def _validation_due(self, step: int) -> bool:
-        return self.timetable.validation_due(step) or self.callbacks.stop
-
-    def _train_to_validation(self, stop: Callable[[], bool]) -> None:
-        """Trains until the next validation is due, the loss is not finite, or the interrupt."""
-        state, images = self.state, self.options.batch_size
-        if self._batches is None:
-            self._batches = self._make_batches()
-        self.logs.restart_clock()
-        self.watchdogs.restart()
-        self.callbacks.epoch_begins(state.step)
-        with Progress(
-            "training", self.timetable.total_steps * images, "images", state.step * images
-        ) as progress:
-            while not stop():
-                rate = self._prepare_step()
-                if remark := self.profiler.before(state.step):
-                    progress.write(remark)
-                count = self._steps_together()
-                self.callbacks.batch_begins(state.step)
-                with self.profiler.step(state.step):
-                    sums = self.parts.train_steps(self._batches, tf.constant(count))
-                    sums = {name: value.numpy().tolist() for name, value in sums.items()}
-                if not math.isfinite(sums["loss"]):
-                    self._diverged(state.step + sums["steps"], rate, progress)
-                    break
-                state.step += count
-                self.logs.steps(state.step, sums, rate)
-                self.callbacks.batch_ends(state.step, sums)
-                progress.advance(
-                    count * images,
-                    f"epoch {self.timetable.epoch(self.state.step):.1f}, {self.logs.text}",
-                )
-                self.unreadable[self.source.train.name].check()
-                for message in self.watchdogs.observe(state.step, sums):
-                    progress.write(message)
-                if self._validation_due(state.step):
-                    break
-                if self.saving.due:
-                    self.saving.save()
-
-    def _steps_together(self) -> int:
-        """How many steps to make in one call: up to the next at which the host has to act."""
-        first, count = self.state.step, 1
-        now = self.timetable.rates(first, self.state)
-        while (
-            count < self.options.steps_per_call
-            and not self._validation_due(first + count)
-            and (first + count) % STEPS_BETWEEN_POINTS
-            and self.timetable.rates(first + count, self.state) == now
-            and not self.profiler.acts_at(first + count)
-        ):
-            count += 1
-        return count
-
-    def _diverged(self, step: int, rate: float, progress: Progress) -> None:
-        """Stops, or goes back to the newest checkpoint with half the rate.
-
-        Raises:
-            UserError: it stops.
-        """
-        diagnosis, halvings = diagnose(step, rate, self.parts.trained), self.state.halvings
-        if self.options.on_divergence == "stop" or halvings == _MAX_HALVINGS:
-            raise UserError(
-                f"Expected a finite loss. Received: {diagnosis}; nothing of it was saved. Try a "
-                "lower --learning_rate, --precision=float32, or --on_divergence=back"
-            )
-        progress.write(f"Stopped short: {diagnosis}")
-        if not self._restore():
-            raise UserError(
-                f"Expected a checkpoint to go back to. Received: {diagnosis}, before the first was "
-                "written. Try a lower --learning_rate"
-            )
-        self.state.halvings = halvings + 1
-        progress.write(
-            f"The rate is halved ({self.state.halvings} of at most {_MAX_HALVINGS} times)"
-        )
-        self._batches = None
-
-    def _prepare_step(self) -> float:
-        """Tells the optimizer the rates of the next step; returns that of weights."""
-        rates = self.timetable.rates(self.state.step, self.state)
-        if rates != self._rates:
-            self.parts.set_rates(rates)
-            self._rates = rates
-        return rates.rate
-
     def _evaluate(self, stop: Callable[[], bool]) -> Evaluation | None:
-        self.parts.gather()
-        split = self.source.validation
-        return self.parts.evaluator(split, "validation", stop, self.unreadable[split.name])
+        gear, split = self.gear, self.gear.source.validation
+        gear.parts.gather()
+        return gear.parts.evaluator(split, "validation", stop, gear.unreadable[split.name])
 
     def _validate(self, stop: Callable[[], bool]) -> None:
-        """Validates, tells the schedule, logs and saves."""
-        self.callbacks.validation_begins()
+        """Validates, tells the schedule, saves and logs."""
+        gear, state = self.gear, self.gear.state
+        gear.callbacks.validation_begins()
         evaluation = self._evaluate(stop)
         if evaluation is None:  # interrupted: `validated_step` stays, the next start does it again
             return
-        state, timetable = self.state, self.timetable
+        rate = gear.parts.rate  # of the last step; what is observed now is for the next
+        if not math.isfinite(evaluation.loss):
+            found = f"the validation's loss after step {state.step:,} is not finite"
+            print(self.diverged(f"{found}, at a rate of {rate:g}"), flush=True)
+            return
         self.evaluation, state.validated_step = evaluation, state.step
-        state.ended = timetable.schedule.observe(state.plateau, evaluation.top1_error)
-        print(
-            f"epoch {timetable.epoch(state.step):g}, step {state.step:,}: {evaluation}", flush=True
-        )
-        self.logs.validation(state.step, evaluation)
-        rate = timetable.rates(state.step - 1, state).rate
-        self.callbacks.epoch_ends(state.step, evaluation, rate)
-        state.ended |= self.callbacks.stop
-        self.saving.save(evaluation.top1_error)
+        state.ended = gear.timetable.schedule.observe(state.plateau, evaluation.top1_error)
+        epoch = gear.timetable.epoch(state.step)
+        print(f"epoch {epoch:g}, step {state.step:,}: {evaluation}", flush=True)
+        gear.callbacks.epoch_ends(state.step, evaluation, rate)
+        state.ended |= gear.callbacks.stop
+        gear.saving.save(evaluation.top1_error)  # before the logs: they can be done without
+        gear.logs.validation(state.step, evaluation)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
-
 from alexnet_tf.data.split import Source
 from alexnet_tf.models.spec import Variant
 from alexnet_tf.training.options import Options
@@ -18,11 +16,10 @@ def describe_run(
 ) -> str:
     """The network, the data and the length of the run; and its towers' devices, if it has them."""
     devices = 2 if parts.towers else parts.replicas
-    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
     lines = [
         f"AlexNet {variant.name}: {parts.model.count_params():,} parameters, "
         f"{variant.preprocessing.crop_size} pixels, {options.precision}, "
-        f"{devices} {kind}{'s' if devices > 1 else ''}",
+        f"{devices} {parts.kind}{'s' if devices > 1 else ''}",
         f"{source.name}: {source.train.examples:,} training and "
         f"{source.validation.examples:,} validation images of {len(source.classes):,} classes",
         f"{timetable.total_steps:,} steps of {options.batch_size} images "

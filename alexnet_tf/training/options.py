@@ -49,7 +49,9 @@ class Options:
         enum=AUGMENTATIONS,
     )
     lighting_until: float = _option(
-        1e6, "epochs after which there is no lighting any more", lower_bound=0
+        1e6,
+        "epochs after which there is no lighting any more, rounded up to whole ones",
+        lower_bound=0,
     )
     max_unreadable: float = _option(
         MAX_UNREADABLE,
@@ -95,7 +97,8 @@ class Options:
     layer_rates: tuple[str, ...] = _option(
         (),
         "LAYER:EPOCH:MULTIPLIER of the rate, from that epoch on; e.g. conv1:72:0 freezes conv1, "
-        "conv1/kernel:68:0.1 slows its kernels down and not its biases",
+        "conv1/kernel:68:0.1 slows its kernels down and not its biases. Of the same LAYER the last "
+        "that has begun counts; conv1 and conv1/kernel multiply, and bias_rate does",
     )
     validate_every: float = _option(
         2.0, "epochs between validations", lower_bound=0, upper_bound=1e6
@@ -141,7 +144,8 @@ class Options:
     )
     steps_per_call: int = _option(
         1,
-        "training steps between which Python does nothing; a signal waits for the last of them",
+        "at most so many training steps between which Python does nothing; no more than 20 (the "
+        "curves have a point there), and than fit into a second, as a signal waits for the last",
         lower_bound=1,
     )
     on_divergence: str = _option(

@@ -37,6 +37,7 @@ class Parts:
         evaluator: of the classifier.
         train_steps: `steps.make_train_steps`'s.
         replicas: how many devices have a copy each.
+        kind: of these devices, "CPU", "GPU" or "TPU".
         towers: what is trained in place of the model, where it is split over two devices.
     """
 
@@ -47,12 +48,24 @@ class Parts:
     evaluator: Evaluator
     train_steps: TrainSteps
     replicas: int
+    kind: str
     towers: Towers | None
 
     @property
     def trained(self) -> keras.Model:
         """The model that the steps train."""
         return self.towers.model if self.towers else self.model
+
+    @property
+    def layers(self) -> list[str]:
+        """The layer of each trainable variable of what is trained, in order."""
+        return [variable.path.split("/")[-2] for variable in self.trained.trainable_variables]
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step, which callbacks may have set."""
+        optimizer = self.towers.optimizer if self.towers else self.optimizer
+        return float(tf.convert_to_tensor(optimizer.learning_rate))
 
     def set_rates(self, rates: Rates) -> None:
         """Tells the optimizer the learning rates of the next step."""
@@ -95,13 +108,23 @@ def make_parts(
         towers.optimizer if towers else optimizer,
         preprocessor,
         options.batch_size,
-        options.accumulate,
-        options.xla,
+        accumulate=options.accumulate,
+        jit_compile=options.xla,
         colocate=towers is not None,
         timed=not options.deterministic,
     )
-    replicas = strategy.num_replicas_in_sync
-    return Parts(model, sgd, optimizer, classifier, evaluator, train_steps, replicas, towers)
+    devices = options.tower_devices or strategy.extended.worker_devices
+    return Parts(
+        model=model,
+        sgd=sgd,
+        optimizer=optimizer,
+        classifier=classifier,
+        evaluator=evaluator,
+        train_steps=train_steps,
+        replicas=strategy.num_replicas_in_sync,
+        kind=tf.DeviceSpec.from_string(devices[0]).device_type,
+        towers=towers,
+    )
 
 
 @contextlib.contextmanager

@@ -9,6 +9,21 @@ import tensorflow as tf
 from alexnet_tf.errors import UserError
 
 
+def parse_span(span: tuple[float, ...]) -> tuple[int, ...]:
+    """Reads --profile: two steps, or nothing.
+
+    Raises:
+        UserError: anything else.
+    """
+    whole = all(step % 1 == 0 for step in span)
+    if span and not (whole and len(span) == 2 and 0 <= span[0] < span[1]):
+        raise UserError(
+            "Expected --profile=START,STOP with two whole steps, the first lower. Received: "
+            f"{','.join(f'{step:g}' for step in span)}"
+        )
+    return tuple(int(step) for step in span)
+
+
 class Profiler:
     """Records from one step to another, for TensorBoard's Profile page.
 
@@ -16,18 +31,14 @@ class Profiler:
         span: two steps, before the first of which the recording starts, and before the second of
             which it ends; or nothing.
         directory: where TensorBoard looks for it.
+        records: whether this worker does; the others only stop where it does.
 
     Raises:
         UserError: a span that is none.
     """
 
-    def __init__(self, span: tuple[float, ...], directory: pathlib.Path):
-        if span and not (len(span) == 2 and 0 <= span[0] < span[1] and span[0] % 1 == 0):
-            raise UserError(
-                "Expected --profile=START,STOP with two steps, the first lower. Received: "
-                f"{','.join(f'{step:g}' for step in span)}"
-            )
-        self._span, self._directory = tuple(int(step) for step in span), directory
+    def __init__(self, span: tuple[float, ...], directory: pathlib.Path, records: bool = True):
+        self._span, self._directory, self._records = parse_span(span), directory, records
         self._recording = False
 
     def acts_at(self, step: int) -> bool:
@@ -39,7 +50,8 @@ class Profiler:
         if self._recording and step >= self._span[1]:
             self.stop()
             return f"Steps {self._span[0]:,} to {step:,} are recorded in {self._directory}"
-        if self._span and not self._recording and self._span[0] <= step < self._span[1]:
+        begins = self._records and self._span and not self._recording
+        if begins and self._span[0] <= step < self._span[1]:
             tf.profiler.experimental.start(str(self._directory))
             self._recording = True
         return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import pathlib
 import re
 from collections.abc import Callable, Sequence
 
@@ -16,21 +15,25 @@ from alexnet_tf.data.sources import directory_of, open_source
 from alexnet_tf.data.split import Source
 from alexnet_tf.data.statistics import Statistics, compute_statistics
 from alexnet_tf.data.unreadable import Unreadable
+from alexnet_tf.disk import reason_of
 from alexnet_tf.errors import UserError
 from alexnet_tf.models.spec import Variant
 from alexnet_tf.models.towers import check_towers
 from alexnet_tf.models.variants import get_variant
 from alexnet_tf.training.cluster import Cluster, join_cluster
 from alexnet_tf.training.directory import Card, ModelDirectory
+from alexnet_tf.training.gear import Gear
 from alexnet_tf.training.interrupt import Interrupt
 from alexnet_tf.training.loop import Run
 from alexnet_tf.training.options import Options
-from alexnet_tf.training.profiler import Profiler
+from alexnet_tf.training.profiler import parse_span
 from alexnet_tf.training.result import Result
 from alexnet_tf.training.strategies import (
     Consensus,
     check_batch_size,
+    check_xla,
     make_strategy,
+    one_line_errors,
     together,
 )
 from alexnet_tf.training.timetable import parse_layer_rates
@@ -50,8 +53,9 @@ def train(
         callbacks: Keras's, to be called on the way (callbacks.py says what with).
 
     Raises:
-        UserError: something in the options, the data or the model directory is wrong; nothing
-            has been trained then.
+        UserError: something in the options, the data or the model directory is wrong, which is
+            seen before anything is trained; or the run could not go on, because of its figures,
+            its images, memory or disk, and can from its newest checkpoint.
     """
     cluster = join_cluster(
         options.workers,
@@ -61,13 +65,19 @@ def train(
     )
     if options.deterministic:
         tf.config.experimental.enable_op_determinism()
-    strategy = make_strategy(
-        options.strategy, options.logical_cpus, cluster, options.tpu, bool(options.tower_devices)
-    )
-    with together(strategy, cluster, "the run goes on from its newest checkpoint"):
-        result = _train(options, strategy, cluster, callbacks)
-        if cluster.is_chief:
-            then(result)
+    again = "the run goes on from its newest checkpoint"
+    with one_line_errors(cluster, again):
+        strategy = make_strategy(
+            options.strategy,
+            options.logical_cpus,
+            cluster,
+            options.tpu,
+            bool(options.tower_devices),
+        )
+        with together(strategy, cluster, again):
+            result = _train(options, strategy, cluster, callbacks)
+            if cluster.is_chief:
+                then(result)
     return result
 
 
@@ -78,18 +88,10 @@ def _train(
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> Result:
     check_batch_size(options.batch_size, strategy, options.accumulate)
-    variant = get_variant(options.variant)
-    if options.activation:
-        variant = dataclasses.replace(variant, activation=options.activation)
+    variant = get_variant(options.variant, options.activation)
     parse_layer_rates(options.layer_rates, variant)  # only to see that it can be done
-    Profiler(options.profile, pathlib.Path())  # likewise
-    if options.tower_devices:
-        check_towers(variant, options.tower_devices)
-        if options.xla:
-            raise UserError(
-                "Expected --tower_devices without --xla, which compiles for one device. Received: "
-                "both"
-            )
+    parse_span(options.profile)  # likewise
+    _check_devices(options, variant, strategy, callbacks)
     dataset = directory_of(options.dataset) or options.dataset
     short = os.path.basename(dataset) if os.path.isabs(dataset) else re.sub("[/:]", "-", dataset)
     default = f"runs/{short}-{variant.name}"
@@ -121,7 +123,13 @@ def _train_there(
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> Result:
     if cluster.is_chief:
-        _open_directory(directory, card, source, variant)
+        try:
+            _open_directory(directory, card, source, variant)
+        except OSError as error:
+            raise UserError(
+                f"Expected to begin a run in {directory.path}. Received: {reason_of(error)}; make "
+                "room or mend the disk, and start again"
+            ) from None
     Consensus(strategy, cluster).wait()  # for worker 0 to have written what the others read
     if not directory.check_card(card):
         raise UserError(
@@ -129,9 +137,9 @@ def _train_there(
             f"{directory.path}"
         )
     statistics = Statistics.load(str(directory.statistics_path))
-    run = Run(options, variant, source, statistics, directory, strategy, cluster, callbacks)
+    gear = Gear(options, variant, source, statistics, directory, strategy, cluster, callbacks)
     with Interrupt() as interrupt:
-        return run(interrupt)
+        return Run(gear)(interrupt)
 
 
 def _open_directory(
@@ -152,6 +160,34 @@ def _statistics(source: Source, variant: Variant, max_unreadable: float) -> Stat
             return statistics
     unreadable = Unreadable(source.train, max_unreadable)
     return compute_statistics(source.train, variant.preprocessing, unreadable)
+
+
+def _check_devices(
+    options: Options,
+    variant: Variant,
+    strategy: tf.distribute.Strategy,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> None:
+    """Refuses what cannot be done on the devices of the run."""
+    if options.xla:
+        check_xla(strategy, options.tpu)
+    if options.cache != "none" and options.tpu not in (None, "", "local"):
+        raise UserError(
+            "Expected --cache=none with a TPU of another machine, which cannot see the cache. "
+            f"Received: {options.cache}"
+        )
+    if not options.tower_devices:
+        return
+    check_towers(variant, options.tower_devices)
+    if options.xla:
+        raise UserError(
+            "Expected --tower_devices without --xla, which compiles for one device. Received: both"
+        )
+    if callbacks:
+        raise UserError(
+            "Expected --tower_devices without Keras callbacks, who would see the model as it was "
+            "when the towers were made of it. Received: both"
+        )
 
 
 def _check_augmentations(options: Options, variant: Variant) -> None:

@@ -7,9 +7,10 @@ import time
 import tensorflow as tf
 
 from alexnet_tf.errors import UserError
-from alexnet_tf.training.checkpoints import CheckpointStore, RunState
+from alexnet_tf.training.checkpoints import CheckpointStore, RunState, Saved
 from alexnet_tf.training.options import Options
 from alexnet_tf.training.parts import Parts
+from alexnet_tf.training.strategies import Consensus
 
 
 class Saving:
@@ -21,13 +22,20 @@ class Saving:
         state: the run's.
         store: of the checkpoints.
         writes: whether this worker is the one that saves; all hold the same.
+        consensus: of the workers.
     """
 
     def __init__(
-        self, options: Options, parts: Parts, state: RunState, store: CheckpointStore, writes: bool
+        self,
+        options: Options,
+        parts: Parts,
+        state: RunState,
+        store: CheckpointStore,
+        writes: bool,
+        consensus: Consensus,
     ):
         self._options, self._parts, self._state = options, parts, state
-        self._store, self._writes = store, writes
+        self._store, self._writes, self._consensus = store, writes, consensus
         self._checkpoint = tf.train.Checkpoint(
             model=parts.model,
             optimizer=parts.optimizer,
@@ -54,9 +62,9 @@ class Saving:
         """Goes back to the newest whole checkpoint; False if there is none.
 
         Raises:
-            UserError: it is of another model or optimizer.
+            UserError: it is of another model or optimizer, or this worker cannot read it.
         """
-        saved = self._store.newest(set_aside=self._writes)
+        saved = self._choose()
         if saved is None:
             return False
         try:
@@ -69,3 +77,13 @@ class Saving:
             ) from None
         self._parts.scatter()
         return True
+
+    def _choose(self) -> Saved | None:
+        """The newest whole one as worker 0 sees it; others may see an older state of the disk."""
+        if not self._writes:
+            step, serial = (int(self._consensus.total(0)) for _ in range(2))
+            return self._store.find(step, serial) if serial else None
+        saved = self._store.newest(set_aside=True)
+        for number in (saved.step, saved.serial) if saved else (0, 0):
+            self._consensus.total(number)
+        return saved

@@ -49,9 +49,10 @@ def make_train_steps(
     Returns:
         A function to sums over the steps it made: loss (mean over the global batch), top1_hits
         and top5_hits (images whose label is the first guess, or among the first five), waiting
-        (seconds for input), and steps, which is less than asked for if a loss was not finite:
-        that step is then the last. And of the last step, for each of the model's trainable
-        variables, gradient_norms and, after its update, weight_norms, both [variables].
+        (seconds for input), and steps, which is less than asked for if a loss, or the norm of a
+        weight after the update, was not finite: that step is then the last. And of the last
+        step, for each of the model's trainable variables, gradient_norms and, after its update,
+        weight_norms, both [variables].
     """
     part = make_part(model, optimizer, preprocessor, batch_size, colocate)
     variables = model.trainable_variables
@@ -64,17 +65,20 @@ def make_train_steps(
 
     @tf.function
     def train_steps(iterator: Iterator, count: tf.Tensor) -> dict[str, tf.Tensor]:
-        sums, norms = tf.zeros([len(FIGURES)]), tf.zeros([len(variables)])
+        sums, gradients = tf.zeros([len(FIGURES)]), tf.zeros([len(variables)])
+        weights = tf.zeros([len(variables)])
         waiting, steps = tf.constant(0.0, tf.float64), tf.constant(0)
-        while steps < count and tf.math.is_finite(sums[0]):
+        # The loss is that of the weights before an update, which may spoil them all the same.
+        while steps < count and _all_finite(sums, weights):
             batch, seconds = _next(iterator, strategy, sums, timed)
-            figures, norms = strategy.run(compiled, (batch,))
+            figures, gradients = strategy.run(compiled, (batch,))
             sums += strategy.reduce(tf.distribute.ReduceOp.SUM, figures, axis=None)
-            norms = strategy.experimental_local_results(norms)[0]  # all have the same
+            gradients = strategy.experimental_local_results(gradients)[0]  # all have the same
+            weights = _norms(variables, colocate)
             waiting += seconds
             steps += 1
-        named = {"waiting": waiting, "steps": steps, "gradient_norms": norms}
-        named["weight_norms"] = _norms(variables, colocate)
+        named = {"waiting": waiting, "steps": steps}
+        named |= {"gradient_norms": gradients, "weight_norms": weights}
         return {**named, **dict(zip(FIGURES, tf.unstack(sums), strict=True))}
 
     return train_steps
@@ -128,6 +132,10 @@ def _update(
     norms = _norms(gradients, colocate) / optimizer.scale_loss(tf.ones([]))
     optimizer.apply_gradients(zip(gradients, variables, strict=True))
     return norms
+
+
+def _all_finite(*tensors: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_all(tf.math.is_finite(tf.concat(tensors, axis=0)))
 
 
 def _norms(tensors: list[tf.Tensor | keras.Variable], colocate: bool) -> tf.Tensor:

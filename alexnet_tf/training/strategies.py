@@ -107,6 +107,31 @@ def check_batch_size(
         )
 
 
+def check_xla(strategy: tf.distribute.Strategy, tpu: str | None) -> None:
+    """Refuses --xla where it cannot be, or is anyway.
+
+    Args:
+        strategy: of the run.
+        tpu: its name, if there is one.
+
+    Raises:
+        UserError: that.
+    """
+    if tpu:
+        raise UserError(
+            f"Expected --tpu={tpu} without --xla: its steps are always compiled. Received: both"
+        )
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1:
+        return
+    kinds = {tf.DeviceSpec.from_string(d).device_type for d in strategy.extended.worker_devices}
+    if kinds != {"GPU"}:
+        raise UserError(
+            "Expected --xla with a single replica, or with GPUs only: TensorFlow compiles no step "
+            f"of several other devices. Received: {replicas} of {', '.join(sorted(kinds))}"
+        )
+
+
 class Consensus:
     """What the workers of a run agree on between steps; alone, a worker agrees with itself.
 
@@ -116,19 +141,26 @@ class Consensus:
     """
 
     def __init__(self, strategy: tf.distribute.Strategy, cluster: Cluster):
-        self._alone = cluster.workers == 1
+        self.workers = cluster.workers
+        replicas = strategy.num_replicas_in_sync // cluster.workers  # of one worker
 
         @tf.function
-        def count(flag: tf.Tensor) -> tf.Tensor:
-            """How many workers have raised the flag, float32 scalar."""
-            flags = strategy.run(tf.identity, (flag,))
-            return strategy.reduce(tf.distribute.ReduceOp.SUM, flags, axis=None)
+        def add_up(value: tf.Tensor) -> tf.Tensor:
+            """The sum over the workers, float64 scalar."""
+            values = strategy.run(tf.identity, (value,))
+            return strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None) / replicas
 
-        self._count = count
+        self._add_up = add_up
+
+    def total(self, value: float) -> float:
+        """The sum of what the workers have; all must ask at the same place."""
+        if self.workers == 1:
+            return value
+        return float(self._add_up(tf.constant(value, tf.float64)).numpy())
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is true on any worker; all must ask at the same place."""
-        return flag if self._alone else self._count(tf.constant(float(flag))).numpy() > 0
+        return self.total(float(flag)) > 0
 
     def wait(self) -> None:
         """Returns when all workers have come here."""
@@ -145,18 +177,57 @@ def together(strategy: tf.distribute.Strategy, cluster: Cluster, then: str) -> I
         then: what happens when all are started again.
 
     Raises:
+        UserError: as of `one_line_errors`.
+    """
+    with one_line_errors(cluster, then), quiet(not cluster.is_chief):
+        yield
+        Consensus(strategy, cluster).wait()
+
+
+@contextlib.contextmanager
+def one_line_errors(cluster: Cluster, then: str) -> Iterator[None]:
+    """Says in one line that another worker has gone, or that there is no memory.
+
+    All other errors of TensorFlow pass: they are this worker's own.
+
+    Args:
+        cluster: the workers, of whom there may be one.
+        then: what happens when all are started again.
+
+    Raises:
         WorkerLostError: another worker has gone.
+        UserError: this one needs more memory than there is.
     """
     try:
-        with quiet(not cluster.is_chief):
-            yield
-            Consensus(strategy, cluster).wait()
+        yield
     except tf.errors.OpError as error:
-        if cluster.workers == 1:
+        text = str(error).strip() or type(error).__name__
+        if _is_out_of_memory(error):
+            raise UserError(
+                "Expected room for the images of a step. Received: out of memory "
+                f"({text.splitlines()[0][:200]}). Try a lower --batch_size, or in training a "
+                "higher --accumulate"
+            ) from None
+        if cluster.workers == 1 or not _is_of_another_worker(error):
             raise
-        first_line = str(error).strip().splitlines()[-1][:200]
         raise WorkerLostError(
             f"Expected all {cluster.workers} workers to go on to the end. Received: worker "
-            f"{cluster.index} heard that another has stopped ({first_line}). Start all of them "
-            f"again: {then}"
+            f"{cluster.index} heard that another has stopped ({text.splitlines()[-1][:200]}). "
+            f"Start all of them again: {then}"
         ) from None
+
+
+def _is_out_of_memory(error: tf.errors.OpError) -> bool:
+    """Whether it is memory; TensorFlow reports a full disk by the same error."""
+    text = str(error).lower()
+    return isinstance(error, tf.errors.ResourceExhaustedError) and "no space left" not in text
+
+
+def _is_of_another_worker(error: tf.errors.OpError) -> bool:
+    """Whether it comes of a connection that has ended, or of a sum that somebody is missing in."""
+    ends = (
+        *(tf.errors.UnavailableError, tf.errors.AbortedError),
+        *(tf.errors.CancelledError, tf.errors.DeadlineExceededError),
+    )
+    sums = (tf.errors.InternalError, tf.errors.FailedPreconditionError)
+    return isinstance(error, ends) or (isinstance(error, sums) and "ollective" in str(error))

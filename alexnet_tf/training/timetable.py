@@ -40,6 +40,7 @@ class Timetable:
 
     def __init__(self, options: Options, variant: Variant, examples: int):
         self.options = options
+        self._examples = examples
         self.steps_per_epoch = examples / options.batch_size
         self.total_steps = options.steps or round(options.epochs * self.steps_per_epoch)
         if self.total_steps < 1:
@@ -50,7 +51,8 @@ class Timetable:
 
     def epoch(self, step: int) -> float:
         """Passes over the training set that `step` steps make."""
-        return step / self.steps_per_epoch
+        # A quotient of whole numbers, so that it is whole where an epoch ends.
+        return step * self.options.batch_size / self._examples
 
     def validation_due(self, step: int) -> bool:
         """Whether there is one after `step` steps."""

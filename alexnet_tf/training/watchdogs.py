@@ -5,11 +5,8 @@ from __future__ import annotations
 import math
 import time
 
-import keras
-import numpy as np
-
 _WINDOW = 100  # steps over whose mean loss is judged
-_UNMOVED = 0.99  # of ln(classes)
+_UNMOVED = (0.99, 1.05)  # of ln(classes); a larger loss is another ailment
 _STARVED = 0.3  # share of the time
 _SECONDS = 30.0  # over which that share is measured
 
@@ -49,7 +46,8 @@ class Watchdogs:
             return None
         mean = self._loss / self._steps
         self._loss = self._steps = 0.0
-        if not self.stuck_after or step < self.stuck_after or mean < _UNMOVED * self.guessing:
+        low, high = (share * self.guessing for share in _UNMOVED)
+        if not self.stuck_after or step < self.stuck_after or not low <= mean <= high:
             return None
         self._stuck_said = True
         return (
@@ -78,20 +76,3 @@ class Watchdogs:
             "--cache=memory or --cache=disk, a dataset made by python -m alexnet_tf.prepare, or "
             "more CPU cores"
         )
-
-
-def diagnose(step: int, rate: float, model: keras.Model) -> str:
-    """Says where a loss came from that is not finite.
-
-    Args:
-        step: that had it.
-        rate: at which it was made.
-        model: after its update.
-    """
-    spoilt = [
-        layer.name
-        for layer in model.layers
-        if any(not np.all(np.isfinite(weights)) for weights in layer.get_weights())
-    ]
-    where = f"; weights are not finite in {', '.join(spoilt)}" if spoilt else ""
-    return f"the loss of step {step:,} is not finite, at a rate of {rate:g}{where}"

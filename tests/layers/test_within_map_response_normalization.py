@@ -67,3 +67,9 @@ def test_gradient(settings, numerical_gradient):
         loss = tf.reduce_sum(layer(tensor) * weights)
     expected = numerical_gradient(lambda a: np.sum(reference(a, **settings) * weights), x)
     np.testing.assert_allclose(tape.gradient(loss, tensor), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_float64_is_kept():
+    x = responses(1, 4, 4, 2).astype(np.float64)
+    layer = WithinMapResponseNormalization(alpha=1.0, dtype="float64")
+    np.testing.assert_allclose(layer(x), reference(x, alpha=1.0), rtol=1e-13)

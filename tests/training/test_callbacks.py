@@ -6,6 +6,7 @@ import functools
 import keras
 import pytest
 
+from alexnet_tf.errors import UserError
 from alexnet_tf.training.run import train
 from tests.folders import write_folder
 from tests.training.runs import options
@@ -48,7 +49,7 @@ def test_they_are_told_what_keras_would_tell_them(folder, tmp_path):
     logs = epochs[-1][1]
     assert logs["val_loss"] == result.evaluation.loss
     assert logs["val_top1_error"] == result.evaluation.top1_error
-    assert logs["learning_rate"] == 0.005
+    assert logs["learning_rate"] == pytest.approx(0.005)
     batches = [args for name, *args in witness.told if name == "on_train_batch_end"]
     assert [number for number, _ in batches] == list(range(2 * STEPS))
     mean = sum(logs["loss"] for _, logs in batches[STEPS:]) / STEPS
@@ -98,7 +99,31 @@ def test_one_may_set_the_learning_rate(folder, tmp_path):
 
         def on_epoch_end(self, epoch, logs=None):
             seen.append(self.model.get_layer("conv1").kernel.numpy())
+            rates.append(logs["learning_rate"])
 
+    rates = []
     train(options(folder, tmp_path, decay_epochs=()), callbacks=[Freeze()])
+    assert rates == pytest.approx([0.005, 0.0, 0.0])
     momentum_goes_on = abs(seen[1] - seen[0]).max()
     assert 0 < abs(seen[2] - seen[1]).max() < momentum_goes_on
+
+
+def test_the_rate_they_are_told_is_that_of_the_epoch_that_has_ended(folder, tmp_path):
+    """Not the one that the validation's plateau leads to."""
+    rates = []
+
+    class Listen(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            rates.append(logs["learning_rate"])
+
+    stalled = options(folder, tmp_path, learning_rate=1e-12, plateau_patience=1)
+    train(stalled, callbacks=[Listen()])
+    # The first validation is a best one; the second is not, and lowers the rate of the third.
+    assert rates == pytest.approx([1e-12, 1e-12, 1e-13], rel=1e-6, abs=0)
+
+
+def test_they_are_told_of_the_end_of_a_run_that_fails(folder, tmp_path):
+    witness = Witness()
+    with pytest.raises(UserError, match="after step 1"):
+        train(options(folder, tmp_path, learning_rate=1e30), callbacks=[witness])
+    assert witness.names()[-1] == "on_train_end"

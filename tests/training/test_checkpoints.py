@@ -142,3 +142,10 @@ def test_the_hosts_part_comes_back():
     before.plateau.best_error, before.plateau.waited = 0.25, 3
     after.deserialize(json.dumps(json.loads(before.serialize())).encode())
     assert vars(after) == vars(before)
+
+
+def test_a_given_one_is_found_by_step_and_serial(store):
+    for error in (None, 0.5):
+        save(store, 7, error)
+    assert (store.newest().step, store.newest().serial) == (7, 2)
+    assert [store.find(7, serial).error for serial in (1, 2)] == [None, 0.5]

@@ -1,4 +1,5 @@
 import itertools
+import resource
 import time
 
 import keras
@@ -73,3 +74,28 @@ def test_norms_are_of_whole_layers(tmp_path):
     assert train["gradient_norm/fc2"] == {100: 1.0, 200: 1.0}
     assert train["weight_norm/conv1"] == {100: 13.0, 200: 13.0}
     assert train["weight_norm/fc2"] == {100: 0.5, 200: 0.5}
+
+
+def test_a_disk_that_takes_no_more_ends_the_logs_and_nothing_else(tmp_path, capsys):
+    logs = make_logs(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))  # bytes
+    try:
+        for step in range(1, 41):
+            logs.steps(step, sums(loss=2.0, top1_hits=5.0), 0.1)
+            logs.validation(step, Evaluation(0.25, 0.125, 0.5, 8, 0, 1))
+        logs.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert capsys.readouterr().out.count("TensorBoard's logs end here: ") == 1
+    assert logs.text == "loss 2.000, top-1 50%"
+
+
+def test_there_is_no_waiting_share_where_nobody_looks_at_the_clock(tmp_path):
+    model = make_logs(tmp_path / "other")._model
+    logs = Logs(ModelDirectory(tmp_path / "run"), batch_size=10, model=model, timed=False)
+    for step in range(1, 21):
+        logs.steps(step, sums(loss=2.0, top1_hits=5.0, waiting=0.0), 0.1)
+    logs.close()
+    train = scalars(tmp_path / "run" / "tensorboard" / "train")
+    assert "loss" in train and "waiting_share" not in train

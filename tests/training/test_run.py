@@ -1,13 +1,18 @@
 """One tiny network from photographs through training, stop, resume, evaluation and export."""
 
+import dataclasses
+import re
+import resource
 import shutil
 import signal
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from alexnet_tf.errors import UserError
+from alexnet_tf.evaluation.evaluator import Evaluator
 from alexnet_tf.models import variants
 from alexnet_tf.training import run
 from alexnet_tf.training.checkpoints import CheckpointStore
@@ -45,6 +50,18 @@ def test_stopped_and_resumed_is_the_same_as_undisturbed(
     assert resumed.step == undisturbed.step == 15
     assert_equal_weights(undisturbed, resumed)
     assert resumed.evaluation == undisturbed.evaluation
+
+
+def test_a_run_goes_on_to_the_bit_with_parts_plateaus_and_bfloat16(folder, tmp_path, monkeypatch):
+    """With dropout in each part of a batch, and a rate that the last validation has lowered."""
+    changes = {"accumulate": 2, "precision": "bfloat16", "plateau_patience": 1, "save_minutes": 0.0}
+    changes["learning_rate"] = 1e-4  # too low for each validation to be a new best
+    whole = run.train(options(folder, tmp_path / "whole", **changes))
+    with monkeypatch.context() as patch:
+        Killer(patch, 12)
+        stopped = run.train(options(folder, tmp_path / "halves", **changes))
+    assert stopped.step == 12
+    assert_equal_weights(whole, run.train(options(folder, tmp_path / "halves", **changes)))
 
 
 def test_a_complete_run_is_only_evaluated_again(folder, tmp_path):
@@ -172,27 +189,62 @@ def test_float16_finds_its_loss_scale_and_trains(folder, tmp_path):
             assert np.abs(value - start[path]).max() > 1e-5, path
 
 
-@pytest.mark.parametrize("steps_per_call", [1, 4])
-def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(folder, tmp_path, steps_per_call):
-    wild = options(folder, tmp_path, learning_rate=1e30, steps_per_call=steps_per_call)
-    # The first step spoils the weights, the second sees it, and no third one is made.
-    with pytest.raises(UserError, match="finite loss.*loss of step 2 .*at a rate of 1e"):
-        run.train(wild)
+@pytest.mark.parametrize("changes", [{}, {"save_minutes": 0.0}, {"validate_every": 0.2}], ids=str)
+def test_weights_that_are_not_finite_stop_the_run_and_are_not_saved(folder, tmp_path, changes):
+    """The first step's loss is that of good weights; a save and a validation wait for its end."""
+    with pytest.raises(UserError, match="weights of conv1.*after step 1, at a rate of 1e"):
+        run.train(options(folder, tmp_path, learning_rate=1e30, **changes))
     with pytest.raises(UserError, match="none there"):
         ModelDirectory(tmp_path).load()
 
 
+def test_a_signal_does_not_save_what_a_step_has_spoilt(folder, tmp_path, monkeypatch):
+    Killer(monkeypatch, 1, signal.SIGTERM)
+    with pytest.raises(UserError, match="after step 1"):
+        run.train(options(folder, tmp_path, learning_rate=1e30))
+    assert ModelDirectory(tmp_path).checkpoints.newest() is None
+
+
+def test_weights_whose_validation_is_not_finite_are_not_saved(folder, tmp_path, monkeypatch):
+    run.train(options(folder, tmp_path, epochs=1.0))
+    evaluate = Evaluator.__call__
+
+    def without_loss(*args):
+        return dataclasses.replace(evaluate(*args), loss=float("nan"))
+
+    monkeypatch.setattr(Evaluator, "__call__", without_loss)
+    with pytest.raises(UserError, match="validation's loss after step 10 is not finite"):
+        run.train(options(folder, tmp_path, epochs=2.0))
+    assert ModelDirectory(tmp_path).checkpoints.newest().step == 5
+
+
 def test_a_run_that_diverges_goes_back_and_halves_its_rate(folder, tmp_path, capsys):
     run.train(options(folder, tmp_path, steps=5))
-    wild = {"epochs": 2.0, "learning_rate": 1e30, "on_divergence": "back"}
-    with pytest.raises(UserError, match="finite loss"):  # given up at last
+    wild = {"epochs": 2.0, "learning_rate": 1e30, "on_divergence": "back", "save_minutes": 0.0}
+    with pytest.raises(UserError, match="finite figures"):  # given up at last
         run.train(options(folder, tmp_path, **wild))
     printed = capsys.readouterr().out
-    assert printed.count("Stopped short: the loss of step 7 is not finite") == 5
+    assert len(re.findall("Stopped short: the weights of .* after step 6", printed)) == 5
     assert "The rate is halved (5 of at most 5 times)" in printed
     classifier, _, saved = ModelDirectory(tmp_path).load()
     assert saved.step == 5
     assert all(np.isfinite(weights).all() for weights in classifier.model.get_weights())
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(folder, tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    class Fill(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+
+    try:
+        with pytest.raises(UserError, match="write a checkpoint.*the newest there is 00000005"):
+            run.train(options(folder, tmp_path), callbacks=[Fill()])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert ModelDirectory(tmp_path).load()[2].step == 5
 
 
 @pytest.mark.parametrize("changes", [{"steps_per_call": 4}, {"steps_per_call": 100}], ids=str)
@@ -217,7 +269,7 @@ def test_the_newest_checkpoint_left_whole_is_gone_on_from(folder, undisturbed, t
     assert "Damaged checkpoint left out" in printed
     assert "Going on after step 5 " in printed
     assert_equal_weights(undisturbed, again)
-    assert (store.path / "00000010.damaged").is_dir()
+    assert not (store.path / "00000010.damaged").exists()  # written anew
 
 
 def test_checkpoints_are_written_between_validations(folder, tmp_path, monkeypatch):
@@ -245,6 +297,8 @@ def test_checkpoints_are_written_between_validations(folder, tmp_path, monkeypat
         ({"layer_rates": ("conv9:1:0",)}, "Received: conv9"),
         ({"layer_rates": ("conv1:72",)}, "LAYER:EPOCH:MULTIPLIER"),
         ({"profile": (5.0, 3.0)}, "--profile=START,STOP"),
+        ({"profile": (1.0, 3.5)}, "two whole steps"),
+        ({"strategy": "mirrored", "xla": True}, "with a single replica.*Received: 2 of CPU"),
         ({"dataset": "nothing_like_it"}, "Received: nothing_like_it"),
     ],
 )

@@ -1,11 +1,14 @@
 """Runs over images that cannot be read, over a cache, and with other crops."""
 
+import itertools
 import pathlib
 
 import pytest
 
+from alexnet_tf.data.unreadable import Unreadable
 from alexnet_tf.errors import UserError
 from alexnet_tf.training import run
+from alexnet_tf.training.directory import ModelDirectory
 from tests.folders import write_folder
 from tests.training.runs import Killer, assert_equal_weights, options
 
@@ -42,6 +45,21 @@ def test_too_many_unreadable_images_end_the_run(tmp_path):
     with pytest.raises(UserError, match=r"at most 1\.00%.*truncated.*--max_unreadable"):
         run.train(options(folder, tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+def test_too_many_unreadable_images_end_a_run_that_is_saved(folder, tmp_path, monkeypatch):
+    """With a higher --max_unreadable it goes on from there."""
+    checks = itertools.count()
+
+    def check(unreadable):
+        if unreadable.split.name == "train" and next(checks) == 3:
+            raise UserError("too many")
+
+    run.train(options(folder, tmp_path, steps=1))
+    monkeypatch.setattr(Unreadable, "check", check)
+    with pytest.raises(UserError, match="too many"):
+        run.train(options(folder, tmp_path, save_minutes=1e6))
+    assert ModelDirectory(tmp_path).checkpoints.newest().step == 5
 
 
 @pytest.fixture(scope="module")

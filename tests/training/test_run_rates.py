@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from alexnet_tf.training import loop, run
+from alexnet_tf.training import logs, run
 from tests.folders import write_folder
 from tests.training.runs import assert_equal_weights, options, weights
 
@@ -42,13 +42,13 @@ def test_a_plateau_reduces_the_rate_and_ends_the_run_for_good(folder, tmp_path, 
         folder, tmp_path, learning_rate=1e-12, plateau_patience=1, plateau_reductions=2, epochs=50.0
     )
     rates = []
-    steps = loop.Logs.steps
+    steps = logs.Logs.steps
 
-    def noted(logs, number, sums, rate):
+    def noted(written, number, sums, rate):
         rates.append(rate)
-        steps(logs, number, sums, rate)
+        steps(written, number, sums, rate)
 
-    monkeypatch.setattr(loop.Logs, "steps", noted)
+    monkeypatch.setattr(logs.Logs, "steps", noted)
     result = run.train(stalled)
     assert result.step == 4 * 5  # the first validation is a best, then three plateaus
     assert rates == pytest.approx([1e-12] * 10 + [1e-13] * 5 + [1e-14] * 5, rel=1e-6, abs=0)

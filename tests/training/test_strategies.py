@@ -1,10 +1,16 @@
 """Strategies that cannot be: one line that says what goes with what."""
 
 import pytest
+import tensorflow as tf
 
-from alexnet_tf.errors import UserError
+from alexnet_tf.errors import UserError, WorkerLostError
 from alexnet_tf.training.cluster import Cluster
-from alexnet_tf.training.strategies import check_batch_size, make_strategy
+from alexnet_tf.training.strategies import (
+    check_batch_size,
+    check_xla,
+    make_strategy,
+    one_line_errors,
+)
 
 TWO = Cluster(("127.0.0.1:1", "127.0.0.1:2"), 0)
 
@@ -35,3 +41,40 @@ def test_a_batch_that_cannot_be_divided_is_refused(two_replicas, batch_size, acc
         UserError, match=f"Received: {accumulate if batch_size == 8 else batch_size}"
     ):
         check_batch_size(batch_size, two_replicas, accumulate)
+
+
+def test_xla_is_refused_where_it_cannot_be_or_is_anyway(two_replicas):
+    with pytest.raises(UserError, match="--xla with a single replica.*Received: 2 of CPU"):
+        check_xla(two_replicas, None)
+    with pytest.raises(UserError, match="--tpu=local without --xla.* always compiled"):
+        check_xla(tf.distribute.get_strategy(), "local")
+    check_xla(tf.distribute.OneDeviceStrategy("/CPU:0"), None)
+
+
+@pytest.mark.parametrize(
+    "error, workers, expected, text",
+    [
+        (tf.errors.UnavailableError(None, None, "Socket closed"), 2, WorkerLostError, "Socket"),
+        (tf.errors.InternalError(None, None, "Collective ops"), 2, WorkerLostError, "heard"),
+        (tf.errors.ResourceExhaustedError(None, None, "OOM"), 2, UserError, "--accumulate"),
+        (tf.errors.ResourceExhaustedError(None, None, "OOM"), 1, UserError, "--batch_size"),
+    ],
+)
+def test_what_users_can_mend_is_one_line(error, workers, expected, text):
+    cluster = Cluster(tuple(f"127.0.0.1:{port}" for port in range(1, workers + 1)))
+    with pytest.raises(expected, match=text) as raised, one_line_errors(cluster, "again"):
+        raise error
+    assert type(raised.value) is expected and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        tf.errors.InternalError(None, None, "XLA compilation failed"),
+        tf.errors.ResourceExhaustedError(None, None, "events; No space left on device"),
+        tf.errors.UnknownError(None, None, "anything"),
+    ],
+)
+def test_a_workers_own_errors_are_not_blamed_on_others(error):
+    with pytest.raises(type(error)), one_line_errors(TWO, "again"):
+        raise error

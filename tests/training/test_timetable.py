@@ -97,3 +97,16 @@ def test_a_halved_rate_is_halved_for_all():
 def test_what_is_no_rate_of_a_layer_is_refused(item):
     with pytest.raises(UserError, match="LAYER:EPOCH:MULTIPLIER"):
         parse_layer_rates((item,), get_variant("tiny"))
+
+
+@pytest.mark.parametrize(
+    ("images", "batch_size", "step", "epoch"),
+    [(50_000, 96, 15_625, 30), (50_000, 48, 15_625, 15), (50_000, 192, 15_625, 60)],
+)
+def test_an_epoch_ends_with_its_last_step(images, batch_size, step, epoch):
+    """Quotients of quotients fall short of these whole numbers by a rounding error."""
+    options = Options(batch_size=batch_size, decay_epochs=(float(epoch),))
+    timetable = Timetable(options, get_variant("tiny"), images)
+    assert timetable.epoch(step) == epoch
+    found = [timetable.rates(number, RunState()).rate for number in (step - 1, step)]
+    assert found == pytest.approx([0.01, 0.001])

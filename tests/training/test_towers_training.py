@@ -3,6 +3,7 @@
 import collections
 import re
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -157,4 +158,13 @@ def test_towers_that_cannot_be_are_refused_before_anything_is_written(
 ):
     with pytest.raises(UserError, match=complaint):
         train(options(folder, tmp_path / "run", **changes))
+    assert not (tmp_path / "run").exists()
+
+
+def test_callbacks_would_not_see_the_towers(folder, tmp_path):
+    with pytest.raises(UserError, match="--tower_devices without Keras callbacks"):
+        train(
+            options(folder, tmp_path / "run", tower_devices=DEVICES),
+            callbacks=[keras.callbacks.History()],
+        )
     assert not (tmp_path / "run").exists()

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from alexnet_tf.errors import UserError
 from alexnet_tf.launch import free_ports
-from alexnet_tf.training.cluster import Cluster, find_cluster, meet
+from alexnet_tf.training.cluster import Cluster, find_cluster, join_cluster, meet
 from tests.commands import ROOT, command
 from tests.folders import write_folder
 
@@ -72,21 +72,21 @@ def test_workers_and_replicas_compute_what_one_device_does(folder, tmp_path):
     which of two pixels a pool takes, gaps grow with every step. At seven times the rate they are
     a hundred times as large.
     """
-    flags = [f"--data_dir={folder}", "--steps=50", "--save_minutes=0", "--keep_checkpoints=50"]
+    flags = [f"--data_dir={folder}", "--save_minutes=0", "--keep_checkpoints=50"]
     flags.append("--learning_rate=0.0003")
+    train(tmp_path / "start", *flags, "--steps=1", "--learning_rate=0")
+    flags.append("--steps=50")
     printed = {
         "one": train(tmp_path / "one", *flags),
         "replicas": train(tmp_path / "replicas", *flags, "--strategy=mirrored", "--logical_cpus=2"),
         "two": train(tmp_path / "two", *flags, workers=2),
         "three": train(tmp_path / "three", *flags, workers=3),
     }
-    for step, reference, ways, tolerance in (
-        ("00000001", "one", ("replicas", "two", "three"), 1e-6),
-        ("00000050", "one", ("replicas", "two", "three"), 1e-4),
-    ):
-        expected = tensors(tmp_path / reference / "checkpoints" / step, WEIGHTS)
-        assert len(expected) == 16  # kernels and biases of eight layers
-        for way in ways:
+    start = tensors(tmp_path / "start" / "checkpoints" / "00000001", WEIGHTS)
+    assert len(start) == 16  # kernels and biases of eight layers
+    for step, tolerance in (("00000001", 1e-6), ("00000050", 1e-4)):
+        expected = tensors(tmp_path / "one" / "checkpoints" / step, WEIGHTS)
+        for way in ("replicas", "two", "three"):
             actual = tensors(tmp_path / way / "checkpoints" / step, WEIGHTS)
             for layer in range(8):
                 # Of kernel and bias together: a bias of 0 is after one step but a gradient, a sum
@@ -95,8 +95,20 @@ def test_workers_and_replicas_compute_what_one_device_does(folder, tmp_path):
                 gap = max(np.abs(actual[name] - expected[name]).max() for name in names)
                 largest = max(np.abs(expected[name]).max() for name in names)
                 assert gap < tolerance * largest, (way, step, layer)
+            if step == "00000001":
+                assert_same_updates(start, expected, actual, way)
     for text in printed.values():
         assert "on 20 images" in text
+
+
+def assert_same_updates(start, expected, actual, way):
+    """Of each variable by itself: beside a bias of 1, a gradient that is all wrong is not seen."""
+    for name, before in start.items():
+        update = expected[name] - before
+        gap = np.abs(actual[name] - expected[name]).max()
+        # The sum of update and weight is rounded to float32, near 1 to 6e-8.
+        rounding = 2 * np.finfo(np.float32).eps * np.abs(before).max()
+        assert gap < 1e-4 * np.abs(update).max() + rounding, (way, name, gap)
 
 
 def launch(model_dir, folder, *flags):
@@ -119,22 +131,33 @@ def processes_with(*arguments):
     return found
 
 
-def test_a_killed_worker_is_started_again_and_nothing_is_lost(folder, tmp_path):
-    undisturbed = launch(tmp_path / "alone", folder, "--steps=40")
+def wait_until(process, happened, seconds=120.0):
+    """Returns when something has happened, and fails if the process ends before or never does."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_killed_workers_are_started_again_and_nothing_is_lost(folder, tmp_path):
+    """Worker 1, and later worker 0, which is the one that writes."""
+    undisturbed = launch(tmp_path / "alone", folder, "--steps=60")
     _, complaint = undisturbed.communicate(timeout=300)
     assert undisturbed.returncode == 0, complaint
-    process = launch(tmp_path / "killed", folder, "--steps=40", "--save_minutes=0")
+    process = launch(tmp_path / "killed", folder, "--steps=60", "--save_minutes=0")
     store = tmp_path / "killed" / "checkpoints"
-    while process.poll() is None and not any(store.glob("0000001?")):
-        time.sleep(0.01)
-    (worker,) = processes_with(f"--model_dir={tmp_path / 'killed'}", "--worker_index=1")
-    os.kill(worker, signal.SIGKILL)
+    for index, seen in ((1, "0000001?"), (0, "0000003?")):
+        wait_until(process, lambda seen=seen: any(store.glob(seen)))
+        (worker,) = processes_with(f"--model_dir={tmp_path / 'killed'}", f"--worker_index={index}")
+        os.kill(worker, signal.SIGKILL)
     printed, complaint = process.communicate(timeout=300)
     assert process.returncode == 0, complaint
-    assert "Lost worker 1 (SIGKILL): starting all again" in printed
-    assert "Going on after step 1" in printed
+    for index in (1, 0):
+        assert f"Lost worker {index} (SIGKILL): starting all again" in printed
+    assert "Going on after step 1" in printed and "Going on after step 3" in printed
     alone, killed = (
-        tensors(tmp_path / name / "checkpoints" / "00000040") for name in ("alone", "killed")
+        tensors(tmp_path / name / "checkpoints" / "00000060") for name in ("alone", "killed")
     )
     assert alone.keys() == killed.keys()
     for name, values in alone.items():
@@ -143,12 +166,23 @@ def test_a_killed_worker_is_started_again_and_nothing_is_lost(folder, tmp_path):
 
 def test_a_signal_to_the_launcher_stops_all_after_one_step(folder, tmp_path):
     process = launch(tmp_path / "run", folder, "--steps=100000", "--save_minutes=0")
-    while process.poll() is None and not any((tmp_path / "run" / "checkpoints").glob("0000000?")):
-        time.sleep(0.01)
+    wait_until(process, lambda: any((tmp_path / "run" / "checkpoints").glob("0000000?")))
     process.send_signal(signal.SIGTERM)
     printed, complaint = process.communicate(timeout=120)
     assert process.returncode == 128 + signal.SIGTERM, complaint
     assert "Stopped by SIGTERM after step" in printed
+
+
+def test_a_signal_while_the_workers_start_ends_them_all(folder, tmp_path):
+    """They have not asked to be told of signals then, and die of it; none is started again."""
+    model_dir = tmp_path / "run"
+    process = launch(model_dir, folder, "--steps=100000")
+    wait_until(process, lambda: processes_with(f"--model_dir={model_dir}", "--worker_index=1"))
+    process.send_signal(signal.SIGTERM)
+    printed, complaint = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, complaint
+    assert "starting all again" not in printed
+    assert not processes_with(f"--model_dir={model_dir}", "--worker_index=1")
 
 
 def in_threads(clusters, facts, seconds=5.0):
@@ -207,6 +241,33 @@ def test_a_stranger_at_the_door_changes_nothing(three):
     stranger.join(), late.join()
 
 
+def test_workers_whose_clusters_differ_are_told():
+    results = {}
+
+    def join(index, ports):
+        workers = tuple(f"127.0.0.1:{port}" for port in ports)
+        try:
+            results[index] = join_cluster(workers, index, {}, 5.0)
+        except UserError as error:
+            results[index] = str(error)
+
+    ports = free_ports(3)
+    other = threading.Thread(target=join, args=(1, (ports[0], ports[2])))
+    other.start()
+    join(0, ports[:2])
+    other.join()
+    assert results[0] == results[1]
+    assert results[0].startswith("Expected the same cluster on all workers")
+
+
+def test_an_ipv6_address_is_listened_to_without_its_brackets():
+    with socket.socket(socket.AF_INET6) as probe:
+        probe.bind(("", 0))
+        ports = probe.getsockname()[1], free_ports(1)[0]
+    two = [Cluster(tuple(f"[::1]:{port}" for port in ports), index) for index in range(2)]
+    assert in_threads(two, [{}, {}]) == {0: None, 1: None}
+
+
 def test_a_port_in_use_is_named(three):
     with socket.socket() as other:
         other.bind(("", int(three[1].addresses[1].split(":")[1])))
@@ -220,6 +281,7 @@ def test_a_port_in_use_is_named(three):
     [
         (("a:1", "b"), 0, "host:port. Received: b"),
         (("a:1", "b:port"), 0, "Received: b:port"),
+        (("a:1", "[]:1"), 0, r"Received: \[\]:1"),
         (("a:1", "a:1"), 0, "each worker once"),
         (("a:1", "b:1"), 2, "from 0 to 1. Received: 2"),
         (("a:1", "b:1"), None, "Received: None"),
@@ -249,7 +311,9 @@ def test_tf_config_is_read(monkeypatch, text, expected):
 
 
 def test_a_tf_config_that_is_none_is_refused(monkeypatch):
-    for text in ("{", "[]", '{"cluster": 3}'):
+    others = '{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "worker"}}'
+    evaluator = '{"cluster": {"worker": ["a:1"]}, "task": {"type": "evaluator", "index": 0}}'
+    for text in ("{", "[]", '{"cluster": 3}', others, evaluator):
         monkeypatch.setenv("TF_CONFIG", text)
         with pytest.raises(UserError, match="Expected TF_CONFIG as"):
             find_cluster((), None)

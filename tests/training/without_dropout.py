@@ -4,15 +4,22 @@ import dataclasses
 
 from alexnet_tf import train
 from alexnet_tf.models import variants
-from alexnet_tf.models.spec import ACTIVATION
+from alexnet_tf.models.spec import Dropout
+
+
+def without_dropout(variant):
+    def rest(ops):
+        return tuple(op for op in ops if not isinstance(op, Dropout))
+
+    denses = tuple(
+        dataclasses.replace(dense, before=rest(dense.before), then=rest(dense.then))
+        for dense in variant.denses
+    )
+    return dataclasses.replace(variant, denses=denses)
 
 
 def tiny_without_dropout():
-    tiny = variants.VARIANTS["tiny"]
-    denses = tuple(
-        dataclasses.replace(d, then=(ACTIVATION,) if d.units else ()) for d in tiny.denses
-    )
-    return dataclasses.replace(tiny, denses=denses)
+    return without_dropout(variants.VARIANTS["tiny"])
 
 
 if __name__ == "__main__":
