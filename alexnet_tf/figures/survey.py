@@ -21,7 +21,7 @@ from alexnet_tf.progress import Progress
 _BATCH = 64  # images
 _PIXELS = 32  # the side at which images are compared pixel by pixel
 THUMBNAIL = 48  # pixels: the side of a small picture
-_MEMORY = 500_000_000  # bytes of squares that are kept: 2,500 of 256 pixels
+_MEMORY = 400_000_000  # bytes of squares that are kept: 2,000 of 256 pixels
 
 
 @dataclasses.dataclass(frozen=True)
