@@ -16,7 +16,7 @@ from alexnet_tf.errors import UserError
 from alexnet_tf.figures.picture import Picture
 from alexnet_tf.figures.style import CYCLE, GREY, MIDDLE, in_style, new_figure
 from alexnet_tf.figures.subject import Subject
-from alexnet_tf.figures.words import fit, width_of
+from alexnet_tf.figures.words import clean, fit, width_of
 
 _SMOOTH = 9  # points of the training curve that are averaged
 _CHANGE = 1.5  # times; smaller changes of rate are not marked
@@ -65,9 +65,8 @@ def read_runs(model_dirs: Sequence[pathlib.Path]) -> list[Run]:
         UserError: one has no curves.
     """
     paths = list(dict.fromkeys(path.resolve() for path in model_dirs))
-    return [
-        read_run(path, name) for path, name in zip(paths, distinguish(paths), strict=True)
-    ]  # fmt: skip
+    names = map(clean, distinguish(paths))
+    return [read_run(path, name) for path, name in zip(paths, names, strict=True)]
 
 
 def distinguish(paths: list[pathlib.Path]) -> list[str]:

@@ -104,10 +104,11 @@ def variant_of(model: keras.Model, variant: Variant | None = None) -> Variant:
     ]
     differing = next((pair for pair in zip(expected, built, strict=False) if len({*pair}) > 1), ())
     if differing or len(expected) != len(built) or used.rstrip("0123456789") != variant.activation:
-        (name, shape, _), theirs = differing or (expected[0], built[0])
+        (name, shape, parameters), (_, own_shape, own) = differing or (expected[0], built[0])
         raise UserError(
-            f"Expected a model built from the row {variant.name} with {variant.activation}; if it "
-            f"is from another, give that as variant=. Received: {model.name} with {used}, "
-            f"{len(built)} layers, {theirs[0]} of {theirs[1]} where the row has {shape}"
+            f"Expected a model built from the row {variant.name} with {variant.activation} (if "
+            f"from another, give that as variant=), {len(expected)} layers, {name} with "
+            f"{parameters:,} parameters to {shape}. Received: {model.name} with {used}, "
+            f"{len(built)} layers, {own:,} parameters to {own_shape} there"
         )
     return variant

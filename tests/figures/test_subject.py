@@ -132,7 +132,7 @@ def test_the_row_of_a_model_is_found_or_asked_for():
     with pytest.raises(UserError, match="Expected variant=.*alexnet_my_own is not one of paper"):
         subject_of(AlexNet(own, 10), PHOTOS)
     assert subject_of(AlexNet(own, 10), PHOTOS, variant=own).variant == own
-    with pytest.raises(UserError, match="Expected a model built from the row single_gpu"):
+    with pytest.raises(UserError, match="from the row single_gpu.* conv1 with 34,944 parameters"):
         subject_of(AlexNet(narrow("single_gpu"), 10), PHOTOS)
     with pytest.raises(UserError, match="row tiny with tanh.*with relu1"):
         subject_of(model, PHOTOS, variant=tanh)
