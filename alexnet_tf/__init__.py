@@ -10,6 +10,7 @@ Map of the package, in reading order:
     data/       where images come from, how they are cut, lit and normalised
     training/   the update rule, schedules, the loop, checkpoints
     serving/    the SavedModel
+    figures/    pictures of the paper and the lecture, from any model; visualize/ has them as arrays
     train.py evaluate.py predict.py export.py    entry points: they parse flags and call
 """
 

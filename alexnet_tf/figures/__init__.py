@@ -1,7 +1,8 @@
 """The pictures of the paper and of the lecture, drawn from any model, for slides and notebooks.
 
 Each module has a `draw_...` function that returns a matplotlib figure, and a `picture` function
-that draws it of a `Subject`, with a caption and the numbers behind it; `catalogue.py` lists them.
+that draws it of a `Subject`, with a caption and the numbers behind it; `catalogue.py` lists them,
+`album.py` writes them. `notebook.subject_of` makes a `Subject` of a model of your own.
 It needs matplotlib and faiss: `pip install '.[figures]'`.
 
     from alexnet_tf.figures.first_layer import draw_first_layer

@@ -12,11 +12,10 @@ from matplotlib.patches import Polygon
 from alexnet_tf.figures.picture import Picture
 from alexnet_tf.figures.style import (
     BLACK,
-    BLUE,
-    GREEN,
     GREY,
-    ORANGE,
+    RED,
     SMALL,
+    TOWERS,
     in_style,
     new_figure,
 )
@@ -26,7 +25,6 @@ from alexnet_tf.models.spec import Variant
 
 _TALLEST = 0.62  # of a row, the height of the input
 _SLANT = (0.32, 0.22)  # of a height: how far its depth goes to the right and up
-_TOWER_COLOURS = (BLUE, GREEN)
 _ROWS = ("", "output", "kernels", "parameters", "multiply-adds")
 
 
@@ -60,11 +58,12 @@ def draw_architecture(variant: Variant, classes: int = 1000) -> Figure:
                 if layer.towers == 1 or origin == to:
                     crosses = len(ends) > 1 and (last or origin != to)
                     _draw_line(axes, start, (box.x - 0.03, box.y), crosses)
-        ends = [_draw_box(axes, box, _TOWER_COLOURS[i]) for i, box in enumerate(boxes)]
+        ends = [_draw_box(axes, box, TOWERS[i % len(TOWERS)]) for i, box in enumerate(boxes)]
     if towers > 1:
-        for i, colour in enumerate(_TOWER_COLOURS):
+        for i in range(towers):
+            colour = TOWERS[i % len(TOWERS)]
             axes.text(-1.05, towers - 0.3 - i, f"tower {i + 1}", color=colour, weight="bold")
-        axes.text(-1.05, -0.12, "orange: the towers meet", fontsize=SMALL)
+        axes.text(-1.05, -0.12, "thick, red: the towers meet", fontsize=SMALL)
     _write_table(axes, layers)
     return figure
 
@@ -111,11 +110,11 @@ def _draw_box(axes: Axes, box: _Box, colour: str) -> tuple[float, float]:
 def _draw_line(
     axes: Axes, start: tuple[float, float], end: tuple[float, float], crosses: bool
 ) -> None:
-    """From one layer's box to the next one's; thick and orange where towers meet."""
+    """From one layer's box to the next one's; thick and red where towers meet."""
     axes.annotate(
         "", end, start,
         arrowprops={
-            "arrowstyle": "-|>", "color": ORANGE if crosses else GREY,
+            "arrowstyle": "-|>", "color": RED if crosses else GREY,
             "lw": 2.5 if crosses else 1.5, "shrinkA": 0, "shrinkB": 0,
         },
         zorder=4,
@@ -156,26 +155,27 @@ def picture(subject: Subject) -> Picture:
     towers = towers_of(subject.variant)
     meet = [layer.name for layer in layers[1:] if layer.towers == 1]
     split = (
-        f"Two towers, as on two GPUs; they meet in {', '.join(meet)}." if towers > 1
+        f"{towers} towers, as on {towers} GPUs; they meet in {', '.join(meet)}." if towers > 1
         else "One tower: every kernel sees all maps."
     )  # fmt: skip
     return Picture(
         "architecture",
         "The architecture",
-        f"`{subject.variant.name}`: {subject.variant.summary}. {split} Drawn from the row in "
-        f"models/variants.py; outputs are those of the weights, before pooling.",
+        f"`{subject.variant.name}`: {subject.variant.summary}. {split} Drawn from the "
+        f"variant's row; outputs are those of the weights, before pooling.",
         draw_architecture(subject.variant, classes),
         {
             "parameters": sum(layer.parameters for layer in layers),
             "multiply-adds": sum(layer.multiply_adds for layer in layers),
-            "layers": {
-                layer.name: {
-                    "output": layer.outputs,
+            "layers": [
+                {
+                    "layer": layer.name,
+                    "output": " × ".join(map(str, layer.outputs)),
                     "towers": layer.towers,
                     "parameters": layer.parameters,
                     "multiply-adds": layer.multiply_adds,
                 }
                 for layer in layers
-            },
+            ],
         },
     )

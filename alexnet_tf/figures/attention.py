@@ -11,14 +11,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from alexnet_tf.figures.picture import Picture
-from alexnet_tf.figures.style import in_style, new_figure, shorten, show_image
+from alexnet_tf.figures.style import SMALL, in_style, new_figure, show_image
 from alexnet_tf.figures.subject import Subject
+from alexnet_tf.figures.units import check_unit
+from alexnet_tf.figures.words import fit, width_of
 from alexnet_tf.layers import NoisyReLU
 from alexnet_tf.models.inside import unit_model
 
 _IMAGES = 3
+_COLUMN = 2.2  # inches of an image and its surroundings
 _PARTS = 4  # the occluder's side is this part of the crop's
 _PLACES = 12  # of the occluder along either side, about
 _BATCH = 64
@@ -37,7 +41,8 @@ def occlusion_map(model: keras.Model, image: tf.Tensor, label: int) -> np.ndarra
     """
     side = image.shape[0]
     hidden = max(2, side // _PARTS)
-    # From beyond the near edge to beyond the far one, so that corners are hidden as often.
+    # From half beyond the near edge to half beyond the far one: edges are hidden as well, though by
+    # fewer squares than the middle; a pixel's value is the mean over those that there are.
     starts = np.unique(np.linspace(-hidden // 2, side - hidden // 2, _PLACES).astype(int))
     masks = np.ones((len(starts) ** 2, side, side, 1), np.float32)
     for mask, (top, left) in zip(masks, ((y, x) for y in starts for x in starts), strict=True):
@@ -115,6 +120,11 @@ def guided_model(model: keras.Model) -> keras.Model:
     return guided
 
 
+def is_guided(model: keras.Model) -> bool:
+    """Whether `guided_model` found a ReLU."""
+    return any(isinstance(layer, GuidedReLU) for layer in model.layers)
+
+
 def as_colours(gradient: np.ndarray, channels: str = "rgb") -> np.ndarray:
     """A gradient around grey, its 99.5th percentile a full colour: uint8 [C, C, 3], RGB.
 
@@ -130,7 +140,7 @@ def as_colours(gradient: np.ndarray, channels: str = "rgb") -> np.ndarray:
 
 @in_style
 def draw_attention(
-    images: np.ndarray, maps: list[list[np.ndarray]], names: list[list[str]]
+    images: np.ndarray, maps: list[list[np.ndarray]], names: list[list[str]], guided: bool = True
 ) -> Figure:
     """A row for each image: itself, occlusion, input gradient, guided gradients of class and unit.
 
@@ -139,26 +149,32 @@ def draw_attention(
         maps: of each image, of float32 [C, C] what is left of its probability while each pixel is
             hidden, a share, and the input gradient's strength; and of uint8 [C, C, 3] both guided
             gradients.
-        names: of each image its class, with the probability, and the unit.
+        names: of each image its class, the probability, and the unit.
+        guided: whether the gradients are guided, or plain.
     """
     figure = new_figure("What the network attends to")
     cells = figure.subplots(len(images), 5, squeeze=False)
+    kind = "guided gradient" if guided else "gradient"
     titles = ("image", "occlusion: share of\nits probability left", "input gradient:\nstrength",
-              "guided gradient\nof the class", "guided gradient\nof a unit")  # fmt: skip
+              f"{kind}\nof the class", f"{kind}\nof a unit")  # fmt: skip
     for axes, title in zip(cells[0], titles, strict=True):
         axes.set_title(title)
-    for row, image, (hidden, strength, of_class, of_unit), (name, unit) in zip(
+    # A square may hide what speaks for another class: then more than the whole is left.
+    most = max(1, *(float(hidden.max()) for hidden, *_ in maps))
+    for row, image, (hidden, strength, of_class, of_unit), (name, score, unit) in zip(
         cells, images, maps, names, strict=True
     ):
         show_image(row[0], image)
-        row[0].set_xlabel(name, fontsize=12)
-        show_image(row[1], hidden, vmin=0, vmax=1)
+        label = fit(name, _COLUMN - width_of(score))
+        row[0].set_xlabel(f"{label}{score}", fontsize=SMALL)
+        show_image(row[1], hidden, vmin=0, vmax=most)
         show_image(row[2], strength)
         show_image(row[3], of_class)
         show_image(row[4], of_unit)
-        row[4].set_xlabel(unit, fontsize=12)
+        row[4].set_xlabel(unit, fontsize=SMALL)
     bar = figure.colorbar(cells[0, 1].images[0], ax=cells[:, 1], shrink=0.6, location="right")
-    bar.set_ticks([0, 0.5, 1])
+    bar.locator = MaxNLocator(4, steps=[1, 2, 5, 10])
+    bar.update_ticks()
     return figure
 
 
@@ -166,15 +182,13 @@ def picture(subject: Subject) -> Picture:
     """Of three images, each for the class that the network finds most probable."""
     survey, chosen = subject.survey, subject.shown[:_IMAGES]
     squares = subject.squares(chosen)
-    inputs = subject.inputs(squares)
     channels = subject.variant.preprocessing.channels
     guided = guided_model(subject.model)
     units = unit_model(guided, subject.layer)
-    maps, names, numbers = [], [], {}
-    for image, which in zip(inputs, chosen, strict=True):
+    maps, names, rows = [], [], []
+    for i, (image, which) in enumerate(zip(subject.inputs(squares), chosen, strict=True)):
         label, score = int(survey.guesses[which, 0]), float(survey.scores[which, 0])
-        response = units(image[None])[0].numpy()
-        *place, unit = map(int, np.unravel_index(response.argmax(), response.shape))
+        *place, unit = _choose_unit(subject, units(image[None])[0].numpy(), i)
         hidden = occlusion_map(subject.model, image, label) / score
         maps.append(
             [
@@ -185,23 +199,43 @@ def picture(subject: Subject) -> Picture:
             ]
         )
         name = subject.classes[label]
-        names.append([f"{shorten(name, 18)}, {score:.0%}", f"{subject.layer}, unit {unit}"])
-        numbers[f"image {int(survey.index[which])}"] = {
-            "class": name,
-            "probability": score,
-            "lowest share left, occluded": float(hidden.min()),
-            "strongest unit": unit,
-        }
+        names.append([name, f", {score:.0%}", f"{subject.layer}, unit {unit}"])
+        rows.append(
+            {
+                "image": int(survey.index[which]),
+                "class": name,
+                "probability": score,
+                "lowest share left, occluded": float(hidden.min()),
+                "unit": unit,
+            }
+        )
     views = subject.classifier.preprocessor.crops(tf.constant(squares), 1)[:, 0].numpy()
+    kind = (
+        "Guided gradients: only what excites, through every layer," if is_guided(guided) else
+        "Right: the plain gradients, for it takes ReLUs to guide them,"
+    )  # fmt: skip
+    which_unit = "that was asked for" if subject.units else "that responds most"
     return Picture(
         "attention",
         "What the network attends to",
         f"For the class that the network finds most probable. Occlusion: what is left of its "
         f"probability while a square of a quarter of the side hides each place (dark: what it "
-        f"cannot do without). "
-        f"Input gradient: the largest of the three colours' derivatives. Guided gradients: only "
-        f"what excites, through every layer, of the class and of the unit of {subject.layer} that "
-        f"responds most.",
-        draw_attention(views, maps, names),
-        numbers,
+        f"cannot do without; above 1: it is surer without). Input gradient: the largest of the "
+        f"three colours' derivatives. {kind} of the class and of a unit of {subject.layer} "
+        f"{which_unit}, where in the image it does so most.",
+        draw_attention(views, maps, names, is_guided(guided)),
+        {"images": rows},
     )
+
+
+def _choose_unit(subject: Subject, response: np.ndarray, turn: int) -> tuple[int, ...]:
+    """A unit of a layer's response to an image, [H, W, maps] or [units], and before it its place.
+
+    Of the units that were asked for it is the one whose turn it is, else the strongest.
+    """
+    if subject.units:
+        unit = subject.units[turn % len(subject.units)]
+        check_unit(subject.layer, unit, response.shape[-1])
+        of_unit = response[..., unit]
+        return *map(int, np.unravel_index(of_unit.argmax(), of_unit.shape)), unit
+    return tuple(map(int, np.unravel_index(response.argmax(), response.shape)))

@@ -6,19 +6,28 @@ import dataclasses
 
 import numpy as np
 import tensorflow as tf
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.figures.picture import Picture
-from alexnet_tf.figures.style import CYCLE, SMALL, in_style, new_figure, shorten, show_image, signed
+from alexnet_tf.figures.style import (
+    CYCLE,
+    MIDDLE,
+    SMALL,
+    in_style,
+    new_figure,
+    outline,
+    show_image,
+    signed,
+)
 from alexnet_tf.figures.subject import Subject
+from alexnet_tf.figures.words import fit
 from alexnet_tf.models.spec import Lighting, Preprocessing
 
 _ROWS, _COLUMNS = 4, 6  # of crops that are shown
 _FRAMED = 3  # of them whose frames are drawn on the photograph
 _SIGMAS = (-10, -2, 0, 2, 10)  # of α, in its standard deviations
+_VIEW = 1.5  # inches of a view
 _VIEWS = ("top left", "top right", "bottom left", "bottom right", "centre")  # preprocess.views
 
 
@@ -40,8 +49,8 @@ def draw_crops(square: np.ndarray, spec: Preprocessing, seed: int = 0) -> Figure
     axes = left.subplots()
     show_image(axes, square, f"{len(square)} × {len(square)} pixels; crops: {crop} × {crop}")
     for (top, begin), colour in zip(offsets[:_FRAMED], CYCLE, strict=False):
-        _outline(axes, top, begin, crop, colour)
-    right.supxlabel("offset from the top, from the left; ↔: reflected", fontsize=14)
+        outline(axes, (top, begin), (crop, crop), colour)
+    right.supxlabel("offset from the top, from the left; ↔: reflected", fontsize=MIDDLE)
     cells = right.subplots(_ROWS, _COLUMNS)
     for i, (axes, (top, begin)) in enumerate(zip(cells.flat, offsets, strict=True)):
         cut = square[top : top + crop, begin : begin + crop]
@@ -55,11 +64,6 @@ def draw_crops(square: np.ndarray, spec: Preprocessing, seed: int = 0) -> Figure
 def count_crops(spec: Preprocessing) -> int:
     """Crops of one photograph, reflections among them."""
     return (spec.image_size - spec.crop_size + 1) ** 2 * 2
-
-
-def _outline(axes: Axes, top: int, left: int, side: int, colour: str) -> None:
-    corner = (left - 0.5, top - 0.5)
-    axes.add_patch(Rectangle(corner, side, side, fill=False, edgecolor=colour, linewidth=3))
 
 
 @in_style
@@ -80,17 +84,18 @@ def draw_ten_views(subject: Subject) -> Figure:
     end = spec.image_size - spec.crop_size
     places = [(0, 0), (0, end), (end, 0), (end, end), (end // 2, end // 2)]
     for place, colour in zip(places, CYCLE, strict=False):
-        _outline(axes, *place, spec.crop_size, colour)
+        outline(axes, place, (spec.crop_size, spec.crop_size), colour)
     cells = right.subplots(2, 5)
     for i, (axes, view, row) in enumerate(zip(cells.flat, views, rows, strict=True)):
         show_image(axes, view)
-        axes.set_title(_VIEWS[i % 5] + ("\nreflected" if i >= 5 else ""), fontsize=12,
+        axes.set_title(_VIEWS[i % 5] + ("\nreflected" if i >= 5 else ""), fontsize=SMALL,
                        color=CYCLE[i % 5], weight="bold")  # fmt: skip
         best = int(row.argmax())
-        axes.set_xlabel(f"{shorten(subject.classes[best], 15)}\n{row[best]:.0%}", fontsize=12)
+        axes.set_xlabel(f"{fit(subject.classes[best], _VIEW)}\n{row[best]:.0%}", fontsize=SMALL)
     best = int(rows.mean(axis=0).argmax())
     right.supxlabel(
-        f"average: {shorten(subject.classes[best], 40)}, {rows.mean(axis=0)[best]:.1%}", fontsize=16
+        f"average: {fit(subject.classes[best], 5, MIDDLE)}, {rows.mean(axis=0)[best]:.1%}",
+        fontsize=MIDDLE,
     )
     return figure
 
@@ -102,7 +107,7 @@ def view_probabilities(subject: Subject) -> np.ndarray:
 
 @in_style
 def draw_lighting(square: np.ndarray, preprocessor: Preprocessor) -> Figure:
-    """The photograph lit along each principal component of the training set's colours.
+    """The photograph lit along each principal component of the colours.
 
     Args:
         square: uint8 [S, S, 3].
@@ -138,13 +143,17 @@ def crops_picture(subject: Subject) -> Picture:
     """Crops of the photograph."""
     spec = subject.variant.preprocessing
     end = spec.image_size - spec.crop_size
+    other = (
+        " This variant itself trains on parts of any size and shape (RandomResizedCrop)."
+        if "resized_crop" in spec.augmentations else ""
+    )  # fmt: skip
     return Picture(
         "crops",
         "Random crops and reflections",
         f"A random sample of one photograph's crops of {spec.crop_size} pixels from "
         f"{spec.image_size}, with their offsets; ↔ marks reflections. Offsets go from 0 to {end}, "
         f"both among them: {end + 1}² · 2 = {count_crops(spec):,} crops. The paper counts 32² · 2 "
-        f"= 2048 where offsets of 0 to 32 give 2178.",
+        f"= 2048 where offsets of 0 to 32 give 2178.{other}",
         draw_crops(subject.square, spec),
         {"crops": count_crops(spec), "offsets": [0, end]},
     )
@@ -175,10 +184,11 @@ def lighting_picture(subject: Subject) -> Picture:
     preprocessor = with_lighting(subject.classifier.preprocessor)
     statistics, spec = preprocessor.statistics, preprocessor.spec.lighting
     own = "" if subject.variant.preprocessing.lighting else " This variant trains without it."
+    whose = "of the training set's colours" if subject.measured else "(here R, G and B alone)"
     return Picture(
         "lighting",
         "PCA lighting",
-        f"A multiple of each principal component of the training set's colours is added to all "
+        f"A multiple of each principal component {whose} is added to all "
         f"pixels (paper §4.1): α ~ N(0, {spec.sigma:g}) times the component's "
         f"{spec.scaled_by.replace('_', ' ')}. Within 2 σ it is hard to see, as it should be; 10 σ "
         f"are shown to make it plain.{own}",

@@ -17,6 +17,7 @@ from alexnet_tf.figures import (
     normalization,
     pooling,
     predictions,
+    projector,
     units,
 )
 from alexnet_tf.figures.picture import Picture
@@ -38,4 +39,12 @@ CATALOGUE: dict[str, Callable[[Subject], Picture]] = {
     "attention": attention.picture,
     "training": curves.picture,
     "confusions": confusions.picture,
+    "projector": projector.picture,
 }
+_OF_NONE = {"convolution", "architecture", "first-layer-kernels", "training"}
+_OF_ONE = {"max-pooling", "response-normalisation", "crops", "ten-views", "lighting"}
+
+
+def needs_images(name: str, subject: Subject) -> bool:
+    """Whether a picture cannot be drawn without the dataset."""
+    return name not in _OF_NONE | (_OF_ONE if subject.photo else set())

@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from alexnet_tf.figures.picture import Picture
 from alexnet_tf.figures.style import (
     BLUE,
+    LARGE,
     ORANGE,
     frame,
     in_style,
     new_figure,
+    outline,
     show_image,
     write_numbers,
 )
@@ -97,9 +98,8 @@ def draw_convolution() -> Figure:
     show_image(below, responses, "responses at all places\n(hundreds): the feature map")
     write_numbers(below, responses, lambda value: f"{value / 100:g}")
     for (row, column), colour in zip(_PLACES, _COLOURS, strict=True):
-        corner = (column - 0.5, row - 0.5)
-        above.add_patch(Rectangle(corner, 7, 7, fill=False, edgecolor=colour, linewidth=3))
-        below.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=colour, linewidth=3))
+        outline(above, (row, column), (7, 7), colour)
+        outline(below, (row, column), (1, 1), colour)
     panels = right.subplots(2, 5, width_ratios=(7, 1, 7, 1, 7))
     for cells, (row, column), colour in zip(panels, _PLACES, _COLOURS, strict=True):
         field = image[row : row + 7, column : column + 7]
@@ -120,14 +120,14 @@ def _draw_equation(cells: np.ndarray, field: np.ndarray, response: float, colour
         show_image(axes, values, cmap="gray", vmin=0, vmax=largest)
         write_numbers(axes, values)
     frame(cells[0], colour)
-    cells[4].set_xlabel(f"sum: {response:g}", fontsize=18, weight="bold")
+    cells[4].set_xlabel(f"sum: {response:g}", fontsize=LARGE, weight="bold")
     for axes, sign in ((cells[1], "×"), (cells[3], "=")):
         _write_sign(axes, sign)
 
 
 def _write_sign(axes: Axes, sign: str) -> None:
     axes.axis("off")
-    axes.text(0.5, 0.5, sign, fontsize=24, ha="center", va="center", transform=axes.transAxes)
+    axes.text(0.5, 0.5, sign, fontsize=LARGE, ha="center", va="center", transform=axes.transAxes)
 
 
 def picture(subject: Subject) -> Picture:

@@ -7,15 +7,16 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from alexnet_tf.figures.picture import Picture
-from alexnet_tf.figures.style import BLUE, GREEN, in_style, new_figure, show_image
+from alexnet_tf.figures.style import TOWERS, in_style, new_figure, show_image
 from alexnet_tf.figures.subject import Subject
 from alexnet_tf.models.geometry import towers_of
-from alexnet_tf.models.variants import get_variant
+from alexnet_tf.models.inside import layer_names, variant_of
+from alexnet_tf.models.spec import Variant
 from alexnet_tf.visualize.grid import grid
 from alexnet_tf.visualize.kernels import kernel_pictures
 
 _GREY = np.ones(3) / np.sqrt(3)  # the direction in which R, G and B are equal
-_MARKS = ("o", "s")
+_MARKS = ("o", "s", "^", "D")
 
 
 def colour_scores(kernels: np.ndarray) -> np.ndarray:
@@ -79,36 +80,39 @@ def more_coloured(first: np.ndarray, second: np.ndarray) -> float:
 
 
 @in_style
-def draw_first_layer(model: keras.Model) -> Figure:
+def draw_first_layer(model: keras.Model, variant: Variant | None = None) -> Figure:
     """The kernels of each tower, and each as a point: how oriented, how coloured.
 
     Args:
-        model: of `alexnet_tf.AlexNet`, of a variant that has a name.
+        model: of `alexnet_tf.AlexNet`.
+        variant: what it was built from, if that is a row of your own.
+
+    Raises:
+        UserError: it is not known what the model was built from.
     """
-    kernels, channels, towers = _first_kernels(model)
+    variant = variant_of(model, variant)
+    kernels, towers = first_kernels(model), towers_of(variant)
+    colours = [TOWERS[i % len(TOWERS)] for i in range(towers)]
     figure = new_figure(f"The {kernels.shape[-1]} kernels of the first layer")
     left, right = figure.subfigures(1, 2, width_ratios=(1.35, 1))
-    pictures = np.split(kernel_pictures(kernels, channels), towers)
-    for i, (axes, half) in enumerate(
-        zip(np.atleast_1d(left.subplots(towers, 1)), pictures, strict=True)
-    ):
-        title = f"tower {i + 1}" if towers > 1 else ""
-        show_image(axes, grid(half, columns=_columns(len(half), towers), scale=8), title)
-        axes.title.set_color((BLUE, GREEN)[i])
-        axes.title.set_weight("bold")
+    pictures = np.split(kernel_pictures(kernels, variant.preprocessing.channels), towers)
+    panels = np.atleast_1d(left.subplots(towers, 1))
+    for i, (axes, part, colour) in enumerate(zip(panels, pictures, colours, strict=True), start=1):
+        title = f"tower {i}" if towers > 1 else ""
+        show_image(axes, grid(part, columns=_columns(len(part), towers), scale=8), title)
+        axes.title.set(color=colour, weight="bold")
     axes = right.subplots()
-    oriented, coloured = orientation_scores(kernels), colour_scores(kernels)
-    for i, (x, y) in enumerate(
-        zip(np.split(oriented, towers), np.split(coloured, towers), strict=True)
-    ):
-        label = f"tower {i + 1}: mean colour {y.mean():.2f}" if towers > 1 else None
-        axes.scatter(x, y, 60, (BLUE, GREEN)[i], marker=_MARKS[i], alpha=0.8, label=label)
+    scores = (np.split(score(kernels), towers) for score in (orientation_scores, colour_scores))
+    for i, (x, y, colour) in enumerate(zip(*scores, colours, strict=True), start=1):
+        label = f"tower {i}: mean colour {y.mean():.2f}" if towers > 1 else None
+        mark = _MARKS[(i - 1) % len(_MARKS)]
+        axes.scatter(x, y, 60, colour, marker=mark, alpha=0.8, label=label)
     axes.set_xlabel("oriented: blob 0, grating 1")
     axes.set_ylabel("coloured: grey 0, colour only 1")
     axes.set_xlim(-0.03, 1.03)
     axes.set_ylim(-0.03, 1.03)
     if towers > 1:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.18))
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1))
     return figure
 
 
@@ -120,30 +124,21 @@ def _columns(kernels: int, towers: int) -> int:
     )
 
 
-def _first_kernels(model: keras.Model) -> tuple[np.ndarray, str, int]:
-    """Kernels [K, K, 3, F], the order of their colours, and the towers that they divide over."""
-    variant = get_variant(model.name.removeprefix("alexnet_"))
-    kernels = model.get_layer("conv1").kernel.numpy()
-    return kernels, variant.preprocessing.channels, towers_of(variant)
+def first_kernels(model: keras.Model) -> np.ndarray:
+    """Of the first layer with weights, [K, K, 3, F]."""
+    return model.get_layer(layer_names(model)[0]).kernel.numpy()
 
 
 def picture(subject: Subject) -> Picture:
     """Of the model's kernels."""
-    kernels, _, towers = _first_kernels(subject.model)
+    kernels, towers = first_kernels(subject.model), towers_of(subject.variant)
     oriented, coloured = orientation_scores(kernels), colour_scores(kernels)
-    numbers = {
-        "oriented, mean": float(oriented.mean()),
-        "coloured, mean": float(coloured.mean()),
-        "kernels": [
-            {"tower": 1 + i * towers // len(oriented), "oriented": float(x), "coloured": float(y)}
-            for i, (x, y) in enumerate(zip(oriented, coloured, strict=True))
-        ],
-    }
+    numbers = {"oriented, mean": float(oriented.mean()), "coloured, mean": float(coloured.mean())}
     caption = (
         "Grey is a weight of 0. Oriented: how much of a kernel's power lies in one direction. "
         "Coloured: the share of its energy that is not grey. "
     )
-    if towers > 1:
+    if towers == 2:
         first, second = np.split(coloured, 2)
         share = more_coloured(first, second)
         numbers["tower 2 more coloured than tower 1"] = share
@@ -153,10 +148,19 @@ def picture(subject: Subject) -> Picture:
             f"tower 2, and of all pairs of a kernel of each, tower 2's is the more coloured in "
             f"{share:.0%} (50 % would be no difference, 0 % or 100 % the paper's finding in full)."
         )
+    numbers["kernels"] = [
+        {
+            "kernel": i + 1,
+            "tower": 1 + i * towers // len(oriented),
+            "oriented": float(x),
+            "coloured": float(y),
+        }
+        for i, (x, y) in enumerate(zip(oriented, coloured, strict=True))
+    ]
     return Picture(
         "first-layer-kernels",
         "Kernels of the first layer",
         caption,
-        draw_first_layer(subject.model),
+        draw_first_layer(subject.model, subject.variant),
         numbers,
     )

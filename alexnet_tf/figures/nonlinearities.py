@@ -23,7 +23,9 @@ from alexnet_tf.models.variants import PAPER
 NAMES = typing.get_args(ActivationName)
 _IMAGES = 256  # that the units are shown
 _BATCH = 32
-_PASSES_ON = 0.01  # of the gradient; a unit that never passes on more has stopped learning
+# Of the gradient: a unit that never passes on more has stopped learning. Twice a leaky ReLU's slope
+# below 0, so that it does not hang on rounding whether that counts.
+_PASSES_ON = 0.02
 _LINES = ("-", "--", ":", "-.", "-")
 
 
@@ -34,7 +36,7 @@ class Activity:
     Attributes:
         name: of the layer.
         units: how many: maps, or units of a fully connected layer.
-        dead: how many of them never passed on more than 1 % of the gradient, anywhere.
+        dead: how many of them never passed on more than 2 % of the gradient, anywhere.
         active: share of all responses, of every unit, place and image, that did.
     """
 
@@ -119,7 +121,7 @@ def _draw_functions(axes: Axes) -> None:
     for name, colour, line in zip(NAMES, CYCLE, _LINES, strict=False):
         layer = make_layer(ACTIVATION, 0, dataclasses.replace(PAPER, activation=name))
         if isinstance(layer, NoisyReLU):
-            draws = layer(np.tile(x, (4000, 1)), training=True).numpy()
+            draws = NoisyReLU(seed=0)(np.tile(x, (4000, 1)), training=True).numpy()
             low, high = np.quantile(draws, (0.1, 0.9), axis=0)
             axes.fill_between(x, low, high, color=colour, alpha=0.25, linewidth=0)
             axes.plot(x, draws.mean(axis=0), color=colour, linestyle=line, linewidth=2, label=name)
@@ -146,11 +148,18 @@ def picture(subject: Subject) -> Picture:
         "Nonlinearities and dead units",
         f"Left: the nonlinearities that `--activation` offers; this model has "
         f"{subject.variant.activation}. Right: a unit is dead that on none of {number} images "
-        f"passes on more than 1 % of the gradient: {dead} of "
+        f"passes on more than 2 % of the gradient: {dead} of "
         f"{sum(each.units for each in activities)} (a map counts as one unit).",
         draw_nonlinearities(activities),
         {
-            each.name: {"units": each.units, "dead": each.dead, "active responses": each.active}
-            for each in activities
+            "layers": [
+                {
+                    "layer": each.name,
+                    "units": each.units,
+                    "dead": each.dead,
+                    "active responses": each.active,
+                }
+                for each in activities
+            ]
         },
     )

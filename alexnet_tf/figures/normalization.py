@@ -76,9 +76,9 @@ def draw_normalization(done: Normalization) -> Figure:
     _draw_damping(below, done.damping)
     damped = int(done.damping.argmin())
     first, second = right.subplots(2, 1)
-    largest = np.abs(done.before[..., damped]).max()
+    seen = done.before[..., damped]  # the larger ones of the two
+    scale = {"vmin": min(0, seen.min()), "vmax": max(0, seen.max())}
     for axes, values, name in ((first, done.before, "before"), (second, done.after, "after")):
-        scale = {"vmin": min(0, values[..., damped].min()), "vmax": largest}
         show_image(axes, values[..., damped], f"map {damped + 1} {name}", **scale)
         axes.plot(done.column, done.row, "o", ms=14, mfc="none", mec=RED, mew=2.5)
     return figure

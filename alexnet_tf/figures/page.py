@@ -7,6 +7,8 @@ import html
 import numbers
 from typing import Any
 
+from alexnet_tf.figures.picture import Picture
+
 _STYLE = """
 body { font: 17px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem;
   color: #1b1b1b; background: #fff; }
@@ -23,19 +25,18 @@ th, td { text-align: left; vertical-align: top; padding: .2rem .8rem .2rem 0;
 
 
 def render_page(
-    title: str, facts: dict[str, Any], entries: list[tuple[str, str, str, bytes, dict[str, Any]]],
-    missing: dict[str, str],
+    title: str, facts: dict[str, Any], pictures: list[Picture], missing: dict[str, str]
 ) -> str:  # fmt: skip
     """The page.
 
     Args:
         title: of it.
         facts: about the model.
-        entries: of each picture its name, title, caption, PNG and numbers.
+        pictures: in their order.
         missing: of each picture that could not be drawn its name and why.
     """
-    links = "".join(f'<li><a href="#{_e(name)}">{_e(head)}</a></li>' for name, head, *_ in entries)
-    body = "".join(_section(*entry) for entry in entries)
+    links = "".join(f'<li><a href="#{_e(p.name)}">{_e(p.title)}</a></li>' for p in pictures)
+    body = "".join(map(_section, pictures))
     for name, reason in missing.items():
         body += f'<p class="missing"><b>{_e(name)}</b> could not be drawn. {_e(reason)}</p>'
     return (
@@ -47,15 +48,16 @@ def render_page(
     )
 
 
-def _section(name: str, title: str, caption: str, png: bytes, behind: dict[str, Any]) -> str:
-    data = base64.b64encode(png).decode()
+def _section(picture: Picture) -> str:
+    data, title = base64.b64encode(picture.png).decode(), _e(picture.title)
     text = "".join(  # what stands between backquotes is code
         f"<code>{_e(part)}</code>" if i % 2 else _e(part)
-        for i, part in enumerate(caption.split("`"))
+        for i, part in enumerate(picture.caption.split("`"))
     )
-    details = f"<details><summary>Numbers</summary>{_table(behind)}</details>" if behind else ""
+    numbers = picture.numbers
+    details = f"<details><summary>Numbers</summary>{_table(numbers)}</details>" if numbers else ""
     return (
-        f'<h2 id="{_e(name)}">{_e(title)}</h2><figure><img alt="{_e(title)}" '
+        f'<h2 id="{_e(picture.name)}">{title}</h2><figure><img alt="{title}" '
         f'src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>{details}'
     )
 
@@ -67,10 +69,24 @@ def _table(values: dict[str, Any]) -> str:
     return f"<table>{rows}</table>"
 
 
+def _rows(values: list[dict[str, Any]]) -> str:
+    """A table with a row for each, whose heads are the keys of the first."""
+    head = "".join(f"<th><b>{_e(str(key))}</b></th>" for key in values[0])
+    body = "".join(
+        "<tr>" + "".join(f"<td>{_cell(row.get(key))}</td>" for key in values[0]) + "</tr>"
+        for row in values
+    )
+    return f"<table><tr>{head}</tr>{body}</table>"
+
+
 def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
     if isinstance(value, dict):
         return _table(value)
     if isinstance(value, (list, tuple)):
+        if value and all(isinstance(item, dict) for item in value):
+            return _rows(value)
         simple = not any(isinstance(item, (dict, list, tuple)) for item in value)
         return (", " if simple else "<br>").join(map(_cell, value))
     if isinstance(value, numbers.Integral):

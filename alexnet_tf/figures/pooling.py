@@ -6,15 +6,17 @@ import keras
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
+from alexnet_tf.errors import UserError
 from alexnet_tf.figures.picture import Picture
 from alexnet_tf.figures.style import (
     BLUE,
     ORANGE,
     RED,
+    SMALL,
     in_style,
     new_figure,
+    outline,
     show_image,
     write_numbers,
 )
@@ -37,7 +39,16 @@ def pool(feature_map: np.ndarray, size: int, stride: int = 2) -> np.ndarray:
 
 
 def liveliest_part(feature_map: np.ndarray, side: int) -> tuple[int, int]:
-    """Row and column of the part, [side, side], whose values differ most."""
+    """Row and column of the part, [side, side], whose values differ most.
+
+    Raises:
+        UserError: the map is smaller.
+    """
+    if min(feature_map.shape) < side:
+        raise UserError(
+            f"Expected a map of {side} × {side} or more, to cut a part from. Received: "
+            f"{_size(feature_map)}"
+        )
     windows = np.lib.stride_tricks.sliding_window_view(feature_map, (side, side))
     spread = windows.std(axis=(2, 3))
     return tuple(map(int, np.unravel_index(spread.argmax(), spread.shape)))
@@ -50,6 +61,9 @@ def draw_pooling(feature_map: np.ndarray, title: str = "a feature map") -> Figur
     Args:
         feature_map: float32 [H, W], 9 pixels or more along either side.
         title: what it is.
+
+    Raises:
+        UserError: it is smaller.
     """
     row, column = liveliest_part(feature_map, _CUT)
     part = feature_map[row : row + _CUT, column : column + _CUT]
@@ -59,11 +73,10 @@ def draw_pooling(feature_map: np.ndarray, title: str = "a feature map") -> Figur
     left, middle, right = figure.subfigures(1, 3, width_ratios=(1, 1.35, 0.75))
     axes = left.subplots()
     show_image(axes, feature_map, f"{title}\n{_size(feature_map)}", **scale)
-    corner = (column - 0.5, row - 0.5)
-    axes.add_patch(Rectangle(corner, _CUT, _CUT, fill=False, edgecolor=RED, linewidth=3))
+    outline(axes, (row, column), (_CUT, _CUT), RED)
     axes = middle.subplots()
     show_image(axes, part, "the framed part, and windows\nthat move by 2", **scale)
-    write_numbers(axes, part, form, 11)
+    write_numbers(axes, part, form, SMALL)
     _draw_windows(axes)
     for axes, (size, colour, name) in zip(right.subplots(2, 1), _WINDOWS, strict=True):
         pooled = pool(part, size)
@@ -72,7 +85,7 @@ def draw_pooling(feature_map: np.ndarray, title: str = "a feature map") -> Figur
         show_image(axes, pooled, title, **scale)
         axes.title.set_color(colour)
         axes.title.set_weight("bold")
-        write_numbers(axes, pooled, form, 11)
+        write_numbers(axes, pooled, form, SMALL)
     return figure
 
 
@@ -82,14 +95,9 @@ def _draw_windows(axes: Axes) -> None:
         start = 0 if size == 3 else 4
         for offset in (0, 2):
             inset = 0.06 if offset else 0  # so that common edges are seen twice
-            corner = (start + offset - 0.5 + inset, start - 0.5 + inset)
-            width = size - 2 * inset
-            axes.add_patch(
-                Rectangle(
-                    corner, width, width, fill=False, edgecolor=colour, linewidth=4,
-                    linestyle="--" if offset else "-",
-                )
-            )  # fmt: skip
+            width, line = size - 2 * inset, "--" if offset else "-"
+            corner = start + inset, start + offset + inset
+            outline(axes, corner, (width, width), colour, 4, linestyle=line)
 
 
 def _size(image: np.ndarray) -> str:

@@ -6,8 +6,11 @@ apart; where a colour means something, a shape or a word says it as well.
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+import io
+import warnings
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -15,8 +18,11 @@ from alexnet_tf.errors import UserError
 
 try:
     import matplotlib as mpl
+    from matplotlib import font_manager
     from matplotlib.axes import Axes
+    from matplotlib.backend_bases import RendererBase
     from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
 except ImportError as error:
     raise UserError(
         f"Expected matplotlib, for pictures: pip install '.[figures]'. Received: {error}"
@@ -24,17 +30,27 @@ except ImportError as error:
 
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, BLACK, GREY = "#56B4E9", "#CC79A7", "#000000", "#8C8C8C"
+TOWERS = (BLUE, GREEN, PURPLE, ORANGE)  # by turns, of networks with more
 CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, BLACK)
 SEQUENTIAL = "cividis"  # even for eyes that see no red or no green
 
 SLIDE = (12.8, 7.2)  # inches, 16:9
 DOTS = 150  # an inch: 1920 × 1080
-SMALL, TINY = 12, 10  # points, of labels within a picture; all else is 14 or more
+LARGE, MIDDLE, SMALL, TINY = 18, 14, 12, 10  # points: titles, words, labels within a picture
+
+_FALLBACKS = (  # for class names in letters that DejaVu Sans lacks, where they are installed
+    "Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans", "WenQuanYi Zen Hei", "Hiragino Sans",
+    "PingFang SC", "Microsoft YaHei", "Malgun Gothic", "Noto Sans Devanagari", "Noto Sans Thai",
+    "Arial Unicode MS", "Unifont",
+)  # fmt: skip
+_INSTALLED = {font.name for font in font_manager.fontManager.ttflist}
+# DejaVu Sans comes with matplotlib, so that all machines draw alike.
+FAMILIES = ["DejaVu Sans", *(name for name in _FALLBACKS if name in _INSTALLED)]
 
 _STYLE = {
-    "font.size": 14,
-    "font.family": ["DejaVu Sans"],  # comes with matplotlib, so that all machines draw alike
-    "axes.titlesize": 14,
+    "font.size": MIDDLE,
+    "font.family": FAMILIES,
+    "axes.titlesize": MIDDLE,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.prop_cycle": mpl.cycler(color=CYCLE),
@@ -45,6 +61,29 @@ _STYLE = {
     "svg.hashsalt": "alexnet_tf",  # the same picture is the same file
     "text.parse_math": False,  # class names may hold dollar signs
 }
+
+
+class Slide(Figure):
+    """A figure that a notebook shows as it is, without pyplot and its backends."""
+
+    def draw(self, renderer: RendererBase) -> None:
+        """As any figure; letters that no font has become boxes without a word on stderr."""
+        with no_warning_of_glyphs():
+            super().draw(renderer)
+
+    def _repr_png_(self) -> bytes:
+        """What IPython asks for, at half the size."""
+        file = io.BytesIO()
+        self.savefig(file, format="png", dpi=DOTS / 2)
+        return file.getvalue()
+
+
+@contextlib.contextmanager
+def no_warning_of_glyphs() -> Iterator[None]:
+    """Keeps matplotlib quiet about letters that no font has."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        yield
 
 
 def in_style(draw: Callable[..., Figure]) -> Callable[..., Figure]:
@@ -66,10 +105,10 @@ def new_figure(title: str = "", size: tuple[float, float] = SLIDE) -> Figure:
         title: above all.
         size: width and height in inches.
     """
-    figure = Figure(size, dpi=DOTS, layout="constrained")
+    figure = Slide(size, dpi=DOTS, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)  # inches, so that nothing is at the edge
     if title:
-        figure.suptitle(title, fontsize=18)
+        figure.suptitle(title, fontsize=LARGE)
     return figure
 
 
@@ -95,6 +134,33 @@ def frame(axes: Axes, colour: str, width: float = 3, line: str = "-") -> None:
     """Draws a frame around an image of `show_image`."""
     for spine in axes.spines.values():
         spine.set(visible=True, color=colour, linewidth=width, linestyle=line)
+
+
+def outline(
+    axes: Axes,
+    corner: tuple[float, float],
+    size: tuple[float, float],
+    colour: str,
+    line: float = 3,
+    **options,
+) -> None:
+    """Frames a part of an image of `show_image`.
+
+    Args:
+        axes: where the image is.
+        corner: row and column of the part's first pixel.
+        size: its height and width in pixels.
+        colour: of the line.
+        line: its width, points.
+        options: of the rectangle.
+    """
+    (top, left), (height, width) = corner, size
+    axes.add_patch(
+        Rectangle(
+            (left - 0.5, top - 0.5), width, height,  # a pixel's middle is at whole numbers
+            fill=False, edgecolor=colour, linewidth=line, **options,
+        )
+    )  # fmt: skip
 
 
 def write_numbers(
@@ -124,12 +190,3 @@ def write_numbers(
 def signed(number: float) -> str:
     """A number with a minus sign and no hyphen."""
     return f"{number:g}".replace("-", "−")
-
-
-def shorten(name: str, letters: int) -> str:
-    """A class name without its synset and with spaces, in so many letters at most."""
-    head, _, tail = name.partition("_")
-    if tail and head[:1] == "n" and head[1:].isdecimal():
-        name = tail
-    name = " ".join(name.replace("_", " ").split())
-    return name if len(name) <= letters else f"{name[: letters - 1]}…"

@@ -5,19 +5,36 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
+from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.classifier import Classifier
-from alexnet_tf.data.preprocess import Preprocessor
-from alexnet_tf.data.split import Split, make_split
-from alexnet_tf.data.statistics import Statistics
+from alexnet_tf.data.split import Split
 from alexnet_tf.errors import UserError
 from alexnet_tf.figures.survey import Survey, fetch_squares, take_survey
+from alexnet_tf.figures.words import clean
+from alexnet_tf.models.inside import feature_model, layer_names
 from alexnet_tf.models.spec import Variant
-from alexnet_tf.models.variants import get_variant
+
+SHOWN = 8  # images in pictures of several
+_UNITS = 6  # rows of a picture
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """What a model is shown.
+
+    Attributes:
+        split: the images.
+        classes: what their labels stand for, which need not be the model's classes; None where
+            they have none.
+    """
+
+    split: Split
+    classes: tuple[str, ...] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,37 +44,75 @@ class Subject:
     Attributes:
         classifier: the model with its preprocessing and its classes.
         variant: the row that it was built from.
-        split: images to show it.
+        open_images: called when a picture first needs images.
         images: of these at most, evenly spaced.
         layer: whose units are looked at one by one, e.g. "conv5".
         units: which of them; empty for those that differ most between classes.
-        photo: an encoded image for the pictures that show one; None for one of `split`.
+        photo: an encoded image for the pictures that show one; None for one of the images.
         runs: model directories whose curves are drawn.
+        measured: whether mean image and principal components are those of a training set.
+
+    Raises:
+        UserError: no such layer, too many units or one twice.
     """
 
     classifier: Classifier
     variant: Variant
-    split: Split
+    open_images: Callable[[], Images]
     images: int = 2000
     layer: str = "conv5"
     units: tuple[int, ...] = ()
     photo: bytes | None = None
     runs: tuple[pathlib.Path, ...] = ()
+    measured: bool = True
+    _fetched: dict[int, np.ndarray] = dataclasses.field(
+        init=False, default_factory=dict, repr=False
+    )
+
+    def __post_init__(self):
+        if self.layer not in (names := layer_names(self.model)):
+            raise UserError(f"Expected a layer among {', '.join(names)}. Received: {self.layer}")
+        if len(self.units) > _UNITS or len(set(self.units)) < len(self.units):
+            raise UserError(
+                f"Expected {_UNITS} units at most, each once. Received: --units="
+                f"{','.join(map(str, self.units))}"
+            )
 
     @property
     def model(self) -> keras.Model:
         """From normalised images to logits."""
         return self.classifier.model
 
-    @property
+    @functools.cached_property
     def classes(self) -> tuple[str, ...]:
-        """Names in label order."""
-        return self.classifier.classes
+        """Names of what the model guesses, in label order, that can be drawn and written."""
+        return tuple(map(clean, self.classifier.classes))
+
+    @functools.cached_property
+    def given(self) -> Images:
+        """The images, opened when they are first asked for."""
+        return self.open_images()
+
+    @functools.cached_property
+    def truths(self) -> tuple[str, ...] | None:
+        """Names of what the images' labels stand for, as `classes`; None without labels."""
+        return None if self.given.classes is None else tuple(map(clean, self.given.classes))
+
+    @property
+    def comparable(self) -> bool:
+        """Whether labels and guesses are of the same classes, so that a guess can be right."""
+        return self.given.classes == self.classifier.classes
 
     @functools.cached_property
     def survey(self) -> Survey:
         """What the model makes of the images; computed when it is first asked for."""
-        return take_survey(self.classifier, self.split, self.layer, self.images)
+        labelled = self.given.classes is not None
+        return take_survey(self.classifier, self.given.split, self.layer, self.images, labelled)
+
+    def names(self, which: np.ndarray) -> list[str]:
+        """Of the true classes of images of the survey; empty where they are not known."""
+        labels = self.survey.labels
+        return [""] * len(which) if labels is None else [self.truths[i] for i in labels[which]]
 
     def squares(self, which: np.ndarray) -> np.ndarray:
         """Images of the survey, uint8 [n, S, S, 3].
@@ -65,21 +120,34 @@ class Subject:
         Args:
             which: int64 [n], their places in the survey.
         """
-        return fetch_squares(self.classifier, self.split, self.survey.index[which])
+        if self.survey.squares is not None:
+            return self.survey.squares[which]
+        index = self.survey.index[which]
+        if missing := {int(i) for i in index} - set(self._fetched):
+            found = fetch_squares(self.classifier, self.given.split, np.array(sorted(missing)))
+            self._fetched.update(found)
+        return np.stack([self._fetched[int(i)] for i in index])
 
     def inputs(self, squares: np.ndarray) -> tf.Tensor:
         """Their centre views as the network takes them, float32 [n, C, C, 3]."""
         return self.classifier.preprocessor.views(tf.constant(squares), 1)[:, 0]
 
+    def features(self, squares: np.ndarray) -> np.ndarray:
+        """Their fc7, as the survey has it, float32 [n, F]."""
+        return feature_model(self.model)(self.inputs(squares), training=False).numpy()
+
     @functools.cached_property
     def shown(self) -> np.ndarray:
         """Places in the survey of eight images of as many classes as there are, evenly spaced."""
         labels = self.survey.labels
+        if labels is None:
+            number = len(self.survey.index)
+            return np.linspace(0, number - 1, min(SHOWN, number)).astype(int)
         of_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
         turns = max(map(len, of_class))
         dealt = [places[turn] for turn in range(turns) for places in of_class if turn < len(places)]
-        first = dealt[: max(8, min(len(of_class), len(dealt)))]
-        return np.array(first)[np.linspace(0, len(first) - 1, min(8, len(first))).astype(int)]
+        first = dealt[: max(SHOWN, min(len(of_class), len(dealt)))]
+        return np.array(first)[np.linspace(0, len(first) - 1, min(SHOWN, len(first))).astype(int)]
 
     @functools.cached_property
     def square(self) -> np.ndarray:
@@ -103,41 +171,15 @@ class Subject:
 
         Returns:
             float32 [H, W, maps], and the name of the layer that they come from.
+
+        Raises:
+            UserError: nothing is pooled after the first layer.
         """
-        tensor = self.model.get_layer("pool1").input
-        layer = next(each for each in self.model.layers if each.output is tensor)
-        maps = keras.Model(self.model.inputs, tensor)(self.inputs(self.square[None]))
+        pool = next((each for each in self.model.layers if each.name == "pool1"), None)
+        if pool is None:
+            raise UserError(
+                f"Expected a network that pools after conv1. Received: {self.variant.name}"
+            )
+        layer = next(each for each in self.model.layers if each.output is pool.input)
+        maps = keras.Model(self.model.inputs, pool.input)(self.inputs(self.square[None]))
         return maps[0].numpy(), layer.name
-
-
-def subject_of(
-    model: keras.Model,
-    photos: list[bytes],
-    labels: list[int] | None = None,
-    classes: tuple[str, ...] | None = None,
-    **others,
-) -> Subject:
-    """A model built in a notebook, trained or not, with images to show it.
-
-    Example:
-        >>> subject = subject_of(alexnet_tf.AlexNet("tiny", classes=10), [photo_a, photo_b])
-
-    Args:
-        model: of `alexnet_tf.AlexNet`, of a variant that has a name.
-        photos: encoded images.
-        labels: the class of each; None where they have none, and all count as class 0.
-        classes: names in label order; None for "class 0" and so on.
-        others: attributes of `Subject`.
-
-    Returns:
-        A subject whose mean image is mid-grey, unless the variant has constants of its own, and
-        whose principal components are those of grey noise.
-    """
-    variant = get_variant(model.name.removeprefix("alexnet_"))
-    side, number = variant.preprocessing.image_size, model.output_shape[-1]
-    mean = np.full((side, side, 3), 127.5, np.float32)
-    statistics = Statistics(mean, np.full(3, 1 / 12, np.float32), np.eye(3, dtype=np.float32))
-    classes = classes or tuple(f"class {i}" for i in range(number))
-    classifier = Classifier(model, Preprocessor(variant.preprocessing, statistics), classes)
-    split = make_split(photos, labels or [0] * len(photos), "photos")
-    return Subject(classifier, variant, split, **others)

@@ -1,22 +1,27 @@
 """Curves read back from what a real run wrote."""
 
+import dataclasses
+import pathlib
+import shutil
+
 import numpy as np
 import pytest
 
 from alexnet_tf.errors import UserError
-from alexnet_tf.figures.curves import Run, draw_curves, read_run
+from alexnet_tf.figures.curves import Run, distinguish, draw_curves, picture, read_runs
+from alexnet_tf.figures.style import CYCLE, GREY
 from tests.figures.texts import find_faults
 
 
 def test_a_run_is_read_back(model_dir):
-    run = read_run(model_dir)
+    (run,) = read_runs([model_dir, model_dir / "."])  # which is one run
     assert run.name == "short"
     assert run.training[0].tolist() == [20, 40]  # a point every 20 steps
     assert run.validation[0].tolist() == [10, 20, 30, 40]  # every second epoch of 5 steps
     assert ((run.validation[1] >= 0) & (run.validation[1] <= 1)).all()
     np.testing.assert_allclose(run.rate[1], [0.005, 0.0005], rtol=1e-6)
     ((step, rate),) = run.rate_changes
-    assert step == 40 and rate == pytest.approx(0.0005)
+    assert step == 20 and rate == pytest.approx(0.0005)
 
 
 def make_run(name, rates):
@@ -30,7 +35,7 @@ def test_only_real_changes_of_rate_are_marked():
     rates[10:] /= 10
     rates[20:] /= 2
     marked = make_run("one", rates).rate_changes
-    assert [step for step, _ in marked] == [1000, 2000]
+    assert [step for step, _ in marked] == [900, 1900]  # the last that were made at the old ones
 
 
 def test_words_of_several_runs_do_not_overlap():
@@ -43,4 +48,36 @@ def test_words_of_several_runs_do_not_overlap():
 
 def test_a_directory_without_curves_is_said_to_be_so(tmp_path):
     with pytest.raises(UserError, match="Expected curves of a run"):
-        read_run(tmp_path)
+        read_runs([tmp_path])
+
+
+def test_runs_of_one_name_are_told_apart():
+    paths = [pathlib.Path(path) for path in ("/a/one/run", "/a/two/run", "/b/two/run")]
+    assert distinguish(paths) == ["a/one/run", "a/two/run", "b/two/run"]
+    assert distinguish(paths[:2]) == ["one/run", "two/run"]
+    assert distinguish(paths[:1]) == ["run"]
+
+
+def test_rate_changes_of_all_runs_are_marked_each_in_its_colour():
+    steady, early, late = np.full(30, 0.01), np.full(30, 0.01), np.full(30, 0.01)
+    early[6:] /= 10
+    late[20:] /= 10
+    both = np.minimum(early, 0.01)
+    runs = [make_run(str(i), rates) for i, rates in enumerate((steady, early, late, both))]
+    axes = draw_curves(runs).axes[0]
+    dotted = {line.get_xdata()[0]: line.get_color() for line in axes.lines if line.get_ls() == ":"}
+    assert dotted == {500: GREY, 1900: CYCLE[2]}  # two runs agree on the first
+    assert [text.get_text() for text in axes.texts] == ["rate 0.001"] * 2
+
+
+def test_more_runs_than_colours_are_refused():
+    with pytest.raises(UserError, match="Expected 7 runs at most. Received: 8"):
+        draw_curves([make_run(str(i), np.full(30, 0.01)) for i in range(8)])
+
+
+def test_a_run_without_validation_has_no_lowest_error(subject, model_dir, tmp_path):
+    shutil.copytree(model_dir / "tensorboard" / "train", tmp_path / "tensorboard" / "train")
+    (summary,) = picture(dataclasses.replace(subject, runs=(tmp_path,))).numbers["runs"]
+    assert summary["validation error, lowest"] is summary["validation error, last"] is None
+    assert summary["training error, last"] > 0 and summary["steps"] == 40
+    assert summary["changes of rate"] == "0.0005 after 20"

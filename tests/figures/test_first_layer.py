@@ -1,9 +1,21 @@
 """How oriented and how coloured: kernels whose answer is known."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from alexnet_tf.figures.first_layer import colour_scores, more_coloured, orientation_scores
+from alexnet_tf.errors import UserError
+from alexnet_tf.figures.architecture import draw_architecture
+from alexnet_tf.figures.first_layer import (
+    colour_scores,
+    draw_first_layer,
+    more_coloured,
+    orientation_scores,
+)
+from alexnet_tf.models.build import AlexNet
+from alexnet_tf.models.variants import get_variant
+from tests.figures.texts import find_faults
 
 
 def grating(angle, side=11, waves=2.0):
@@ -54,3 +66,17 @@ def test_the_papers_finding_as_a_number():
     assert more_coloured(np.array([0.1, 0.2]), np.array([0.8, 0.9, 0.7])) == 1
     assert more_coloured(np.array([0.8]), np.array([0.1, 0.9, 0.8])) == 0.5
     assert more_coloured(np.array([0.1, 0.5]), np.array([0.3, 0.0])) == 0.25
+
+
+def test_a_network_of_ones_own_with_four_towers():
+    tiny = get_variant("tiny")
+    convs = [dataclasses.replace(conv, then=("activation",)) for conv in tiny.convs]
+    convs[1] = dataclasses.replace(convs[1], towers=4)
+    own = dataclasses.replace(tiny, name="four", convs=tuple(convs))
+    model = AlexNet(own, 10)
+    figure = draw_first_layer(model, own)
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles[:4] == [f"tower {i}" for i in (1, 2, 3, 4)]
+    assert find_faults(figure) == [] and find_faults(draw_architecture(own, 10)) == []
+    with pytest.raises(UserError, match="Expected variant="):
+        draw_first_layer(model)

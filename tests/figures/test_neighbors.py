@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from alexnet_tf.errors import UserError
-from alexnet_tf.figures.neighbors import Neighbors, precision
+from alexnet_tf.figures.search import Neighbors, precision
 
 POINTS = np.random.default_rng(0).normal(size=(60, 7)).astype(np.float32)
 

@@ -1,5 +1,7 @@
 """What the pictures show, computed where the answer is known."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import tensorflow as tf
 from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.figures import attention, augmentation, confusions, convolution, pooling, units
 from alexnet_tf.figures.nonlinearities import measure_activity
-from alexnet_tf.figures.normalization import normalize
+from alexnet_tf.figures.normalization import draw_normalization, normalize
 from alexnet_tf.figures.survey import Survey
 from alexnet_tf.layers import LocalResponseNormalization
 from alexnet_tf.models.spec import Preprocessing
@@ -42,6 +44,14 @@ def test_damping_is_what_neighbours_add():
     assert (done.row, done.column) == (1, 0)
     factor = (2 + 0.5 * 17) ** -0.75 / 2**-0.75
     np.testing.assert_allclose(done.damping, [1, factor, factor, 1, 1, 1], rtol=1e-5)
+
+
+def test_before_and_after_are_shown_on_one_scale():
+    layer = LocalResponseNormalization()
+    before = np.random.default_rng(0).normal(size=(4, 4, 6)).astype(np.float32)  # as of tanh
+    images = [i for axes in draw_normalization(normalize(layer, before)).axes for i in axes.images]
+    (first, second) = (image.get_clim() for image in images)
+    assert first == second and first[0] < 0 < first[1]
 
 
 def chain(*layers):
@@ -86,6 +96,16 @@ def test_occlusion_finds_what_a_class_hangs_on():
     assert found[0, 15] > 0.999 and found.min() < 0.9
 
 
+def test_what_is_left_may_be_more_than_all():
+    hidden = np.full((4, 4), 1.9)
+    grey = np.zeros((4, 4, 3), np.uint8)
+    figure = attention.draw_attention(
+        grey[None], [[hidden, hidden, grey, grey]], [["a class", ", 10%", "conv1, unit 0"]]
+    )
+    shown = next(axes.images[0] for axes in figure.axes if axes.get_title().startswith("occlusion"))
+    assert shown.get_clim() == (0, 1.9)
+
+
 def test_guided_relu_passes_back_only_what_excites():
     x = tf.constant([[-1.0, 2.0, 3.0, 4.0]])
     with tf.GradientTape() as tape:
@@ -108,12 +128,9 @@ def test_a_guided_network_computes_the_same(subject):
 
 
 def survey(labels, responses):
-    n = len(labels)
-    nothing = np.zeros((n, 1))
-    return Survey(
-        np.arange(n), np.array(labels), nothing, nothing, nothing, nothing,
-        np.array(responses, np.float32), np.zeros((n, len(responses[0]), 2), int), "conv5", 0,
-    )  # fmt: skip
+    fields = dict.fromkeys(field.name for field in dataclasses.fields(Survey))
+    known = None if labels is None else np.array(labels)
+    return Survey(**{**fields, "labels": known, "responses": np.array(responses, np.float32)})
 
 
 def test_the_units_that_tell_classes_apart_are_found():
@@ -122,15 +139,27 @@ def test_the_units_that_tell_classes_apart_are_found():
     ])  # fmt: skip
     assert units.most_telling(found, 2) == [3, 1]
     excited = units.excite(found, 1, 3)
-    assert excited.which.tolist() == [2, 3, 0] and (excited.best, excited.share) == (1, 2 / 3)
+    assert excited.which.tolist() == [2, 3, 0] and excited.places is None
     assert excited.responses.tolist() == [9, 8, 0]
+
+
+def test_units_that_vary_most_make_up_for_classes():
+    responses = [[0, 5, 0, 1], [2, 5, 9, 1], [0, 5, 9, 1], [2, 5, 0, 1]]
+    assert units.most_telling(survey(None, responses), 2) == [2, 0]
+    assert units.most_telling(survey([3, 3, 3, 3], responses), 3) == [2, 0, 1]
+    responses[0][3] = responses[1][3] = 2  # tells two classes apart, though it varies less
+    assert units.most_telling(survey([0, 0, 1, 1], responses), 3)[0] == 3
+    assert len(units.most_telling(survey([0, 0, 1, 1], responses), 9)) == 4
 
 
 def test_confusions_are_counted():
     labels, guesses = np.array([0, 0, 1, 2, 2, 2]), np.array([0, 1, 1, 0, 0, 1])
     counts = confusions.count_pairs(labels, guesses, 3)
     assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [2, 1, 0]]
-    assert confusions.most_confused(counts) == [(2, 0, 2), (0, 1, 1), (2, 1, 1)]
+    assert confusions.most_confused(labels, guesses) == [(2, 0, 2), (0, 1, 1), (2, 1, 1)]
+    assert confusions.most_confused(labels, labels) == []
+    many = np.array([10**6, 5, 5]), np.array([3, 10**6, 10**6])  # a table would not fit
+    assert confusions.most_confused(*many) == [(5, 10**6, 2), (10**6, 3, 1)]
 
 
 def test_the_papers_crops_are_2178():

@@ -10,15 +10,14 @@ from matplotlib.text import Text
 
 def find_faults(figure):
     """Draws it; pairs of overlapping texts, and texts that are cut off."""
-    drawn = _draw(figure)
+    drawn = [(text, text.get_window_extent()) for text in _draw(figure)]  # measured once each
     faults = [
         (one.get_text(), other.get_text())
-        for one, other in itertools.combinations(drawn, 2)
-        if _overlap(one, other)
+        for (one, its), (other, others) in itertools.combinations(drawn, 2)
+        if _overlap(its, others) and not _side_by_side(one, other)
     ]
     page = figure.bbox
-    for text in drawn:
-        box = text.get_window_extent()
+    for text, box in drawn:
         if min(box.x0 - page.x0, box.y0 - page.y0, page.x1 - box.x1, page.y1 - box.y1) < -1:
             faults.append((text.get_text(), "edge"))
     return faults
@@ -39,15 +38,16 @@ def _draw(figure):
     return drawn
 
 
-def _overlap(one, other):
-    a, b = one.get_window_extent(), other.get_window_extent()
-    if min(a.x1, b.x1) - max(a.x0, b.x0) <= 2 or min(a.y1, b.y1) - max(a.y0, b.y0) <= 2:
+def _overlap(a, b):
+    return min(a.x1, b.x1) - max(a.x0, b.x0) > 2 and min(a.y1, b.y1) - max(a.y0, b.y0) > 2
+
+
+def _side_by_side(one, other):
+    """Of slanted labels: their boxes overlap where the letters do not."""
+    if one.get_rotation() != other.get_rotation() or not one.get_rotation() % 90:
         return False
-    if one.get_rotation() == other.get_rotation() and one.get_rotation() % 90:
-        # Slanted labels side by side: their boxes overlap where the letters do not.
-        normal = np.deg2rad(one.get_rotation() + 90)
-        apart = one.get_transform().transform(one.get_unitless_position())
-        apart = apart - other.get_transform().transform(other.get_unitless_position())
-        height = one.get_fontsize() * one.figure.dpi / 72
-        return abs(apart @ [np.cos(normal), np.sin(normal)]) < height
-    return True
+    normal = np.deg2rad(one.get_rotation() + 90)
+    apart = one.get_transform().transform(one.get_unitless_position())
+    apart = apart - other.get_transform().transform(other.get_unitless_position())
+    height = one.get_fontsize() * one.figure.dpi / 72
+    return abs(apart @ [np.cos(normal), np.sin(normal)]) >= height
