@@ -108,7 +108,7 @@ def assert_same_updates(start, expected, actual, way):
         gap = np.abs(actual[name] - expected[name]).max()
         # The sum of update and weight is rounded to float32, near 1 to 6e-8.
         rounding = 2 * np.finfo(np.float32).eps * np.abs(before).max()
-        assert gap < 1e-4 * np.abs(update).max() + rounding, (way, name, gap)
+        assert gap < 1e-5 * np.abs(update).max() + rounding, (way, name, gap)  # measured: 2e-6
 
 
 def launch(model_dir, folder, *flags):
