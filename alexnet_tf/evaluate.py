@@ -6,8 +6,10 @@ python -m alexnet_tf.evaluate --model_dir=runs/one,runs/two --csv=predictions.cs
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import sys
 import typing
 
 from absl import flags as absl_flags
@@ -50,10 +52,13 @@ def main(argv: list[str]) -> int:
         unreadable = Unreadable(split, _FLAGS.max_unreadable)
         evaluator = Evaluator(classifier, strategy, _FLAGS.batch_size, int(_FLAGS.views))
         predictions = evaluator.predict(split, unreadable=unreadable)
+        # Where JSON goes to standard output, nothing else does.
+        apart = contextlib.redirect_stdout(sys.stderr) if _FLAGS.json == "-" else None
         if cluster.is_chief:
-            _report(predictions, cards, step, source)
-            if len(unreadable):
-                print(unreadable)
+            with apart or contextlib.nullcontext():
+                _report(predictions, cards, step, source)
+                if len(unreadable):
+                    print(unreadable)
     return 0
 
 
@@ -102,8 +107,12 @@ def _report(predictions: Predictions, cards: list[Card], step: int, source: Sour
                 {**dataclasses.asdict(line), "comparable": alike[line]} for line in known
             ],
         }
-        with open(_FLAGS.json, "w", encoding="utf-8") as file:
-            file.write(json.dumps(values, indent=1) + "\n")
+        text = json.dumps(values, indent=1) + "\n"
+        if _FLAGS.json == "-":
+            sys.__stdout__.write(text)
+        else:
+            with open(_FLAGS.json, "w", encoding="utf-8") as file:
+                file.write(text)
     if _FLAGS.csv:
         split = source.train if _FLAGS.split == "train" else source.validation
         # Names of files are written as they are, whatever bytes they may be.
@@ -117,7 +126,7 @@ def _check_writable(name: str) -> None:
     from alexnet_tf.errors import UserError
 
     path = _FLAGS[name].value
-    if not path:
+    if not path or (name, path) == ("json", "-"):
         return
     try:
         with open(path, "a"):
@@ -139,7 +148,9 @@ if __name__ == "__main__":
         "rows", 10, "lines of the tables of classes and of confused pairs", lower_bound=0
     )
     absl_flags.DEFINE_string(
-        "json", None, "a file for the result and the complete tables; errors are fractions"
+        "json",
+        None,
+        "a file for the result and the complete tables, -: standard output; errors are fractions",
     )
     absl_flags.DEFINE_string("csv", None, "a file for the predictions, one line an image")
     absl_flags.DEFINE_integer("batch_size", 64, "images per step; each counts --views times")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from absl import flags as absl_flags
 
 from alexnet_tf import app, flags
+from alexnet_tf.serving.layout import MAX_VERSION
 
 _FLAGS = absl_flags.FLAGS
 
@@ -30,5 +31,7 @@ def main(argv: list[str]) -> int:
 if __name__ == "__main__":
     flags.define_model_dir()
     absl_flags.DEFINE_string("output", None, "base of all versions; default MODEL_DIR/saved_model")
-    absl_flags.DEFINE_integer("version", None, "default: the next one", lower_bound=1)
+    absl_flags.DEFINE_integer(
+        "version", None, "default: the next one", lower_bound=1, upper_bound=MAX_VERSION
+    )
     app.run(main)

@@ -19,9 +19,7 @@ from absl import flags as absl_flags
 from alexnet_tf import app, flags
 
 if typing.TYPE_CHECKING:  # they take seconds to import, which --help need not wait for
-    import numpy as np
-
-    from alexnet_tf.prediction import Ask
+    from alexnet_tf.prediction import Ask, Row
 
 _FLAGS = absl_flags.FLAGS
 _BATCH = 16  # files
@@ -58,6 +56,7 @@ def _load() -> Ask:
     import tensorflow as tf
 
     from alexnet_tf.errors import UserError
+    from alexnet_tf.prediction import rows_of
     from alexnet_tf.serving.loaded import LoadedModel
     from alexnet_tf.serving.signatures import Servable
     from alexnet_tf.training.directory import load_classifier
@@ -77,10 +76,10 @@ def _load() -> Ask:
         classifier, _, _ = load_classifier(_FLAGS.model_dir, _FLAGS.checkpoint)
         function = Servable(classifier).signatures([name])[name]
 
-    def ask(files: list[bytes]) -> dict[str, np.ndarray]:
-        """Encoded files to `classes`, `scores` and `valid`."""
+    def ask(files: list[bytes]) -> list[Row]:
+        """What the model says of encoded files."""
         answer = function(image_bytes=tf.constant(files, tf.string))
-        return {name: tensor.numpy() for name, tensor in answer.items()}
+        return rows_of({name: tensor.numpy() for name, tensor in answer.items()})
 
     return ask
 

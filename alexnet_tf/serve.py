@@ -11,6 +11,7 @@ Needs `pip install '.[serve]'`.
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 
 from absl import flags as absl_flags
@@ -43,6 +44,7 @@ def main(argv: list[str]) -> int:
     from alexnet_tf.serving.loaded import LoadedModel
 
     limits = Limits(
+        images=_FLAGS.max_images,
         batch=_FLAGS.max_batch,
         request_bytes=int(_FLAGS.max_request_mb * 2**20),
         rate=_FLAGS.max_rate,
@@ -98,6 +100,9 @@ if __name__ == "__main__":
         "saved_model", None, "what alexnet_tf.export wrote, or the newest in it", required=True
     )
     absl_flags.DEFINE_string("name", "alexnet", "of the model in addresses")
+    absl_flags.register_validator(
+        "name", lambda name: re.fullmatch(r"[\w.-]+", name), "must be letters, digits, _ . -"
+    )
     absl_flags.DEFINE_string("host", "127.0.0.1", "to listen on; 0.0.0.0 lets other machines in")
     absl_flags.DEFINE_list(
         "allowed_hosts", None, "names by which it may be addressed; default: any, but on loopback "
@@ -107,6 +112,7 @@ if __name__ == "__main__":
     absl_flags.DEFINE_integer(
         "max_batch", 32, "images of several requests that are computed together", lower_bound=1
     )
+    absl_flags.DEFINE_integer("max_images", 64, "of one request", lower_bound=1)
     absl_flags.DEFINE_float("max_request_mb", 16.0, "of one request", lower_bound=0.001)
     absl_flags.DEFINE_float(
         "max_rate", 50.0, "requests a second from one address; 0: any", lower_bound=0

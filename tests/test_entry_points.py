@@ -86,13 +86,14 @@ def test_the_same_command_again_has_nothing_to_do(trained, folder):
 @pytest.mark.parametrize("views", [1, 10])
 def test_evaluation_writes_json(trained, tmp_path, views):
     model_dir, _ = trained
-    report = tmp_path / "result.json"
+    report = tmp_path / "result.json" if views == 1 else "-"
     done = run(
         "evaluate", f"--model_dir={model_dir}", f"--json={report}", f"--views={views}",
         "--batch_size=6", "--strategy=mirrored", "--logical_cpus=2",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    result = json.loads(report.read_text())
+    result = json.loads(done.stdout if report == "-" else report.read_text())
+    assert "top-1 error" in (done.stderr if report == "-" else done.stdout)
     assert (result["examples"], result["views"]) == (20, views)
     assert (result["variant"], result["step"]) == ("tiny", 10)
     assert 0 <= result["top5_error"] <= result["top1_error"] <= 1
@@ -270,6 +271,8 @@ _NO_SUCH = "/no/such/place"
         ("predict", [f"--model_dir={_NO_SUCH}", "x.jpg"], f"Received: {_NO_SUCH}"),
         ("predict", ["--model_dir=."], "Received: none"),
         ("export", [f"--model_dir={_NO_SUCH}"], f"Received: {_NO_SUCH}"),
+        ("export", ["--model_dir=.", f"--version={2**63}"], "version"),
+        ("serve", ["--saved_model=.", "--name=a/b"], "must be letters, digits"),
     ],
 )
 def test_mistakes_get_one_line_and_a_nonzero_exit(name, arguments, complaint):

@@ -8,16 +8,18 @@ import sys
 import numpy as np
 
 from alexnet_tf.data.folder import IMAGE_SUFFIXES
-from alexnet_tf.prediction import SUFFIXES, find_images, predict
+from alexnet_tf.data.limits import MAX_BYTES
+from alexnet_tf.prediction import SUFFIXES, find_images, predict, rows_of
 
 
 def answer(files):
     """Names each file by what is in it."""
-    return {
+    values = {
         "classes": np.array([[file, b"other"] for file in files], object),
         "scores": np.array([[0.75, 0.25]] * len(files)),
         "valid": np.array([file != b"broken" for file in files]),
     }
+    return rows_of(values)
 
 
 def test_its_images_are_those_of_training():
@@ -25,7 +27,10 @@ def test_its_images_are_those_of_training():
 
 
 def test_what_cannot_be_read_is_named_beside_what_can(tmp_path, monkeypatch):
-    for name in ("full/b.JPG", "full/in/a.png", "full/notes.txt", "shut/c.jpg", "full/shut/d.jpg"):
+    for name in (
+        *("full/b.JPG", "full/in/a.png", "full/notes.txt", "full/._b.jpg"),
+        *("shut/c.jpg", "full/shut/d.jpg"),
+    ):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(path.name.encode())
@@ -39,10 +44,14 @@ def test_what_cannot_be_read_is_named_beside_what_can(tmp_path, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    names = ["full", "empty", "shut", "broken.gif", "none.jpg"]
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with open(tmp_path / "huge.jpg", "wb") as huge:
+        huge.truncate(MAX_BYTES + 1)
+    names = ["full", "empty", "shut", "broken.gif", "none.jpg", "pipe.jpg", "huge.jpg"]
     found = find_images([tmp_path / name for name in names])
     assert [str(path.relative_to(tmp_path)) for path in found] == [
-        *("full/b.JPG", "full/in/a.png", "full/shut", "empty", "shut", "broken.gif", "none.jpg")
+        *("full/b.JPG", "full/in/a.png", "full/shut", "empty", "shut", "broken.gif", "none.jpg"),
+        *("pipe.jpg", "huge.jpg"),
     ]
     asked = []
 
@@ -57,7 +66,8 @@ def test_what_cannot_be_read_is_named_beside_what_can(tmp_path, monkeypatch):
     assert results[0].classes == ("b.JPG", "other") and results[0].scores == (0.75, 0.25)
     assert [result.reason for result in results[2:]] == [
         *("a folder without images", "a folder without images", "a folder without images"),
-        *("not a JPEG, PNG, GIF or BMP, or damaged", "No such file or directory"),
+        "not a JPEG, PNG, GIF or BMP, damaged, or too large (JPEG: 89,478,485 pixels)",
+        *("No such file or directory", "no regular file", "larger than 33,554,432 bytes"),
     ]
     assert asked == [[b"b.JPG", b"a.png"], [b"broken"]]  # nobody is asked about nothing
 

@@ -23,7 +23,7 @@ from absl import flags
 
 from alexnet_tf import app
 from alexnet_tf.errors import UserError
-from alexnet_tf.prediction import Ask
+from alexnet_tf.prediction import Ask, Row, rows_of
 
 _FLAGS = flags.FLAGS
 _OUTPUTS = ("classes", "scores", "valid")
@@ -44,7 +44,7 @@ AskSignature = Callable[[list[bytes], str], dict[str, np.ndarray]]  # files and 
 
 
 class TooLargeError(Exception):
-    """The server takes no request of so many files."""
+    """The server takes no request of so many bytes, or hangs up while they are sent."""
 
 
 def over_rest(server: str, model: str, seconds: float) -> AskSignature:
@@ -74,6 +74,9 @@ def over_rest(server: str, model: str, seconds: float) -> AskSignature:
                 f"Expected an answer from {server}. Received: {error.code} {_words(error)}"
             ) from None
         except _NO_ANSWER as error:
+            # Who does not want so much may hang up before everything is sent, and so unheard.
+            if isinstance(getattr(error, "reason", error), ConnectionError) and len(files) > 1:
+                raise TooLargeError(str(error)) from None
             raise UserError(f"Expected an answer from {server}. Received: {error!r:.200}") from None
 
     return ask
@@ -143,36 +146,25 @@ def over_grpc(server: str, model: str, seconds: float) -> AskSignature:
     return ask
 
 
-def in_parts(ask: Ask, most: int) -> Ask:
+def in_parts(ask: Callable[[list[bytes]], dict[str, np.ndarray]], most: int) -> Ask:
     """Asks about files in parts, in halves again where they are too much for the server.
 
     Args:
         ask: about one part.
         most: bytes of the files of a part, unless it is a single one.
-
-    Raises:
-        UserError: a single file is too much.
     """
 
-    def ask_in_parts(files: list[bytes]) -> dict[str, np.ndarray]:
+    def ask_in_parts(files: list[bytes]) -> list[Row]:
         half = len(files) // 2
-        if half and sum(map(len, files)) > most:
-            return _joined(ask_in_parts(files[:half]), ask_in_parts(files[half:]))
-        try:
-            return ask(files)
-        except TooLargeError as error:
-            if not half:
-                raise UserError(
-                    f"Expected files that the server takes. Received: one of {len(files[0]):,} "
-                    f"bytes ({error})"
-                ) from None
-        return _joined(ask_in_parts(files[:half]), ask_in_parts(files[half:]))
+        if not half or sum(map(len, files)) <= most:
+            try:
+                return rows_of(ask(files))
+            except TooLargeError as error:
+                if not half:
+                    return [f"{len(files[0]):,} bytes are too many for the server ({error})"]
+        return ask_in_parts(files[:half]) + ask_in_parts(files[half:])
 
     return ask_in_parts
-
-
-def _joined(*parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def main(argv: list[str]) -> int:

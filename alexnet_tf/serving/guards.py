@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,10 +23,11 @@ class OwnSite:
 
     Args:
         app: that answers.
+        hosts: names under which it may be addressed; "*" for any.
     """
 
-    def __init__(self, app: ASGIApp):
-        self._app = app
+    def __init__(self, app: ASGIApp, hosts: list[str]):
+        self._app, self._hosts = app, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -35,10 +38,20 @@ class OwnSite:
                 MutableHeaders(scope=message).update(_HEADERS)
             await send(message)
 
-        app = self._app
-        if scope["type"] == "http" and scope["method"] == "POST" and _foreign(Headers(scope=scope)):
-            app = JSONResponse({"error": "Expected no request of another site's page"}, 403)
-        await app(scope, receive, send_with_headers)
+        await self._answering(scope)(scope, receive, send_with_headers)
+
+    def _answering(self, scope: Scope) -> ASGIApp:
+        """What answers: that which there is for it, or a refusal."""
+        if scope["type"] != "http":
+            return self._app
+        headers = Headers(scope=scope)
+        host = re.sub(r":\d*$", "", headers.get("Host", ""))
+        if "*" not in self._hosts and host not in self._hosts:
+            text = f"Expected to be addressed as {', '.join(self._hosts)} (--allowed_hosts)"
+            return JSONResponse({"error": f"{text}. Received: {host[:100]}"}, 400)
+        if scope["method"] == "POST" and _foreign(headers):
+            return JSONResponse({"error": "Expected no request of another site's page"}, 403)
+        return self._app
 
 
 def _foreign(headers: Headers) -> bool:

@@ -13,12 +13,14 @@ import pathlib
 
 from alexnet_tf.errors import UserError
 
+MAX_VERSION = 2**63 - 1  # TensorFlow Serving's are int64
 LABELS = pathlib.PurePath("assets", "labels.txt")
 
 
 def version_of(name: str) -> int | None:
     """The number that the name of a version's directory is, as TensorFlow Serving reads it."""
-    return int(name) if name.isascii() and name.isdecimal() else None
+    known = name.isascii() and name.isdecimal() and int(name) <= MAX_VERSION
+    return int(name) if known else None
 
 
 def write_labels(directory: pathlib.Path, classes: tuple[str, ...]) -> None:

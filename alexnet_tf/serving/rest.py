@@ -126,7 +126,8 @@ def _to_bytes(value: Any) -> bytes:
     """A string's bytes, or those of {"b64": ...}."""
     try:
         if isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str):
-            return base64.b64decode(value["b64"], validate=True)
+            text = "".join(value["b64"].split())  # padding and line breaks may be as one likes
+            return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
         if isinstance(value, str):
             return value.encode()
     except (binascii.Error, ValueError) as error:

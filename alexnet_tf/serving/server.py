@@ -25,7 +25,6 @@ from google.protobuf import json_format
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
@@ -76,10 +75,7 @@ class Server:
         }
         self.app = Starlette(
             routes=self._routes(),
-            middleware=[
-                Middleware(OwnSite),
-                Middleware(TrustedHostMiddleware, allowed_hosts=hosts),
-            ],
+            middleware=[Middleware(OwnSite, hosts=hosts)],
             exception_handlers={HTTPException: _not_found},
         )
 
@@ -117,6 +113,10 @@ class Server:
                     return _json(await self._in_thread(lambda: json.dumps(values())))
             except ClientDisconnect:
                 return Response(status_code=499)  # nobody hears it
+            except asyncio.CancelledError:  # by a second Ctrl-C
+                return _refusal(RequestError("The server ends", 503))
+            except HTTPException:
+                raise  # which Starlette hands to `_not_found`
             except Exception as error:
                 return _refusal(error)
 
@@ -129,6 +129,10 @@ class Server:
 
         async def asking(request: Request, room: Room) -> Values:
             """Parses in another thread, so that others are heard meanwhile, and computes."""
+            if (encoding := request.headers.get("Content-Encoding", "identity")) != "identity":
+                raise RequestError(
+                    f"Expected a body as it is. Received: Content-Encoding {encoding[:50]}", 415
+                )
             length = request.headers.get("Content-Length", "0")
             announced = int(length) if length.isdecimal() else 0
             question = await self._in_thread(parse, await room.read(request.stream(), announced))
@@ -141,11 +145,14 @@ class Server:
 
     def _check_model(self, request: Request) -> None:
         name, version = (request.path_params.get(key) for key in ("name", "version"))
+        if (version or name or "").endswith((":predict", ":classify")):
+            raise HTTPException(405, headers={"Allow": "POST"})
         if name not in (None, self._name) or version not in (None, str(self._model.version)):
             raise RequestError(
                 f"Expected model {self._name}, version {self._model.version}. Received: "
-                f"{name or self._name}, version {version or self._model.version}", 404
-            )  # fmt: skip
+                f"{(name or self._name)[:100]}" + (f", version {version[:100]}" if version else ""),
+                404,
+            )
 
     async def _answer(self, question: Question) -> Answer:
         if not len(question.batch):  # TensorFlow's fused convolutions cannot do nothing
@@ -217,9 +224,9 @@ def _page(file: str) -> Callable[[Request], Awaitable[Response]]:
     return page
 
 
-async def _not_found(request: Request, error: Exception) -> Response:
-    """For addresses that mean nothing, in JSON as everything else."""
-    text = (
-        f"Expected a page or method of this server. Received: {request.method} {request.url.path}"
-    )
-    return _json(json.dumps({"error": text}), getattr(error, "status_code", 404))
+async def _not_found(request: Request, error: HTTPException) -> Response:
+    """For addresses that mean nothing, or nothing in this way, in JSON as everything else."""
+    allowed = (error.headers or {}).get("Allow")
+    wanted = f"{allowed} of this address" if allowed else "a page or method of this server"
+    text = f"Expected {wanted}. Received: {request.method} {request.url.path[:200]}"
+    return _json(json.dumps({"error": text}), error.status_code, error.headers)

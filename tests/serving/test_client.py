@@ -177,15 +177,19 @@ def test_files_are_sent_in_parts_that_the_server_takes():
         asked.append(files)
         if sum(map(len, files)) > 6:
             raise client.TooLargeError("at most 6")
-        return {"valid": np.array([len(file) for file in files])}
+        return {
+            "classes": np.array([[file] for file in files]),
+            "scores": np.ones([len(files), 1]),
+            "valid": np.ones([len(files)], bool),
+        }
 
     files = [b"1", b"22", b"333", b"4444", b"55555"]
-    assert in_parts(ask, 10)(files)["valid"].tolist() == [1, 2, 3, 4, 5]
+    assert in_parts(ask, 10)(files) == [((file.decode(),), (1.0,)) for file in files]
     assert asked == [
         *([b"1", b"22"], [b"333"], [b"4444", b"55555"], [b"4444"], [b"55555"]),
     ]
-    with pytest.raises(UserError, match="one of 7 bytes .at most 6."):
-        in_parts(ask, 10)([b"1", b"7777777"])
+    too_large = "7 bytes are too many for the server (at most 6)"
+    assert in_parts(ask, 10)([b"1", b"7777777"]) == [(("1",), (1.0,)), too_large]
 
 
 def test_asking_over_rest_needs_no_tensorflow():

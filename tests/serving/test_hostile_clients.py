@@ -127,6 +127,16 @@ def test_another_sites_page_cannot_ask_it(server, method, headers, status):
     assert ask(server, method, path, **headers).status == status
 
 
+def test_refusals_say_what_is_accepted(server):
+    with contextlib.closing(server.connect()) as connection:
+        connection.request("GET", "/v1/models/alexnet", None, {"Host": "evil.example:8501"})
+        answer = json.load(connection.getresponse())
+        assert answer["error"].startswith("Expected to be addressed as")
+        assert answer["error"].endswith("Received: evil.example")
+    assert ask(server, "GET", PREDICT).headers["Allow"] == "POST"
+    assert ask(server, "POST", PREDICT, Content_Encoding="gzip").status == 415
+
+
 @pytest.mark.parametrize("path", ["/", "/page.js", "/v1/models/alexnet", "/none"])
 def test_every_answer_says_what_a_browser_may_do_with_it(server, path):
     response = ask(server, "GET", path)

@@ -35,7 +35,10 @@ def quick_export(classifier, monkeypatch):
 
 @pytest.mark.parametrize(
     "name, version",
-    [("0", 0), ("12", 12), ("007", 7), ("²", None), ("٣", None), ("-1", None), ("a", None)],
+    [
+        *(("0", 0), ("12", 12), ("007", 7), (str(2**63 - 1), 2**63 - 1), (str(2**63), None)),
+        *(("²", None), ("٣", None), ("-1", None), ("a", None)),
+    ],
 )
 def test_versions_are_numbers_of_ascii_digits(name, version):
     assert version_of(name) == version

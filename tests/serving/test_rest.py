@@ -24,6 +24,7 @@ def b64(value):
     "values, rows",
     [
         ({"instances": [b64(b"\xff\x00"), "plain"]}, True),
+        ({"instances": [{"b64": "/w\nA"}, "plain"]}, True),  # neither padding nor a single line
         ({"instances": [{"image_bytes": b64(b"\xff\x00")}, {"image_bytes": "plain"}]}, True),
         ({"inputs": [b64(b"\xff\x00"), "plain"]}, False),
         ({"inputs": {"image_bytes": [b64(b"\xff\x00"), "plain"]}}, False),

@@ -133,7 +133,8 @@ def test_status_and_metadata_are_tensorflow_servings(server):
         ("POST", "/v1/models/other:predict", {"instances": []}, 404, "Expected model alexnet"),
         ("GET", "/v1/models/alexnet/versions/2", None, 404, "version 1. Received: alexnet"),
         ("GET", "/v2", None, 404, "GET /v2"),
-        ("GET", PREDICT, None, 404, "Expected model alexnet"),
+        ("GET", PREDICT, None, 405, "Expected POST of this address. Received: GET"),
+        ("GET", "/look", None, 405, "Expected POST of this address"),
         ("POST", "/look", b"no image", 415, "Expected a JPEG"),
     ],
 )

@@ -40,30 +40,39 @@ function show(answer) {
 
 let newest = 0; // only the answer to the last photograph is shown
 
-async function look(file) {
+function say(text, isError = false) {
+  at("message").textContent = text;
+  at("message").classList.toggle("error", isError);
+}
+
+async function look(file, others) {
   const number = ++newest;
-  at("message").textContent = `Looking at ${file.name} …`;
+  say(`Looking at ${file.name} …`);
   try {
     const response = await fetch("look", { method: "POST", body: file });
     const answer = await response.json();
     if (number !== newest) return;
     if (!response.ok) throw new Error(answer.error);
-    at("message").textContent = file.name;
+    say(others ? `${file.name} (one at a time: ${others} more not looked at)` : file.name);
     show(answer);
   } catch (error) {
     if (number !== newest) return;
     at("result").hidden = true;
-    at("message").textContent = `${file.name}: ${error.message}`;
+    const unheard = error instanceof TypeError; // which `fetch` throws where nobody answers
+    say(`${file.name}: ${unheard ? "the server does not answer" : error.message}`, true);
   }
 }
 
 at("file").addEventListener("change", () => {
-  if (at("file").files.length) look(at("file").files[0]);
+  if (at("file").files.length) look(at("file").files[0], 0);
 });
 for (const name of ["dragenter", "dragover", "dragleave", "drop"]) {
   document.addEventListener(name, (event) => {
     event.preventDefault();
     at("drop").classList.toggle("over", name === "dragenter" || name === "dragover");
-    if (name === "drop" && event.dataTransfer.files.length) look(event.dataTransfer.files[0]);
+    if (name !== "drop") return;
+    const files = event.dataTransfer.files;
+    if (files.length) look(files[0], files.length - 1);
+    else say("That is no file: drop a photograph", true);
   });
 }
