@@ -46,7 +46,7 @@ def main(argv: list[str]) -> int:
     with together(strategy, cluster, "evaluation begins anew"):
         check_batch_size(_FLAGS.batch_size, strategy)
         with strategy.scope():
-            classifier, cards, step = load_classifier(_FLAGS.model_dir, _FLAGS.checkpoint)
+            classifier, cards, steps = load_classifier(_FLAGS.model_dir, _FLAGS.checkpoint)
         source = _open_source(cards[0])
         split = source.train if _FLAGS.split == "train" else source.validation
         unreadable = Unreadable(split, _FLAGS.max_unreadable)
@@ -56,7 +56,7 @@ def main(argv: list[str]) -> int:
         apart = contextlib.redirect_stdout(sys.stderr) if _FLAGS.json == "-" else None
         if cluster.is_chief:
             with apart or contextlib.nullcontext():
-                _report(predictions, cards, step, source)
+                _report(predictions, cards, steps, source)
                 if len(unreadable):
                     print(unreadable)
     return 0
@@ -79,14 +79,15 @@ def _open_source(card: Card) -> Source:
     return source
 
 
-def _report(predictions: Predictions, cards: list[Card], step: int, source: Source) -> None:
+def _report(predictions: Predictions, cards: list[Card], steps: list[int], source: Source) -> None:
     """Prints the result, and writes what the flags ask for."""
     from alexnet_tf.evaluation import report
     from alexnet_tf.evaluation.published import published
 
     classes = source.classes
     variants = "+".join(card.variant for card in cards)
-    print(f"{variants}, step {step:,}, {source.name} {_FLAGS.split}: {predictions.evaluation()}")
+    made = "+".join(f"{step:,}" for step in steps)
+    print(f"{variants}, step {made}, {source.name} {_FLAGS.split}: {predictions.evaluation()}")
     known = published(cards[0].variant, classes) if len({c.variant for c in cards}) == 1 else ()
     alike = {line: line.is_like(predictions.views, len(cards)) for line in known}
     known = sorted(known, key=alike.get, reverse=True)
@@ -100,7 +101,7 @@ def _report(predictions: Predictions, cards: list[Card], step: int, source: Sour
         values = {
             **report.as_dict(predictions, classes),
             "variant": variants,
-            "step": step,
+            "step": steps[0] if len(steps) == 1 else steps,
             "dataset": source.name,
             "split": _FLAGS.split,
             "published": [

@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
     """Draws and writes; returns 1 if a picture could not be drawn."""
     from alexnet_tf.figures.album import PAGE, check_names, draw_album, make_folder
 
-    names = argv or (_OF_A_VARIANT if _FLAGS.variant else ())
+    names = tuple(dict.fromkeys(argv)) or (_OF_A_VARIANT if _FLAGS.variant else ())
     check_names(names)
     output = make_folder(_FLAGS.output)
     subject, facts = _variant_alone() if _FLAGS.variant else _open_subject()
@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int:
         theirs = ", ".join(name for name, why in missing.items() if why == reason)
         print(f"error: {theirs}: {reason}", file=sys.stderr)
     page = "" if names else f"; all of them: {output / PAGE}"
-    print(f"{len(pictures)} pictures in {output}{page}")
+    print(f"{len(pictures)} picture{'' if len(pictures) == 1 else 's'} in {output}{page}")
     return 1 if missing else 0
 
 
@@ -65,6 +65,8 @@ def _open_subject() -> tuple[Subject, dict[str, object]]:
         classifier, card.spec(), lambda: _open_images(dataset, data_dir), _FLAGS.images,
         _FLAGS.layer, tuple(map(int, _FLAGS.units)), _read_photo(), tuple(runs),
     )  # fmt: skip
+    if subject.photo is not None:
+        _check_photo(subject)  # before the work, not after it
     return subject, {
         "variant": f"{card.variant}: {card.spec().summary}",
         "step": saved.step,
@@ -87,6 +89,16 @@ def _read_photo() -> bytes | None:
     except OSError as error:
         raise UserError(
             f"Expected --photo to be an image. Received: {_FLAGS.photo} ({error.strerror})"
+        ) from None
+
+
+def _check_photo(subject: Subject) -> None:
+    try:
+        _ = subject.square
+    except UserError:
+        raise UserError(
+            f"Expected --photo to be a JPEG, PNG, GIF or BMP. Received: {_FLAGS.photo}, which is "
+            "none, damaged or too large"
         ) from None
 
 
@@ -114,7 +126,7 @@ if __name__ == "__main__":
     absl_flags.DEFINE_enum("split", "validation", ["validation", "train"], "which part of it")
     absl_flags.DEFINE_integer("images", 2000, "of the split at most, evenly spaced", lower_bound=2)
     absl_flags.DEFINE_string(
-        "photo", None, "for pictures of one, and the first to be given neighbours"
+        "photo", None, "for pictures of one, and the first to be attended to and given neighbours"
     )
     absl_flags.DEFINE_string("layer", "conv5", "whose units are shown: conv1 ... fc8")
     absl_flags.DEFINE_list(

@@ -8,3 +8,12 @@ It needs matplotlib and faiss: `pip install '.[figures]'`.
     from alexnet_tf.figures.first_layer import draw_first_layer
     draw_first_layer(alexnet_tf.AlexNet("paper"))
 """
+
+from alexnet_tf.errors import UserError
+
+try:
+    import matplotlib  # noqa: F401
+except ImportError as error:
+    raise UserError(
+        f"Expected matplotlib, for pictures: pip install '.[figures]'. Received: {error}"
+    ) from None

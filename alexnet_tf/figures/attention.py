@@ -180,14 +180,18 @@ def draw_attention(
 
 def picture(subject: Subject) -> Picture:
     """Of three images, each for the class that the network finds most probable."""
-    survey, chosen = subject.survey, subject.shown[:_IMAGES]
-    squares = subject.squares(chosen)
+    own = [] if subject.photo is None else [subject.square]
+    chosen = subject.shown[: _IMAGES - len(own)]
+    squares = np.stack([*own, *subject.squares(chosen)])
+    index = ["photo"] * len(own) + [int(i) for i in subject.survey.index[chosen]]
     channels = subject.variant.preprocessing.channels
     guided = guided_model(subject.model)
     units = unit_model(guided, subject.layer)
     maps, names, rows = [], [], []
-    for i, (image, which) in enumerate(zip(subject.inputs(squares), chosen, strict=True)):
-        label, score = int(survey.guesses[which, 0]), float(survey.scores[which, 0])
+    for i, image in enumerate(subject.inputs(squares)):
+        logits = tf.cast(subject.model(image[None], training=False)[0], tf.float32)
+        label = int(tf.argmax(logits))
+        score = float(tf.nn.softmax(logits)[label])
         *place, unit = _choose_unit(subject, units(image[None])[0].numpy(), i)
         hidden = occlusion_map(subject.model, image, label) / score
         maps.append(
@@ -202,7 +206,7 @@ def picture(subject: Subject) -> Picture:
         names.append([name, f", {score:.0%}", f"{subject.layer}, unit {unit}"])
         rows.append(
             {
-                "image": int(survey.index[which]),
+                "image": index[i],
                 "class": name,
                 "probability": score,
                 "lowest share left, occluded": float(hidden.min()),

@@ -42,8 +42,10 @@ def draw_crops(square: np.ndarray, spec: Preprocessing, seed: int = 0) -> Figure
     """
     random, crop = np.random.default_rng(seed), spec.crop_size
     number = _ROWS * _COLUMNS
-    offsets = random.integers(0, spec.image_size - crop, (number, 2), endpoint=True)
-    reflect = random.random(number) < 0.5
+    ends = (spec.image_size - crop + 1,) * 2
+    sample = random.choice(count_crops(spec), number, replace=count_crops(spec) < number)
+    reflect = sample % 2 == 1
+    offsets = np.stack(np.unravel_index(sample // 2, ends), axis=-1)  # [number, 2]
     figure = new_figure(f"A sample of the {count_crops(spec):,} crops of one photograph")
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.75))
     axes = left.subplots()

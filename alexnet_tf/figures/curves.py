@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from alexnet_tf.errors import UserError
@@ -139,9 +140,11 @@ def draw_curves(runs: list[Run]) -> Figure:
         axes.plot(*run.validation, mark + "-", color=colour, linewidth=2.5, markersize=8,
                   label=f"{name}, validation")  # fmt: skip
     axes.set_ylim(bottom=0)
+    axes.set_ylim(top=1.02 * axes.get_ylim()[1])  # so that points on the edge are seen whole
     axes.set_xlim(left=0)
     _mark_rates(axes, runs)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.set_xlabel("step")
     axes.set_ylabel("top-1 error")

@@ -150,7 +150,7 @@ def picture(subject: Subject) -> Picture:
         )
     numbers["kernels"] = [
         {
-            "kernel": i + 1,
+            "kernel": i,
             "tower": 1 + i * towers // len(oriented),
             "oriented": float(x),
             "coloured": float(y),

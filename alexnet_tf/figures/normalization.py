@@ -14,7 +14,8 @@ from alexnet_tf.figures.style import BLUE, GREY, RED, in_style, new_figure, show
 from alexnet_tf.figures.subject import Subject
 from alexnet_tf.layers import LocalResponseNormalization
 
-_NAMED = 4  # maps that are said to be damped most
+_NAMED = 3  # maps that are said to be damped most
+_NOTICED = 0.001  # of a response: less is not worth a name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +45,16 @@ class Normalization:
         there = before != 0
         return np.where(there, after / np.where(there, before, 1) / self.alone, 1)
 
+    @property
+    def named(self) -> list[int]:
+        """The maps that were damped most and are no close neighbours of each other."""
+        damping, chosen = self.damping, []
+        for place in map(int, np.argsort(damping, kind="stable")):
+            apart = all(abs(place - other) > len(damping) / 20 for other in chosen)
+            if len(chosen) < _NAMED and apart and 1 - damping[place] >= _NOTICED:
+                chosen.append(place)
+        return chosen
+
 
 def normalize(layer: LocalResponseNormalization, before: np.ndarray) -> Normalization:
     """Applies a layer to an image's responses.
@@ -66,40 +77,37 @@ def draw_normalization(done: Normalization) -> Figure:
     left, right = figure.subfigures(1, 2, width_ratios=(2.6, 1))
     above, below = left.subplots(2, 1, sharex=True)
     before, after = (x[done.row, done.column] for x in (done.before, done.after))
-    maps = np.arange(1, len(before) + 1)
+    maps = np.arange(len(before))
     above.bar(maps, before, color=GREY, width=0.85, label="before")
     above.bar(maps, after, color=BLUE, width=0.5, label="after")
     above.set_ylabel("response")
     above.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
-    place = f"all maps at row {done.row + 1}, column {done.column + 1}"
+    place = f"all maps at row {done.row}, column {done.column}"
     above.set_title(place, loc="left")
-    _draw_damping(below, done.damping)
+    _draw_damping(below, done)
     damped = int(done.damping.argmin())
     first, second = right.subplots(2, 1)
     seen = done.before[..., damped]  # the larger ones of the two
     scale = {"vmin": min(0, seen.min()), "vmax": max(0, seen.max())}
     for axes, values, name in ((first, done.before, "before"), (second, done.after, "after")):
-        show_image(axes, values[..., damped], f"map {damped + 1} {name}", **scale)
+        show_image(axes, values[..., damped], f"map {damped} {name}", **scale)
         axes.plot(done.column, done.row, "o", ms=14, mfc="none", mec=RED, mew=2.5)
     return figure
 
 
-def _draw_damping(axes: Axes, damping: np.ndarray) -> None:
-    maps = np.arange(1, len(damping) + 1)
-    axes.bar(maps, 1 - damping, color=RED, width=0.85)
+def _draw_damping(axes: Axes, done: Normalization) -> None:
+    damping = done.damping
+    axes.bar(np.arange(len(damping)), 1 - damping, color=RED, width=0.85)
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")
     axes.set_ylabel("damped by neighbours")
     axes.set_xlabel("map")
-    axes.set_xlim(0, len(damping) + 1)
+    axes.set_xlim(-1, len(damping))
     axes.set_ylim(0, 1.25 * max(1e-6, float((1 - damping).max())))
-    chosen: list[int] = []
-    for place in np.argsort(damping):
-        if len(chosen) < 3 and all(abs(place - other) > len(damping) / 20 for other in chosen):
-            chosen.append(int(place))
-            axes.annotate(
-                f"{place + 1}", (place + 1, 1 - damping[place]), (0, 2),
-                textcoords="offset points", ha="center", va="bottom",
-            )  # fmt: skip
+    for place in done.named:
+        axes.annotate(
+            f"{place}", (place, 1 - damping[place]), (0, 2),
+            textcoords="offset points", ha="center", va="bottom",
+        )  # fmt: skip
 
 
 def picture(subject: Subject) -> Picture:
@@ -114,19 +122,18 @@ def picture(subject: Subject) -> Picture:
         inputs = subject.inputs(subject.square[None])
         before = keras.Model(subject.model.inputs, layer.input)(inputs)[0].numpy()
     done = normalize(layer, before)
-    most = np.argsort(done.damping, kind="stable")[:_NAMED]
-    named = ", ".join(f"{i + 1} ({1 - done.damping[i]:.0%})" for i in most)
+    named = ", ".join(f"{i} ({1 - done.damping[i]:.1%})" for i in done.named)
     return Picture(
         "response-normalisation",
         "Response normalisation",
         f"{whose} on the photograph, at the place where neighbours took most away. Whatever its "
         f"neighbours do, a response is multiplied by k^-β = {done.alone:.3f}; strong neighbours "
-        f"damp it further. Damped most: maps {named}.",
+        f"damp it further. Damped most: {f'maps {named}' if named else 'none worth a number'}.",
         draw_normalization(done),
         {
-            "place": [done.row + 1, done.column + 1],
+            "place": [done.row, done.column],
             "factor without neighbours": done.alone,
-            "damped most": {f"map {i + 1}": float(1 - done.damping[i]) for i in most},
+            "damped most": {f"map {i}": float(1 - done.damping[i]) for i in done.named},
             "damped on average": float(1 - done.damping.mean()),
         },
     )

@@ -39,7 +39,10 @@ def pool(feature_map: np.ndarray, size: int, stride: int = 2) -> np.ndarray:
 
 
 def liveliest_part(feature_map: np.ndarray, side: int) -> tuple[int, int]:
-    """Row and column of the part, [side, side], whose values differ most.
+    """Row and column, both even, of the part, [side, side], whose values differ most.
+
+    Windows of pooling by 2 begin there as well: what becomes of the part is part of what becomes
+    of the map.
 
     Raises:
         UserError: the map is smaller.
@@ -50,8 +53,8 @@ def liveliest_part(feature_map: np.ndarray, side: int) -> tuple[int, int]:
             f"{_size(feature_map)}"
         )
     windows = np.lib.stride_tricks.sliding_window_view(feature_map, (side, side))
-    spread = windows.std(axis=(2, 3))
-    return tuple(map(int, np.unravel_index(spread.argmax(), spread.shape)))
+    spread = windows[::2, ::2].std(axis=(2, 3))
+    return tuple(2 * int(place) for place in np.unravel_index(spread.argmax(), spread.shape))
 
 
 @in_style
@@ -113,12 +116,12 @@ def picture(subject: Subject) -> Picture:
     return Picture(
         "max-pooling",
         "Max pooling",
-        f"Map {strongest + 1} of {maps.shape[-1]} as `{layer}` gives it. Windows of 3 × 3 that "
+        f"Map {strongest} (0 to {maps.shape[-1] - 1}) as `{layer}` gives it. Windows of 3 × 3 that "
         f"move by 2 overlap (paper §3.4): {_size(feature_map)} becomes {_size(overlapping)}. "
         f"Windows of 2 × 2 that move by 2 do not: {_size(apart)}.",
-        draw_pooling(feature_map, f"map {strongest + 1} of {layer}"),
+        draw_pooling(feature_map, f"map {strongest} of {layer}"),
         {
-            "map": strongest + 1,
+            "map": strongest,
             "size": feature_map.shape,
             "overlapping": {"size": overlapping.shape, "mean": float(overlapping.mean())},
             "not overlapping": {"size": apart.shape, "mean": float(apart.mean())},

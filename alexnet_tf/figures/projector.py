@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 import pathlib
 
@@ -41,12 +40,13 @@ def write_projector(subject: Subject, folder: pathlib.Path, points: int = POINTS
     folder.mkdir(parents=True, exist_ok=True)
     tf.train.Checkpoint(fc7=tf.Variable(survey.features[which])).save(str(folder / "features"))
     known = subject.truths is not None
-    with open(folder / "metadata.tsv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow([*["class"] * known, "first guess", "image"])
-        for place, name in zip(which, subject.names(which), strict=True):
-            guess = subject.classes[survey.guesses[place, 0]]
-            writer.writerow([*[name] * known, guess, survey.index[place]])
+    rows = [[*["class"] * known, "first guess", "image"]]
+    for place, name in zip(which, subject.names(which), strict=True):
+        guess = subject.classes[survey.guesses[place, 0]]
+        rows.append([*[name] * known, guess, str(survey.index[place])])
+    # TensorBoard knows no quotation marks; there are neither tabs nor line breaks in names.
+    text = "".join("\t".join(row) + "\n" for row in rows)
+    (folder / "metadata.tsv").write_text(text, encoding="utf-8")
     sprite_sheet(survey.thumbnails[which]).save(folder / "sprite.png")
     config = projector.ProjectorConfig()
     embedding = config.embeddings.add(

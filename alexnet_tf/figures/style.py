@@ -12,21 +12,13 @@ import io
 import warnings
 from collections.abc import Callable, Iterator
 
+import matplotlib as mpl
 import numpy as np
-
-from alexnet_tf.errors import UserError
-
-try:
-    import matplotlib as mpl
-    from matplotlib import font_manager
-    from matplotlib.axes import Axes
-    from matplotlib.backend_bases import RendererBase
-    from matplotlib.figure import Figure
-    from matplotlib.patches import Rectangle
-except ImportError as error:
-    raise UserError(
-        f"Expected matplotlib, for pictures: pip install '.[figures]'. Received: {error}"
-    ) from None
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, BLACK, GREY = "#56B4E9", "#CC79A7", "#000000", "#8C8C8C"

@@ -53,7 +53,7 @@ class Subject:
         measured: whether mean image and principal components are those of a training set.
 
     Raises:
-        UserError: no such layer, too many units or one twice.
+        UserError: no such layer or unit, too many units or one twice.
     """
 
     classifier: Classifier
@@ -76,6 +76,11 @@ class Subject:
             raise UserError(
                 f"Expected {_UNITS} units at most, each once. Received: --units="
                 f"{','.join(map(str, self.units))}"
+            )
+        units = self.model.get_layer(self.layer).output.shape[-1]
+        if beyond := [unit for unit in self.units if unit >= units]:
+            raise UserError(
+                f"Expected units of {self.layer}, 0 to {units - 1}. Received: --units={beyond[0]}"
             )
 
     @property

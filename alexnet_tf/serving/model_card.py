@@ -39,6 +39,7 @@ class ModelCard:
             "activation": self.spec.activation,
             "classes": len(classes),
             "dataset": self.dataset,
+            "recipe": recipe(self.flags),
             "step": self.step,
             "validation_top1_error": self.validation_error,
             "preprocessing": dataclasses.asdict(self.spec.preprocessing),
@@ -62,6 +63,26 @@ class ModelCard:
         (assets / "model_card.md").write_text(_markdown(facts), "utf-8")
 
 
+def recipe(flags: dict) -> str:
+    """How a model was trained, in a line; flags that are not there are left out."""
+    plateau = flags.get("plateau_patience")
+    epochs = ", ".join(f"{epoch:g}" for epoch in flags.get("decay_epochs") or ())
+    said = {
+        "batch_size": "batches of {} images",
+        "steps": "{:,} steps" if flags.get("steps") else "",
+        "epochs": "" if flags.get("steps") else "{:g} epochs",
+        "learning_rate": "rate {:g}"
+        + (
+            " divided by ten where validation stops improving" if plateau
+            else f" divided by ten after epochs {epochs}" if epochs else ""
+        ),
+        "momentum": "momentum {:g}",
+        "weight_decay": "weight decay {:g}",
+    }  # fmt: skip
+    found = [text.format(flags[name]) for name, text in said.items() if text and name in flags]
+    return ", ".join(found)
+
+
 def _is_public(name: str, value: object) -> bool:
     """Whether a flag says something of the model, and not of the machines it was trained on."""
     if name in ("workers", "worker_index", "tpu"):
@@ -80,6 +101,7 @@ def _markdown(facts: dict) -> str:
         "",
         f"- Trained on {facts['dataset']}, {facts['classes']:,} classes (`labels.txt`), "
         f"{facts['step']:,} steps.",
+        *([f"- Recipe: {facts['recipe']}."] if facts["recipe"] else []),
         "- Validation top-1 error, one centre view: "
         + ("not measured at this step." if error is None else f"{error:.2%}."),
         f"- Images: {squeeze} to {spec['image_size']} pixels, the central square of it; views of "

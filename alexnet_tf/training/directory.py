@@ -205,7 +205,9 @@ class ModelDirectory:
         return classifier, card, saved
 
 
-def load_classifier(paths: list[str], which: str = "newest") -> tuple[Classifier, list[Card], int]:
+def load_classifier(
+    paths: list[str], which: str = "newest"
+) -> tuple[Classifier, list[Card], list[int]]:
     """One trained classifier, or several as one that averages their probabilities.
 
     Args:
@@ -213,7 +215,7 @@ def load_classifier(paths: list[str], which: str = "newest") -> tuple[Classifier
         which: "newest", or "best" by validation error.
 
     Returns:
-        The classifier, the cards of all, and the step of the first.
+        The classifier, the cards of all, and their steps.
 
     Raises:
         UserError: one of them cannot be loaded, or they do not go together.
@@ -223,4 +225,4 @@ def load_classifier(paths: list[str], which: str = "newest") -> tuple[Classifier
     loaded = [ModelDirectory(path).load(which) for path in paths]
     classifiers, cards, saved = zip(*loaded, strict=True)
     classifier = classifiers[0] if len(loaded) == 1 else Ensemble(list(classifiers))
-    return classifier, list(cards), saved[0].step
+    return classifier, list(cards), [each.step for each in saved]

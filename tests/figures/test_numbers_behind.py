@@ -28,11 +28,15 @@ def test_the_lectures_convolution():
 
 def test_pooling_and_the_liveliest_part():
     image = np.zeros((12, 12), np.float32)
-    image[8:11, 1:4] = [[9, 0, 9], [0, 9, 0], [9, 0, 9]]
-    assert pooling.liveliest_part(image, 3) == (8, 1)
-    image[8:11, 1:4] = [[1, 9, 1], [2, 0, 2], [1, 7, 1]]
+    image[8:11, 2:5] = [[9, 0, 9], [0, 9, 0], [9, 0, 9]]
+    assert pooling.liveliest_part(image, 3) == (8, 2)
+    # What becomes of the part is part of what becomes of the whole.
+    np.testing.assert_array_equal(
+        pooling.pool(image, 3)[4:5, 1:2], pooling.pool(image[8:11, 2:5], 3)
+    )
+    image[8:11, 2:5] = [[1, 9, 1], [2, 0, 2], [1, 7, 1]]
     assert pooling.pool(image, 3).shape == (5, 5) and pooling.pool(image, 2).shape == (6, 6)
-    assert pooling.pool(image, 3)[4, 0] == 9 and pooling.pool(image, 2)[5, 1] == 7
+    assert pooling.pool(image, 3)[4, 1] == 9 and pooling.pool(image, 2)[5, 1] == 7
 
 
 def test_damping_is_what_neighbours_add():

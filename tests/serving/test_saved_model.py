@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import subprocess
 import sys
@@ -9,9 +10,11 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from alexnet_tf.errors import UserError
 from alexnet_tf.serving import saved_model
+from alexnet_tf.serving.model_card import recipe
 from alexnet_tf.serving.operations import check_operations
 from alexnet_tf.serving.saved_model import export
 from alexnet_tf.serving.signatures import SIGNATURES, Servable
+from alexnet_tf.training.options import Options
 from tests.serving.servable import CLASSES, make_card, make_classifier, make_picture
 
 K = len(CLASSES)
@@ -196,6 +199,17 @@ def test_assets_say_what_the_model_is(exported):
     assert card["versions"]["tensorflow"] == tf.__version__
     assert card["flags"] == {"batch_size": 8, "data_dir": "images"}  # nothing of the machine
     assert "25.00%" in (assets / "model_card.md").read_text("utf-8")
+    assert card["recipe"] == "batches of 8 images"
+
+
+def test_the_card_says_how_the_model_was_trained():
+    flags = dataclasses.asdict(Options(batch_size=128, epochs=90.0, decay_epochs=(30.0, 60.5)))
+    assert recipe(flags) == (
+        "batches of 128 images, 90 epochs, rate 0.01 divided by ten after epochs 30, 60.5, "
+        "momentum 0.9, weight decay 0.0005"
+    )
+    flags |= {"steps": 1500, "decay_epochs": [], "plateau_patience": 2}
+    assert "1,500 steps, rate 0.01 divided by ten where validation stops" in recipe(flags)
 
 
 def test_a_full_disk_is_said_and_nothing_left(classifier, tmp_path, monkeypatch):
