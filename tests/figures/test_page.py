@@ -150,7 +150,7 @@ def test_images_of_other_classes_and_a_photograph(model_dir, tmp_path):
         "tools.figures", f"--model_dir={model_dir}", "--dataset=folder", f"--data_dir={tmp_path}",
         f"--photo={tmp_path / 'photo.jpg'}", f"--output={output}", "neighbours", "confusions",
     )  # fmt: skip
-    assert done.returncode == 1 and "1 pictures in" in done.stdout
+    assert done.returncode == 1 and "1 picture in" in done.stdout
     assert "error: confusions: Expected images labelled with the model's 10 classes" in done.stderr
     numbers = json.loads((output / "neighbours.json").read_text())
     assert numbers["images"] == 6 and numbers["precision@5, chance"] == pytest.approx(0.4)
@@ -167,6 +167,10 @@ def fill_disk(subject):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def refuse(subject):
+    raise UserError("Expected something else")
+
+
 def fail(subject):
     raise RuntimeError("a fault of ours")
 
@@ -177,13 +181,11 @@ def small_catalogue(monkeypatch, **more):
 
 
 def test_pictures_that_fail_do_not_harm_the_others(subject, monkeypatch, tmp_path):
-    few = {"units": CATALOGUE["units"], "training": fill_disk}
-    small_catalogue(monkeypatch, **few)
-    wrong = dataclasses.replace(subject, units=(999,))
-    pictures, missing = album.draw_album(wrong, tmp_path, facts={"a fact": 1})
+    small_catalogue(monkeypatch, units=refuse, training=fill_disk)
+    pictures, missing = album.draw_album(subject, tmp_path, facts={"a fact": 1})
     assert [picture.name for picture in pictures] == ["convolution", "architecture"]
     assert set(missing) == {"units", "training"}
-    assert "Expected a unit of conv5" in missing["units"]
+    assert missing["units"] == "Expected something else"
     assert "No space left" in missing["training"]
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert page.count("could not be drawn") == 2 and page.count("<img ") == 2 and "a fact" in page
