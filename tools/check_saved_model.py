@@ -1,9 +1,11 @@
 """Compares a SavedModel's answers with evaluation's, in a process that cannot import alexnet_tf.
 
 python -m tools.check_saved_model --model_dir=runs/shapes-tiny --images=2000
+python -m tools.check_saved_model --model_dir=runs/shapes-tiny --photos=DIR
 
-Both see the same files of the validation split. The five best classes have to be the same on all
-of them, and their probabilities to 1e-5, for one view and for ten. Exit code 1 if not.
+Both see the same files, of the validation split or of a folder. The five best classes have to be
+the same on all of them, and their probabilities to 1e-5, for one view and for ten. Exit code 1 if
+not.
 """
 
 from __future__ import annotations
@@ -12,11 +14,15 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import typing
 
 import numpy as np
 from absl import flags as absl_flags
 
 from alexnet_tf import app, flags
+
+if typing.TYPE_CHECKING:
+    from alexnet_tf.training.directory import Card
 
 _FLAGS = absl_flags.FLAGS
 _TOLERANCE = 1e-5
@@ -45,7 +51,7 @@ def main(argv: list[str]) -> int:
     """Compares; returns the exit code."""
     import tensorflow as tf
 
-    from alexnet_tf.data.sources import open_source
+    from alexnet_tf.data.split import make_split
     from alexnet_tf.errors import UserError
     from alexnet_tf.evaluation.evaluator import Evaluator
     from alexnet_tf.serving.loaded import find_version
@@ -57,27 +63,31 @@ def main(argv: list[str]) -> int:
     directory = ModelDirectory(_FLAGS.model_dir)
     classifier, card, _ = directory.load(_FLAGS.checkpoint)
     saved_model = find_version(_FLAGS.saved_model or directory.saved_model)
-    split = open_source(card.dataset, card.data_dir).validation
+    files = _files(card)
+    split = make_split(files, [0] * len(files), "compared")
     names = [name.encode() for name in classifier.classes]
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
         images = f"{folder}/images"
         with tf.io.TFRecordWriter(images) as writer:
-            for records in split.in_order().take(_FLAGS.images).batch(1):
-                writer.write(split.load(split.parse(records)[0][0]).numpy())
+            for file in files:
+                writer.write(file)
         for views, signature in _VIEWS.items():
             output = pathlib.Path(folder, f"{signature}.npz")
             command = [sys.executable, "-c", _ELSEWHERE, saved_model, images, signature, output]
-            subprocess.run(command, cwd=folder, check=True, stderr=subprocess.DEVNULL)
+            done = subprocess.run(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+            if done.returncode:
+                raise UserError(
+                    f"Expected answers of {saved_model}. Received: {done.stderr[-300:]}"
+                )
             served = np.load(output)
             predictions = Evaluator(classifier, make_strategy("one"), 50, views).predict(split)
-            count = len(served["valid"])
-            guesses = [[names[i] for i in row] for row in predictions.guesses[:count]]
+            guesses = [[names[i] for i in row] for row in predictions.guesses]
             same = (served["classes"] == np.array(guesses)).all(axis=1)
-            gap = np.abs(served["scores"] - predictions.scores[:count])[served["valid"]].max()
-            agreed = bool((served["valid"] == predictions.readable[:count]).all())
+            gap = np.abs(served["scores"] - predictions.scores)[served["valid"]].max(initial=0)
+            agreed = bool((served["valid"] == predictions.readable).all())
             print(
-                f"{signature}: the same five classes on {same.sum():,} of {count:,} images, "
+                f"{signature}: the same five classes on {same.sum():,} of {len(files):,} images, "
                 f"probabilities at most {gap:.1e} apart, "
                 f"{'the same' if agreed else 'not the same'} images unreadable"
             )
@@ -85,8 +95,22 @@ def main(argv: list[str]) -> int:
     return 1 if wrong else 0
 
 
+def _files(card: Card) -> list[bytes]:
+    """What is compared: encoded images."""
+    from alexnet_tf.data.sources import open_source
+    from alexnet_tf.prediction import find_images
+
+    if _FLAGS.photos:
+        paths = [path for path in find_images([_FLAGS.photos]) if path.is_file()]
+        return [path.read_bytes() for path in paths[: _FLAGS.images]]
+    split = open_source(card.dataset, card.data_dir).validation
+    records = split.in_order().take(_FLAGS.images).batch(1)
+    return [split.load(split.parse(record)[0][0]).numpy() for record in records]
+
+
 if __name__ == "__main__":
     flags.define_model_dir()
     absl_flags.DEFINE_string("saved_model", None, "default: the newest one in --model_dir")
+    absl_flags.DEFINE_string("photos", None, "a folder of photographs, in place of the dataset's")
     absl_flags.DEFINE_integer("images", 2000, "to compare, from the first on", lower_bound=1)
     app.run(main)
