@@ -101,7 +101,7 @@ def _draw_damping(axes: Axes, done: Normalization) -> None:
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")
     axes.set_ylabel("damped by neighbours")
     axes.set_xlabel("map")
-    axes.set_xlim(-1, len(damping))
+    axes.set_xlim(-0.6, len(damping) - 0.4)
     axes.set_ylim(0, 1.25 * max(1e-6, float((1 - damping).max())))
     for place in done.named:
         axes.annotate(
