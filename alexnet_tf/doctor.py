@@ -7,26 +7,41 @@ from __future__ import annotations
 
 import json
 import pathlib
+import typing
+from typing import Any
 
 from absl import flags as absl_flags
 
 from alexnet_tf import app, flags
+
+if typing.TYPE_CHECKING:  # they import TensorFlow, which --help need not wait for
+    from alexnet_tf.data.split import Source, Split
+    from alexnet_tf.data.statistics import Statistics
+    from alexnet_tf.data.unreadable import Unreadable
+    from alexnet_tf.models.spec import Preprocessing
 
 _FLAGS = absl_flags.FLAGS
 _SHOWN = 6  # images in the picture
 _BATCH = 64
 
 
+class _Report:
+    """What there is to say about a dataset, and what of it is wrong."""
+
+    def __init__(self):
+        self.lines: list[str] = []
+        self.findings: list[str] = []
+
+    def say(self, *lines: str) -> None:
+        """Prints lines, and keeps them."""
+        self.lines.extend(lines)
+        print(*lines, sep="\n", flush=True)
+
+
 def main(argv: list[str]) -> int:
     """Examines and reports; returns the exit code: 0 if nothing is wrong, 2 if something is."""
     from alexnet_tf.data import verdict
-    from alexnet_tf.data.census import take_census
-    from alexnet_tf.data.contact_sheet import contact_sheet, sample
-    from alexnet_tf.data.doubles import find_doubles
-    from alexnet_tf.data.preprocess import Preprocessor
     from alexnet_tf.data.sources import open_source
-    from alexnet_tf.data.statistics import compute_statistics
-    from alexnet_tf.data.unreadable import Unreadable
     from alexnet_tf.errors import UserError
     from alexnet_tf.models.variants import get_variant
 
@@ -35,53 +50,78 @@ def main(argv: list[str]) -> int:
     spec = get_variant(_FLAGS.variant).preprocessing
     output = _make_directory(_FLAGS.output)
     source = open_source(_FLAGS.dataset, _FLAGS.data_dir, max_unreadable=1.0)
-    lines: list[str] = []
-
-    def say(*more: str) -> None:
-        """Prints lines, and keeps them for the report."""
-        lines.extend(more)
-        print(*more, sep="\n", flush=True)
-
-    splits = source.train, source.validation
-    train, validation = (take_census(split, len(source.classes)) for split in splits)
-    doubles = find_doubles(train, validation)
-    say(*verdict.describe(train, source.classes), *verdict.describe(validation, source.classes))
-    if source.passed_over:
-        say(f"passed over, with the name of no image or too large: {source.passed_over:,} files")
-    say(*verdict.describe_doubles(train, validation, doubles))
-    say(verdict.describe_classes(source.classes))
-    found = verdict.findings(train, validation, doubles, source.classes)
-    # The census asked Pillow; training has its own decoder, which knows other formats.
-    refused = [Unreadable(split) for split in splits]
-    examples = sample(source.train, _SHOWN, _FLAGS.seed)
-    if examples:
-        statistics = compute_statistics(source.train, spec, refused[0])
-        say(*_describe_statistics(statistics))
-        found += _compare_statistics(source.statistics, statistics, say)
-        preprocessor = Preprocessor(spec, statistics)
-        sheet = contact_sheet(examples, source.classes, preprocessor, _FLAGS.seed)
-        (output / "batch.png").write_bytes(sheet)
-    else:
-        found.append("none of some training images, taken here and there, can be decoded")
-    _decode_all(source.validation, spec, refused[1])
-    for split, each in zip(splits, refused, strict=True):
-        if each:
-            say(f"{split.name} images that training cannot decode: {each}")
-            found.append(f"{len(each):,} {split.name} images cannot be decoded by TensorFlow")
-    say(*verdict.conclude(found))
-    (output / "report.txt").write_text("\n".join(lines) + "\n")
-    report = {
-        **{census.name: verdict.as_json(census, source.classes) for census in (train, validation)},
-        "in_both": {"exact": doubles.exact, "alike": doubles.alike},
-        "verdict": found,
-    }
-    (output / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    report = _Report()
+    facts = _count(source, report)
+    sheet = _decode(source, spec, report)
+    report.say(*verdict.conclude(report.findings))
+    (output / "report.txt").write_text("\n".join(report.lines) + "\n")
+    facts["verdict"] = report.findings
+    (output / "report.json").write_text(json.dumps(facts, indent=1) + "\n")
     print(f"\n{output / 'report.json'}: every class with its number of images, and all that is odd")
-    if examples:
+    if sheet:
+        (output / "batch.png").write_bytes(sheet)
         print(
             f"{output / 'batch.png'}: images before and after augmentation, as `{_FLAGS.variant}`"
         )
-    return 2 if found else 0
+    return 2 if report.findings else 0
+
+
+def _count(source: Source, report: _Report) -> dict[str, Any]:
+    """Looks at the files of both splits; returns the facts, for JSON."""
+    from alexnet_tf.data import verdict
+    from alexnet_tf.data.census import take_census
+    from alexnet_tf.data.doubles import find_doubles
+
+    classes = source.classes
+    train, validation = censuses = [
+        take_census(split, len(classes)) for split in (source.train, source.validation)
+    ]
+    doubles = find_doubles(train, validation)
+    for census in censuses:
+        report.say(*verdict.describe(census, classes))
+    if source.passed_over:
+        report.say(
+            f"passed over, with the name of no image or too large: {source.passed_over:,} files"
+        )
+    report.say(*verdict.describe_doubles(train, validation, doubles))
+    report.say(verdict.describe_classes(classes))
+    report.findings += verdict.findings(train, validation, doubles, classes)
+    return {
+        **{census.name: verdict.as_json(census, classes) for census in censuses},
+        "in_both": {"exact": doubles.exact, "alike": doubles.alike},
+    }
+
+
+def _decode(source: Source, spec: Preprocessing, report: _Report) -> bytes | None:
+    """Decodes both splits as training does, which knows other formats than the census's Pillow.
+
+    Returns:
+        A picture of some training images before and after augmentation, PNG; None if none of
+        these can be decoded.
+    """
+    from alexnet_tf.data.contact_sheet import contact_sheet, sample
+    from alexnet_tf.data.preprocess import Preprocessor
+    from alexnet_tf.data.statistics import compute_statistics
+    from alexnet_tf.data.unreadable import Unreadable
+
+    refused = {split: Unreadable(split) for split in (source.train, source.validation)}
+    examples, sheet = sample(source.train, _SHOWN, _FLAGS.seed), None
+    if examples:
+        statistics = compute_statistics(source.train, spec, refused[source.train])
+        report.say(*_describe_statistics(statistics))
+        _compare_statistics(source.statistics, statistics, report)
+        preprocessor = Preprocessor(spec, statistics)
+        sheet = contact_sheet(examples, source.classes, preprocessor, _FLAGS.seed)
+    else:
+        report.findings.append("none of some training images, taken here and there, can be decoded")
+    _decode_all(source.validation, spec, refused[source.validation])
+    for split, each in refused.items():
+        if each:
+            report.say(f"{split.name} images that training cannot decode: {each}")
+            report.findings.append(
+                f"{len(each):,} {split.name} images cannot be decoded by TensorFlow"
+            )
+    return sheet
 
 
 def _make_directory(path: str) -> pathlib.Path:
@@ -97,7 +137,7 @@ def _make_directory(path: str) -> pathlib.Path:
     return folder
 
 
-def _decode_all(split, spec, unreadable) -> None:  # noqa: ANN001  # imported only when needed
+def _decode_all(split: Split, spec: Preprocessing, unreadable: Unreadable) -> None:
     """Decodes a split as training does, to see what that makes of it."""
     from alexnet_tf.data.pipeline import evaluation_dataset
     from alexnet_tf.progress import Progress
@@ -107,25 +147,26 @@ def _decode_all(split, spec, unreadable) -> None:  # noqa: ANN001  # imported on
             progress.advance(int((batch["index"] >= 0).sum()))
 
 
-def _compare_statistics(path: str | None, computed, say) -> list[str]:  # noqa: ANN001
-    """Says how far the mean image that a dataset brings is from its own; what is wrong with it."""
+def _compare_statistics(path: str | None, computed: Statistics, report: _Report) -> None:
+    """Says how far the mean image that a dataset brings is from its own."""
     from alexnet_tf.data.statistics import Statistics
 
     if path is None:
-        return []
+        return
     brought = Statistics.load(path).mean
     if brought.shape != computed.mean.shape:
-        say(
+        report.say(
             f"mean image that the dataset brings: of {len(brought)} pixels, not compared, as "
             f"--variant={_FLAGS.variant} has {len(computed.mean)}"
         )
-        return []
+        return
     distance = abs(brought - computed.mean).mean()
-    say(f"mean image that the dataset brings: {distance:.3f} of 255 a pixel from this one")
-    return ["the mean image that the dataset brings is not its own"] if distance > 1 else []
+    report.say(f"mean image that the dataset brings: {distance:.3f} of 255 a pixel from this one")
+    if distance > 1:
+        report.findings.append("the mean image that the dataset brings is not its own")
 
 
-def _describe_statistics(statistics) -> list[str]:  # noqa: ANN001  # imported only when needed
+def _describe_statistics(statistics: Statistics) -> list[str]:
     mean = statistics.mean.mean(axis=(0, 1))
     values, vectors = statistics.eigenvalues, statistics.eigenvectors
     lines = [f"mean colour, RGB in 0 to 255: {mean[0]:.2f}, {mean[1]:.2f}, {mean[2]:.2f}"]

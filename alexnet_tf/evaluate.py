@@ -63,20 +63,13 @@ def main(argv: list[str]) -> int:
 
 
 def _open_source(card: Card) -> Source:
-    """The dataset that the flags name, or that of the training."""
+    """The dataset that the flags name, or that of the training, in the model's classes."""
     from alexnet_tf.data.sources import open_source
-    from alexnet_tf.errors import UserError
 
     dataset = _FLAGS.dataset or card.dataset
     data_dir = _FLAGS.data_dir or (None if _FLAGS.dataset else card.data_dir)
-    source = open_source(dataset, data_dir, _FLAGS.max_unreadable)
-    if source.classes != card.classes:
-        raise UserError(
-            f"Expected a dataset with the model's {len(card.classes)} classes "
-            f"({card.classes[0]}, ...). Received: {dataset} with {len(source.classes)} "
-            f"({source.classes[0]}, ...)"
-        )
-    return source
+    source = open_source(dataset, data_dir, _FLAGS.max_unreadable, only=_FLAGS.split)
+    return source.in_classes_of(card.classes)
 
 
 def _report(predictions: Predictions, cards: list[Card], steps: list[int], source: Source) -> None:

@@ -72,6 +72,7 @@ def main(argv: list[str]) -> int:
             limit_concurrency=_CONNECTIONS,
             http=impatient(_FLAGS.timeout),
             ws="none",
+            lifespan="off",  # there is none; uvicorn prints a traceback of it at a second Ctrl-C
         )
         uvicorn.Server(config).run(sockets=[listener])
     return 0

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -98,6 +99,19 @@ def test_evaluation_writes_json(trained, tmp_path, views):
     assert (result["variant"], result["step"]) == ("tiny", 10)
     assert 0 <= result["top5_error"] <= result["top1_error"] <= 1
     assert (result["top1_error"] * 20) == pytest.approx(round(result["top1_error"] * 20))
+
+
+def test_evaluation_takes_a_validation_set_by_itself_of_some_of_the_classes(
+    trained, folder, tmp_path
+):
+    for name in ("star", "disk"):
+        shutil.copytree(folder / "val" / name, tmp_path / "val" / name)
+    flags = ("--dataset=folder", f"--data_dir={tmp_path}", "--json=-", "--rows=0")
+    done = run("evaluate", f"--model_dir={trained[0]}", *flags)
+    assert done.returncode == 0, done.stderr
+    images = {row["class"]: row["images"] for row in json.loads(done.stdout)["per_class"]}
+    assert len(images) == 10 and images.pop("star") == images.pop("disk") == 2
+    assert not any(images.values())
 
 
 def test_evaluation_is_the_same_on_devices_and_in_processes(trained, tmp_path):

@@ -75,7 +75,7 @@ def _bare(options: Options) -> float:
     import tensorflow as tf
 
     from alexnet_tf.training.parts import make_parts
-    from alexnet_tf.training.steps import make_part
+    from alexnet_tf.training.steps import make_gradients
 
     batches, classes, statistics_, variant = _first_batches(options)
     strategy = tf.distribute.OneDeviceStrategy(
@@ -83,11 +83,11 @@ def _bare(options: Options) -> float:
     )
     parts = make_parts(options, variant, classes, statistics_, strategy)
     size = options.batch_size
-    part = make_part(parts.model, parts.optimizer, parts.classifier.preprocessor, size)
+    gradients_of = make_gradients(parts.model, parts.optimizer, parts.classifier.preprocessor, size)
 
     @tf.function
     def step(batch: dict[str, tf.Tensor]) -> tf.Tensor:
-        gradients, figures = part(batch)
+        gradients, figures = gradients_of(batch)
         variables = parts.model.trainable_variables
         parts.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return figures

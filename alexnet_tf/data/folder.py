@@ -15,13 +15,18 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")
 
 
-def open_folder(data_dir: str, max_unreadable: float) -> Source:
-    """Opens a folder whose classes are the names of the folders in its train/.
+_PLACES = {"train": "train", "validation": "val"}  # a split's folder
+
+
+def open_folder(data_dir: str, max_unreadable: float, only: str | None = None) -> Source:
+    """Opens a folder whose classes are the names of the folders in its train/ and val/.
 
     Args:
         data_dir: the folder.
         max_unreadable: the share of files that may have an image's name and begin like none, or be
             larger than `limits.py` allows.
+        only: "train" or "validation", to look at no other split, which need not be there; the
+            other one is empty then.
 
     Raises:
         UserError: no such folder, other classes in val/ than in train/, a class without images,
@@ -30,19 +35,21 @@ def open_folder(data_dir: str, max_unreadable: float) -> Source:
     root = pathlib.Path(data_dir).expanduser()
     if not root.is_dir():
         raise UserError(f"Expected a folder with train/<class>/ and val/<class>/. Received: {root}")
-    classes = _class_names(root / "train")
-    other = _class_names(root / "val")
-    if classes != other:
-        odd = sorted(set(classes) ^ set(other))
-        raise UserError(
-            f"Expected the same classes in train/ and val/ of {root}. Received: {odd[0]} "
-            f"({len(odd)} in all) in one of them only"
-        )
-    train, beside_train = _folder_split(root / "train", classes, max_unreadable)
-    validation, beside_validation = _folder_split(root / "val", classes, max_unreadable)
-    return Source(
-        "folder", classes, train, validation, passed_over=beside_train + beside_validation
-    )
+    folders = {name: root / place for name, place in _PLACES.items() if only in (None, name)}
+    classes, *others = [_class_names(folder) for folder in folders.values()]
+    for other in others:
+        if classes != other:
+            odd = sorted(set(classes) ^ set(other))
+            raise UserError(
+                f"Expected the same classes in train/ and val/ of {root}. Received: {odd[0]} "
+                f"({len(odd)} in all) in one of them only"
+            )
+    splits = {name: make_split([], [], name, files=True) for name in _PLACES}
+    passed_over = 0
+    for name, folder in folders.items():
+        splits[name], beside = _folder_split(folder, classes, max_unreadable)
+        passed_over += beside
+    return Source("folder", classes, **splits, passed_over=passed_over)
 
 
 def _class_names(folder: pathlib.Path) -> tuple[str, ...]:

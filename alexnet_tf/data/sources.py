@@ -30,7 +30,10 @@ def directory_of(name: str) -> str | None:
 
 
 def open_source(
-    name: str, data_dir: str | None = None, max_unreadable: float = MAX_UNREADABLE
+    name: str,
+    data_dir: str | None = None,
+    max_unreadable: float = MAX_UNREADABLE,
+    only: str | None = None,
 ) -> Source:
     """Opens a dataset by name, preparing it first where that is needed.
 
@@ -39,6 +42,8 @@ def open_source(
             "imagenet2012:5.1.0".
         data_dir: the folder of images; or where TFDS keeps datasets, None for its default.
         max_unreadable: the share of a folder's files that may be no images.
+        only: "train" or "validation", where the other one need not be there, which a folder of
+            images may then do without.
 
     Raises:
         UserError: no such dataset or folder, a class without images, files that are no images,
@@ -47,7 +52,7 @@ def open_source(
     if name == "folder":
         if not data_dir:
             raise UserError(
-                "--dataset=folder needs --data_dir=DIR with DIR/train/<class>/ and DIR/val/"
+                "--dataset=folder needs --data_dir=DIR with DIR/train/<class>/ and DIR/val/<class>/"
             )
-        return folder.open_folder(data_dir, max_unreadable)
+        return folder.open_folder(data_dir, max_unreadable, only)
     return tfds_source.open_tfds(directory_of(name) or name, data_dir)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
+from alexnet_tf.errors import UserError
+
 Records = dict[str, tf.Tensor]  # of one example, or batched
 
 
@@ -81,6 +83,44 @@ class Source:
     validation: Split
     statistics: str | None = None
     passed_over: int = 0
+
+    def in_classes_of(self, classes: tuple[str, ...]) -> Source:
+        """The same images with labels that are places in a model's classes.
+
+        Args:
+            classes: names in the model's label order; some may have no images here.
+
+        Raises:
+            UserError: there are classes here that the model does not have.
+        """
+        if self.classes == classes:
+            return self
+        odd = sorted(set(self.classes) - set(classes))
+        if odd:
+            raise UserError(
+                f"Expected a dataset of the model's {len(classes)} classes ({classes[0]}, ...). "
+                f"Received: {self.name} with {len(self.classes)}, of which the model does not know "
+                f"{len(odd)} ({odd[0]}{', ...' * (len(odd) > 1)})"
+            )
+        places = {name: place for place, name in enumerate(classes)}
+        labels = tf.constant([places[name] for name in self.classes], tf.int64)
+        return dataclasses.replace(
+            self,
+            classes=classes,
+            train=_relabelled(self.train, labels),
+            validation=_relabelled(self.validation, labels),
+        )
+
+
+def _relabelled(split: Split, labels: tf.Tensor) -> Split:
+    """A split whose label i is labels[i] instead."""
+
+    def parse(records: Records) -> tuple[tf.Tensor, tf.Tensor]:
+        """Records [B] to image, string [B], and label, int64 [B]."""
+        image, label = split.parse(records)
+        return image, tf.gather(labels, label)
+
+    return dataclasses.replace(split, parse=parse)
 
 
 def make_split(

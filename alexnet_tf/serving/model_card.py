@@ -14,6 +14,28 @@ from alexnet_tf.models.spec import Variant
 
 
 @dataclasses.dataclass(frozen=True)
+class Validation:
+    """What the centre view made of the validation set; all None if that was not measured.
+
+    Attributes:
+        top1_error, top5_error: fractions.
+        images: that they are of.
+    """
+
+    top1_error: float | None = None
+    top5_error: float | None = None
+    images: int | None = None
+
+    def __str__(self) -> str:
+        if self.top1_error is None:
+            return "not measured at this step"
+        said = f"top-1 error {self.top1_error:.2%}"
+        if self.top5_error is not None:
+            said += f", top-5 error {self.top5_error:.2%}"
+        return said if self.images is None else f"{said}, {self.images:,} images"
+
+
+@dataclasses.dataclass(frozen=True)
 class ModelCard:
     """The facts.
 
@@ -21,14 +43,14 @@ class ModelCard:
         spec: of the network; says how images are prepared.
         dataset: what it was trained on.
         step: of the checkpoint.
-        validation_error: top-1 error of the centre view there, a fraction; None if not measured.
+        validation: how well it did then.
         flags: of the training; absolute paths and addresses of workers are not published.
     """
 
     spec: Variant
     dataset: str
     step: int
-    validation_error: float | None
+    validation: Validation
     flags: dict
 
     def as_dict(self, classes: tuple[str, ...]) -> dict:
@@ -41,7 +63,7 @@ class ModelCard:
             "dataset": self.dataset,
             "recipe": recipe(self.flags),
             "step": self.step,
-            "validation_top1_error": self.validation_error,
+            "validation": dataclasses.asdict(self.validation),
             "preprocessing": dataclasses.asdict(self.spec.preprocessing),
             "versions": {
                 "alexnet_tf": alexnet_tf.__version__,
@@ -91,7 +113,6 @@ def _is_public(name: str, value: object) -> bool:
 
 
 def _markdown(facts: dict) -> str:
-    error = facts["validation_top1_error"]
     spec = facts["preprocessing"]
     squeeze = "both sides squeezed" if spec["resize"] == "warp" else "shorter side"
     lines = [
@@ -102,8 +123,7 @@ def _markdown(facts: dict) -> str:
         f"- Trained on {facts['dataset']}, {facts['classes']:,} classes (`labels.txt`), "
         f"{facts['step']:,} steps.",
         *([f"- Recipe: {facts['recipe']}."] if facts["recipe"] else []),
-        "- Validation top-1 error, one centre view: "
-        + ("not measured at this step." if error is None else f"{error:.2%}."),
+        f"- Validation, one centre view: {Validation(**facts['validation'])}.",
         f"- Images: {squeeze} to {spec['image_size']} pixels, the central square of it; views of "
         f"{spec['crop_size']}×{spec['crop_size']} pixels. The SavedModel does all of that itself.",
         "- Made with " + ", ".join(f"{k} {v}" for k, v in facts["versions"].items()) + ".",

@@ -2,7 +2,7 @@
 
 checkpoints/00001234/       after step 1,234
     variables.*             TensorFlow's: weights, velocities, random states, the run's state
-    manifest.json           step, validation error, and a fingerprint of every other file
+    manifest.json           step, validation errors, and a fingerprint of every other file
 checkpoints/*.partial/      being written, or left behind by a kill
 checkpoints/*.damaged/      did not match its manifest, set aside until the next one is written
 
@@ -25,6 +25,7 @@ import tensorflow as tf
 
 from alexnet_tf.disk import force_to_disk, reason_of
 from alexnet_tf.errors import UserError
+from alexnet_tf.evaluation.predictions import Evaluation
 from alexnet_tf.training.manifest import (
     DamagedError,
     read_facts,
@@ -77,12 +78,16 @@ class Saved:
     Attributes:
         path: its directory.
         step: after which it was written.
-        error: top-1 error of the validation at that step, a fraction; None if there was none.
+        error, top5_error: of the validation at that step, top-1 and top-5, fractions; None if
+            there was none.
+        examples: that it was measured on, or None.
     """
 
     path: pathlib.Path
     step: int
     error: float | None
+    top5_error: float | None = None
+    examples: int | None = None
 
     @property
     def prefix(self) -> str:
@@ -106,14 +111,18 @@ class CheckpointStore:
         self.path = path
 
     def save(
-        self, checkpoint: tf.train.Checkpoint, step: int, error: float | None, keep: int
+        self,
+        checkpoint: tf.train.Checkpoint,
+        step: int,
+        evaluation: Evaluation | None,
+        keep: int,
     ) -> None:
         """Writes a checkpoint, then deletes all but the newest and the best.
 
         Args:
             checkpoint: what to write.
             step: after which.
-            error: top-1 error of the validation at that step, or None.
+            evaluation: of the validation set at that step, or None.
             keep: how many of the newest to keep; the one of the lowest error is kept as well.
 
         Raises:
@@ -128,7 +137,7 @@ class CheckpointStore:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
             checkpoint.write(str(partial / "variables"))
-            write_manifest(partial, {"step": step, "error": error})
+            write_manifest(partial, {"step": step, **_figures(evaluation)})
             partial.rename(self.path / name)
             force_to_disk(self.path)
             self._delete_old(keep)
@@ -219,6 +228,17 @@ class CheckpointStore:
         for suffix in (_PARTIAL, _DAMAGED):  # a damaged one is of no use beside one that is whole
             for path in self.path.glob(f"*{suffix}"):
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def _figures(evaluation: Evaluation | None) -> dict[str, float | int | None]:
+    """What is kept of a validation."""
+    if evaluation is None:
+        return {"error": None}
+    return {
+        "error": evaluation.top1_error,
+        "top5_error": evaluation.top5_error,
+        "examples": evaluation.examples,
+    }
 
 
 def _number(path: pathlib.Path) -> tuple[int, int]:

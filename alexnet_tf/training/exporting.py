@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 
-from alexnet_tf.serving.model_card import ModelCard
+from alexnet_tf.serving.model_card import ModelCard, Validation
 from alexnet_tf.serving.saved_model import export
 from alexnet_tf.training.directory import ModelDirectory
 
@@ -31,5 +31,6 @@ def export_run(
         UserError: nothing to export, or no place to write to.
     """
     classifier, card, saved = directory.load(which)
-    model_card = ModelCard(card.spec(), card.dataset, saved.step, saved.error, card.options)
+    validation = Validation(saved.error, saved.top5_error, saved.examples)
+    model_card = ModelCard(card.spec(), card.dataset, saved.step, validation, card.options)
     return export(classifier, base or directory.saved_model, model_card, version), model_card

@@ -117,5 +117,5 @@ class Run:
         print(f"epoch {epoch:g}, step {state.step:,}: {evaluation}", flush=True)
         gear.callbacks.epoch_ends(state.step, evaluation, rate)
         state.ended |= gear.callbacks.stop
-        gear.saving.save(evaluation.top1_error)  # before the logs: they can be done without
+        gear.saving.save(evaluation)  # before the logs: they can be done without
         gear.logs.validation(state.step, evaluation)

@@ -7,7 +7,7 @@ from alexnet_tf.models.spec import Variant
 from alexnet_tf.training.options import Options
 from alexnet_tf.training.parts import Parts
 from alexnet_tf.training.placement import describe_placement
-from alexnet_tf.training.steps import make_part
+from alexnet_tf.training.steps import make_gradients
 from alexnet_tf.training.timetable import Timetable
 
 
@@ -26,12 +26,12 @@ def describe_run(
         f"({timetable.epoch(timetable.total_steps):g} epochs)",
     ]
     if parts.towers:
-        part = make_part(
-            parts.trained,
+        gradients_of = make_gradients(
+            parts.network,
             parts.towers.optimizer,
             parts.classifier.preprocessor,
             options.batch_size,
             colocate=True,
         )
-        lines.append(describe_placement(part, parts.trained, options.tower_devices))
+        lines.append(describe_placement(gradients_of, parts.network, options.tower_devices))
     return "\n".join(lines)

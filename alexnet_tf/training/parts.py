@@ -52,14 +52,14 @@ class Parts:
     towers: Towers | None
 
     @property
-    def trained(self) -> keras.Model:
-        """The model that the steps train."""
+    def network(self) -> keras.Model:
+        """The model that the steps train: where there are towers, theirs."""
         return self.towers.model if self.towers else self.model
 
     @property
     def layers(self) -> list[str]:
         """The layer of each trainable variable of what is trained, in order."""
-        return [variable.path.split("/")[-2] for variable in self.trained.trainable_variables]
+        return [variable.path.split("/")[-2] for variable in self.network.trainable_variables]
 
     @property
     def rate(self) -> float:

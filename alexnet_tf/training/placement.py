@@ -15,11 +15,11 @@ _IMAGES = 127  # a batch; prime, so that whatever is as long as some batches is 
 _OUTSIDE = "preprocessing, loss"  # operations of no layer
 
 
-def describe_placement(part: Callable, model: keras.Model, devices: tuple[str, str]) -> str:
+def describe_placement(gradients_of: Callable, model: keras.Model, devices: tuple[str, str]) -> str:
     """Traces forward and backward pass and tells what is where.
 
     Args:
-        part: `steps.make_part`'s.
+        gradients_of: `steps.make_gradients`'s.
         model: `towers.build_towers`'s.
         devices: of the towers; the first is also where operations without a device are.
 
@@ -35,7 +35,7 @@ def describe_placement(part: Callable, model: keras.Model, devices: tuple[str, s
         **{"reflect": ([], tf.bool), "lit": ([], tf.bool)},
     }
     batch = {name: tf.TensorSpec([_IMAGES, *shape], kind) for name, (shape, kind) in kinds.items()}
-    graph = tf.function(part).get_concrete_function(batch).graph
+    graph = tf.function(gradients_of).get_concrete_function(batch).graph
     layers = [layer.name for layer in model.layers if isinstance(layer, OnDevice)]
     places, forward, backward = read_graph(graph.get_operations(), layers, devices[0])
     rows = [("layer", "device", "bytes in, forward", "bytes out, backward")]

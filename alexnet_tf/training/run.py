@@ -41,14 +41,14 @@ from alexnet_tf.training.timetable import parse_layer_rates
 
 def train(
     options: Options,
-    then: Callable[[Result], None] = lambda result: None,
+    on_result: Callable[[Result], None] = lambda result: None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Result:
     """Trains, or goes on with, the run that the options describe.
 
     Args:
         options: the run's.
-        then: what to do with the result before the workers of the run, if there are several,
+        on_result: what to do with the result before the workers of the run, if there are several,
             part; only worker 0 does it.
         callbacks: Keras's, to be called on the way (callbacks.py says what with).
 
@@ -77,7 +77,7 @@ def train(
         with together(strategy, cluster, again):
             result = _train(options, strategy, cluster, callbacks)
             if cluster.is_chief:
-                then(result)
+                on_result(result)
     return result
 
 

@@ -7,6 +7,7 @@ import time
 import tensorflow as tf
 
 from alexnet_tf.errors import UserError
+from alexnet_tf.evaluation.predictions import Evaluation
 from alexnet_tf.training.checkpoints import CheckpointStore, RunState, Saved
 from alexnet_tf.training.options import Options
 from alexnet_tf.training.parts import Parts
@@ -50,12 +51,12 @@ class Saving:
         """Whether the last time is long enough ago."""
         return time.monotonic() - self._saved_at >= 60 * self._options.save_minutes
 
-    def save(self, error: float | None = None) -> None:
-        """Saves; `error` is that of the validation at this step, if there was one."""
+    def save(self, evaluation: Evaluation | None = None) -> None:
+        """Saves; `evaluation` is that of the validation set at this step, if there was one."""
         if self._writes:
             self._parts.gather()
             keep = self._options.keep_checkpoints
-            self._store.save(self._checkpoint, self._state.step, error, keep)
+            self._store.save(self._checkpoint, self._state.step, evaluation, keep)
         self._saved_at = time.monotonic()
 
     def restore(self) -> bool:

@@ -14,7 +14,12 @@ Batch = dict[str, tf.Tensor]
 # Gradients of the trainable variables; loss, top-1 hits and top-5 hits. Sums over images.
 _Sums = tuple[list[tf.Tensor], tf.Tensor]
 FIGURES = ("loss", "top1_hits", "top5_hits")
-# Takes an iterator over `pipeline.training_dataset`'s batches and a number of steps.
+# From an iterator over `pipeline.training_dataset`'s batches and a number of steps to scalars, sums
+# over the steps made: loss (mean over the global batch), top1_hits and top5_hits (images whose
+# label is the first guess, or among the first five), waiting (seconds for input), and steps, which
+# is less than asked for if a loss, or the norm of a weight after the update, was not finite: that
+# step is then the last. And of the last step, for each of the model's trainable variables,
+# gradient_norms and, after its update, weight_norms, both [variables].
 TrainSteps = Callable[[Iterator, tf.Tensor], dict[str, tf.Tensor]]
 
 
@@ -47,27 +52,24 @@ def make_train_steps(
         timed: whether to look at the clock, which TensorFlow's determinism forbids.
 
     Returns:
-        A function to sums over the steps it made: loss (mean over the global batch), top1_hits
-        and top5_hits (images whose label is the first guess, or among the first five), waiting
-        (seconds for input), and steps, which is less than asked for if a loss, or the norm of a
-        weight after the update, was not finite: that step is then the last. And of the last
-        step, for each of the model's trainable variables, gradient_norms and, after its update,
-        weight_norms, both [variables].
+        A function as `TrainSteps` says.
     """
-    part = make_part(model, optimizer, preprocessor, batch_size, colocate)
+    gradients_of = make_gradients(model, optimizer, preprocessor, batch_size, colocate)
     variables = model.trainable_variables
 
     def replica_step(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
-        gradients, figures = _in_parts(part, batch, accumulate, variables)
+        """One replica's step: its figures, and the norms of all replicas' gradients."""
+        gradients, figures = _accumulated(gradients_of, batch, accumulate, variables)
         return figures, _update(optimizer, _sum_over_replicas(gradients), variables, colocate)
 
     compiled = tf.function(replica_step, jit_compile=True) if jit_compile else replica_step
 
     @tf.function
     def train_steps(iterator: Iterator, count: tf.Tensor) -> dict[str, tf.Tensor]:
+        """So many steps, or fewer."""
         sums, gradients = tf.zeros([len(FIGURES)]), tf.zeros([len(variables)])
-        weights = tf.zeros([len(variables)])
-        waiting, steps = tf.constant(0.0, tf.float64), tf.constant(0)
+        weights, waiting = tf.zeros([len(variables)]), tf.constant(0.0, tf.float64)
+        steps = tf.constant(0)
         # The loss is that of the weights before an update, which may spoil them all the same.
         while steps < count and _all_finite(sums, weights):
             batch, seconds = _next(iterator, strategy, sums, timed)
@@ -77,14 +79,18 @@ def make_train_steps(
             weights = _norms(variables, colocate)
             waiting += seconds
             steps += 1
-        named = {"waiting": waiting, "steps": steps}
-        named |= {"gradient_norms": gradients, "weight_norms": weights}
-        return {**named, **dict(zip(FIGURES, tf.unstack(sums), strict=True))}
+        return {
+            "waiting": waiting,
+            "steps": steps,
+            "gradient_norms": gradients,
+            "weight_norms": weights,
+            **dict(zip(FIGURES, tf.unstack(sums), strict=True)),
+        }
 
     return train_steps
 
 
-def make_part(
+def make_gradients(
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
     preprocessor: Preprocessor,
@@ -97,7 +103,7 @@ def make_part(
     """
     variables = model.trainable_variables
 
-    def part(batch: Batch) -> _Sums:
+    def gradients_of(batch: Batch) -> _Sums:
         """Gradients and figures of images that are computed at once."""
         labels = batch["label"]
         with tf.GradientTape() as tape:
@@ -119,7 +125,7 @@ def make_part(
         counts = tf.linalg.matvec(tf.cast(per_image, tf.float32), batch["weight"])  # [2]
         return gradients, tf.concat([loss[None], counts], axis=0)
 
-    return part
+    return gradients_of
 
 
 def _update(
@@ -148,12 +154,15 @@ def _norms(tensors: list[tf.Tensor | keras.Variable], colocate: bool) -> tf.Tens
     return tf.sqrt(2 * tf.stack(halves))
 
 
-def _in_parts(
-    part: Callable[[Batch], _Sums], batch: Batch, parts: int, variables: list[keras.Variable]
+def _accumulated(
+    gradients_of: Callable[[Batch], _Sums],
+    batch: Batch,
+    parts: int,
+    variables: list[keras.Variable],
 ) -> _Sums:
-    """Sums `part` over equal parts of a batch, one at a time."""
+    """Sums over equal parts of a batch, one at a time."""
     if parts == 1:
-        return part(batch)
+        return gradients_of(batch)
     stacked = {
         name: tf.reshape(values, [parts, values.shape[0] // parts, *values.shape[1:]])
         for name, values in batch.items()
@@ -164,7 +173,9 @@ def _in_parts(
         lambda number, sums: (
             number + 1,
             tf.nest.map_structure(
-                tf.add, sums, part({name: values[number] for name, values in stacked.items()})
+                tf.add,
+                sums,
+                gradients_of({name: values[number] for name, values in stacked.items()}),
             ),
         ),
         (tf.constant(0), zeros),

@@ -168,31 +168,31 @@ class Consensus:
 
 
 @contextlib.contextmanager
-def together(strategy: tf.distribute.Strategy, cluster: Cluster, then: str) -> Iterator[None]:
+def together(strategy: tf.distribute.Strategy, cluster: Cluster, again: str) -> Iterator[None]:
     """Work of all workers: only worker 0 prints, and all leave at the same time.
 
     Args:
         strategy: over the workers.
         cluster: the workers, of whom there may be one.
-        then: what happens when all are started again.
+        again: what happens when all are started again.
 
     Raises:
         UserError: as of `one_line_errors`.
     """
-    with one_line_errors(cluster, then), quiet(not cluster.is_chief):
+    with one_line_errors(cluster, again), quiet(not cluster.is_chief):
         yield
         Consensus(strategy, cluster).wait()
 
 
 @contextlib.contextmanager
-def one_line_errors(cluster: Cluster, then: str) -> Iterator[None]:
+def one_line_errors(cluster: Cluster, again: str) -> Iterator[None]:
     """Says in one line that another worker has gone, or that there is no memory.
 
     All other errors of TensorFlow pass: they are this worker's own.
 
     Args:
         cluster: the workers, of whom there may be one.
-        then: what happens when all are started again.
+        again: what happens when all are started again.
 
     Raises:
         WorkerLostError: another worker has gone.
@@ -213,7 +213,7 @@ def one_line_errors(cluster: Cluster, then: str) -> Iterator[None]:
         raise WorkerLostError(
             f"Expected all {cluster.workers} workers to go on to the end. Received: worker "
             f"{cluster.index} heard that another has stopped ({text.splitlines()[-1][:200]}). "
-            f"Start all of them again: {then}"
+            f"Start all of them again: {again}"
         ) from None
 
 

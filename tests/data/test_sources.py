@@ -121,3 +121,33 @@ def test_what_is_built_in_goes_before_a_directory_of_that_name(tmp_path, monkeyp
     assert directory_of("./shapes") == str(tmp_path / "shapes")
     assert directory_of("mine") == str(tmp_path / "mine")
     assert directory_of("cifar10") is None
+
+
+def test_a_split_that_is_not_wanted_need_not_be_there(folder):
+    remove_val(folder)
+    assert open_source("folder", str(folder), only="train").validation.examples == 0
+    with pytest.raises(UserError, match=r"no .*val"):
+        open_source("folder", str(folder), only="validation")
+
+
+def labels_by_image(split):
+    images, labels = split.parse(next(iter(split.in_order().batch(split.examples))))
+    return dict(zip(images.numpy().tolist(), labels.numpy().tolist(), strict=True))
+
+
+def test_labels_are_those_of_a_model_that_has_its_classes_in_another_order_and_more(folder):
+    source = open_source("folder", str(folder))
+    classes = ("zebra", *reversed(source.classes), "ant")
+    same = source.in_classes_of(classes)
+    assert same.classes == classes
+    for before, after in ((source.train, same.train), (source.validation, same.validation)):
+        labels = labels_by_image(after)
+        assert len(labels) == before.examples
+        for image, label in labels_by_image(before).items():
+            assert classes[labels[image]] == source.classes[label]
+
+
+def test_classes_that_a_model_does_not_have_are_named(folder):
+    source = open_source("folder", str(folder))
+    with pytest.raises(UserError, match=r"folder with 10, of which .* not know 2 \(disk, \.\.\.\)"):
+        source.in_classes_of(tuple(name for name in source.classes if name not in ("disk", "ring")))

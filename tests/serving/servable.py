@@ -12,7 +12,7 @@ from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.models.build import AlexNet
 from alexnet_tf.models.variants import get_variant
-from alexnet_tf.serving.model_card import ModelCard
+from alexnet_tf.serving.model_card import ModelCard, Validation
 
 CLASSES = ("tench", "goldfish", "great white shark", "größer", "<b>&", "six", "seven")
 
@@ -42,7 +42,7 @@ def make_card(variant="tiny"):
         "cache_dir": "~/cache",
         "workers": ("10.0.0.1:7000", "10.0.0.2:7000"),
     }
-    return ModelCard(get_variant(variant), "nothing", 12, 0.25, flags)
+    return ModelCard(get_variant(variant), "nothing", 12, Validation(0.25, 0.125, 1000), flags)
 
 
 def make_picture(seed, format="JPEG", size=(90, 80)):

@@ -194,11 +194,14 @@ def test_assets_say_what_the_model_is(exported):
     assets = exported / "assets"
     assert (assets / "labels.txt").read_bytes() == "".join(f"{c}\n" for c in CLASSES).encode()
     card = json.loads((assets / "model_card.json").read_text("utf-8"))
-    assert (card["variant"], card["step"], card["validation_top1_error"]) == ("tiny", 12, 0.25)
+    assert (card["variant"], card["step"]) == ("tiny", 12)
+    assert card["validation"] == {"top1_error": 0.25, "top5_error": 0.125, "images": 1000}
     assert card["preprocessing"]["crop_size"] == 64
     assert card["versions"]["tensorflow"] == tf.__version__
     assert card["flags"] == {"batch_size": 8, "data_dir": "images"}  # nothing of the machine
-    assert "25.00%" in (assets / "model_card.md").read_text("utf-8")
+    assert "top-1 error 25.00%, top-5 error 12.50%, 1,000 images." in (
+        assets / "model_card.md"
+    ).read_text("utf-8")
     assert card["recipe"] == "batches of 8 images"
 
 

@@ -2,6 +2,8 @@
 
 import base64
 import concurrent.futures
+import re
+import signal
 import socket
 import subprocess
 import time
@@ -186,13 +188,25 @@ def test_a_port_in_use_and_a_wrong_path_are_named(exported, tmp_path):
     assert done.stderr.count("\n") == 1 and "without saved_model.pb" in done.stderr
 
 
-def test_ctrl_c_ends_it_quietly(exported):
+@pytest.mark.parametrize("asked", [False, True])
+def test_ctrl_c_ends_it_quietly(exported, asked):
     process = subprocess.Popen(
         commands.command("alexnet_tf.serve", f"--saved_model={exported}", "--port=0"),
         cwd=commands.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assert any(line.startswith("REST") for line in process.stdout)
-    process.send_signal(2)
+    line = next(line for line in process.stdout if line.startswith("REST"))
+    with socket.socket() as connection:
+        if asked:  # it waits for the rest of this until it is told a second time
+            connection.connect(("127.0.0.1", int(re.search(r":(\d+)/", line)[1])))
+            connection.sendall(
+                b"POST /look HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n1"
+            )
+            time.sleep(0.5)
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert not asked or connection.recv(1000).startswith(b"HTTP/1.1 503")
     _, err = process.communicate(timeout=30)
-    assert process.returncode in (0, 130)
+    assert process.returncode == 130
     assert "Traceback" not in err

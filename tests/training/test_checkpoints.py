@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from alexnet_tf.errors import UserError
+from alexnet_tf.evaluation.predictions import Evaluation
 from alexnet_tf.training.checkpoints import CheckpointStore, RunState
 from tests.commands import ROOT
 
@@ -24,7 +25,8 @@ def thing(value):
 
 
 def save(store, step, error=None, keep=3):
-    store.save(thing(float(step)), step, error, keep)
+    evaluation = None if error is None else Evaluation(error, error / 4, 1.0, 80, 0, 1)
+    store.save(thing(float(step)), step, evaluation, keep)
 
 
 def read(saved):
@@ -45,6 +47,7 @@ def test_the_newest_and_the_best_are_kept(store):
     newest, best = store.newest(), store.best()
     assert (newest.step, newest.error, read(newest)) == (50, 0.3, 50.0)
     assert (best.step, best.error, read(best)) == (20, 0.2, 20.0)
+    assert (best.top5_error, best.examples) == (0.05, 80)
 
 
 def test_without_validations_only_the_newest_are_kept(store):
