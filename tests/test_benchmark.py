@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+from alexnet_tf.data.shapes import jpeg
 from alexnet_tf.models.spec import WithinMapNorm
 from alexnet_tf.models.variants import get_variant
 from tests import commands
@@ -35,6 +36,18 @@ def test_contestants_take_turns_and_are_compared(tmp_path):
     for name, rate in rows.items():
         first, second = results[name]["rates"]
         assert rate == pytest.approx((first + second) / 2, abs=0.06)
+
+
+def test_readers_of_photographs_are_compared(tmp_path):
+    for index in range(3):
+        (tmp_path / f"{index}.jpg").write_bytes(jpeg(0, index))
+    code, printed, errors = benchmark(
+        "input", f"--photos={tmp_path}", "--batch_size=4", "--steps=1", "--rounds=1",
+        "--peers=plain",
+    )  # fmt: skip
+    assert code == 0, errors
+    assert [name for name, *_ in ROW.findall(printed)] == ["ours", "plain"]
+    assert "3 JPEGs of 256×256 pixels" in printed
 
 
 def test_layers_are_passed_there_and_back():
@@ -108,7 +121,8 @@ def test_what_a_peer_has_no_layer_for_is_said():
 @pytest.mark.parametrize(
     "arguments, expected",
     [
-        ([], "Expected one of train, inference, layers"),
+        ([], "Expected one of train, inference, layers, input"),
+        (["input"], "Expected --photos=DIR with photographs"),
         (["train", "--peers=caffe"], "Expected --peers among ours, .*Received: caffe"),
     ],
 )

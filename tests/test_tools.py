@@ -34,13 +34,6 @@ def test_mutated_images_neither_crash_nor_hang(photos):
         assert f"{decoder}: decoded" in printed and f"{decoder}: refused" in printed
 
 
-def test_the_input_benchmark_measures_and_compares(photos):
-    options = ("--readers=ours,plain", "--rounds=1", "--images=256")
-    printed = run("benchmark_input", f"--photos={photos}", *options)
-    rates = {m[0]: m[1] for m in re.findall(r"^\| (\w+) \| ([\d,]+) \(", printed, re.MULTILINE)}
-    assert rates.keys() == {"ours", "plain"}
-
-
 def test_the_preparation_benchmark_compares_pixels(photos):
     printed = run("benchmark_preparation", f"--photos={photos}", "--rounds=1")
     lowest = dict(re.findall(r"^\| (\w+) .*, ([\d.]+) \|$", printed, re.MULTILINE))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from collections.abc import Callable
 
 # Does a fixed amount of work, waits until it is done, and returns how much it was.
@@ -18,12 +19,14 @@ class Settings:
         batch_size: images.
         steps: in each turn.
         cores: numbers of the CPU cores that all are pinned to.
+        squares: folder of the images to read, or None.
     """
 
     variant: str
     batch_size: int
     steps: int
     cores: tuple[int, ...]
+    squares: pathlib.Path | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Contestant:
             0 where it makes no sense.
         precision: whose matrix products it is compared with.
         against: name of the contestant whose speed is divided by this one's.
+        works_ahead: whether it fills buffers while others have their turn; one turn is then let
+            pass before the one that counts.
     """
 
     about: str
@@ -44,3 +49,4 @@ class Contestant:
     gigaflop: float = 0.0
     precision: str = "float32"
     against: str | None = None
+    works_ahead: bool = False
