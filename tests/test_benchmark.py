@@ -50,6 +50,23 @@ def test_readers_of_photographs_are_compared(tmp_path):
     assert "3 JPEGs of 256×256 pixels" in printed
 
 
+def test_replicas_are_compared_with_one():
+    code, printed, errors = benchmark(
+        "scaling", "--variant=tiny", "--batch_size=4", "--steps=1", "--rounds=1", "--price=0.5"
+    )
+    assert code == 0, errors
+    rates = {name: float(rate.replace(",", "")) for name, rate, _ in ROW.findall(printed)}
+    assert list(rates) == ["one", "replicas", "workers"]
+    cores = int(re.search(r"^cores +(\d+) of", printed, re.MULTILINE)[1])
+    share = float(re.search(r"^workers: (\d+)% of the ideal", printed, re.MULTILINE)[1])
+    assert share == pytest.approx(100 * rates["workers"] / (cores * rates["one"]), abs=1)
+    days, dollars = re.search(r": ([\d,.]+) days, ([\d,]+) dollars", printed).groups()
+    assert float(days.replace(",", "")) == pytest.approx(
+        1_281_167 * 90 / max(rates.values()) / 86_400, rel=0.02
+    )
+    assert float(dollars.replace(",", "")) > 0
+
+
 def test_layers_are_passed_there_and_back():
     for name, contestant in layers.contestants("paper").items():
         images = contestant.make(Settings("paper", 1, 1, (0,)))()
@@ -85,7 +102,7 @@ def test_ratios_are_of_the_same_round():
 def test_arithmetic_of_a_step():
     # One multiply-add is two operations; three passes, but no gradient of the image itself.
     conv1 = 11 * 11 * 3 * 96 * 55 * 55
-    assert training._gigaflop("paper") == pytest.approx(
+    assert training.gigaflop_of("paper") == pytest.approx(
         (2 * 3 * 714_188_480 - 2 * conv1) / 1e9, rel=0.02
     )
 
@@ -121,7 +138,7 @@ def test_what_a_peer_has_no_layer_for_is_said():
 @pytest.mark.parametrize(
     "arguments, expected",
     [
-        ([], "Expected one of train, inference, layers, input"),
+        ([], "Expected one of train, inference, layers, input, scaling"),
         (["input"], "Expected --photos=DIR with photographs"),
         (["train", "--peers=caffe"], "Expected --peers among ours, .*Received: caffe"),
     ],

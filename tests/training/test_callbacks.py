@@ -8,15 +8,9 @@ import pytest
 
 from alexnet_tf.errors import UserError
 from alexnet_tf.training.run import train
-from tests.folders import write_folder
 from tests.training.runs import options
 
 STEPS = 5  # an epoch
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return str(write_folder(tmp_path_factory.mktemp("images")))
 
 
 class Witness(keras.callbacks.Callback):

@@ -13,11 +13,6 @@ from tests.folders import write_folder
 from tests.training.runs import Killer, assert_equal_weights, options
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return str(write_folder(tmp_path_factory.mktemp("images")))
-
-
 def spoil(folder, number):
     """Cuts the ends off some training images."""
     for path in sorted((pathlib.Path(folder) / "train").glob("*/*"))[:: 40 // number]:

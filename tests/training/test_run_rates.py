@@ -4,13 +4,7 @@ import numpy as np
 import pytest
 
 from alexnet_tf.training import logs, run
-from tests.folders import write_folder
 from tests.training.runs import assert_equal_weights, options, weights
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return str(write_folder(tmp_path_factory.mktemp("images")))
 
 
 def test_a_layer_freezes_at_its_epoch_and_stays_frozen_after_a_resume(folder, tmp_path):

@@ -10,16 +10,10 @@ import tensorflow as tf
 
 from alexnet_tf.errors import UserError
 from alexnet_tf.training.run import train
-from tests.folders import write_folder
 from tests.training.runs import assert_equal_weights, options
 from tests.training.test_steps import Step, assert_same
 
 DEVICES = ("/CPU:0", "/CPU:1")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return str(write_folder(tmp_path_factory.mktemp("images")))
 
 
 def test_towers_learn_what_one_device_learns(folder, tmp_path):

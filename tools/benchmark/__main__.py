@@ -5,6 +5,7 @@ python -m tools.benchmark train --peers=torch,keras --variant=one_weird_trick --
 python -m tools.benchmark inference --batch_size=1
 python -m tools.benchmark layers                    response normalisation, grouped convolutions
 python -m tools.benchmark input --photos=DIR        photographs, made squares, to training batches
+python -m tools.benchmark scaling --batch_size=32   one replica, one a core, one process a core
 
 Contestants are built and warmed up in processes of their own and then take turns, one at a time,
 round after round (A B C A B C ...), on the same cores. Shown are the medians and the ratios, round
@@ -29,7 +30,7 @@ from absl import flags as absl_flags
 
 from alexnet_tf import app
 from alexnet_tf.errors import UserError
-from tools.benchmark import inference, inputs, layers, report, training
+from tools.benchmark import inference, inputs, layers, report, scaling, training
 from tools.benchmark.contest import Contestant, Settings
 from tools.benchmark.rounds import serve_turns, take_rounds
 
@@ -39,6 +40,7 @@ _KINDS = {
     "inference": inference.contestants,
     "layers": layers.contestants,
     "input": inputs.contestants,
+    "scaling": scaling.contestants,
 }
 _OTHERS = ("torch", "onnxruntime", "opencv", "dali")  # contestants that do without TensorFlow
 
@@ -74,6 +76,8 @@ def main(argv: list[str]) -> None:
     for name, value in facts.items():
         print(f"{name:10} {value}")
     print("\n" + "\n".join(report.table(chosen, results, gemm)))
+    if argv[0] == "scaling":
+        print("\n" + "\n".join(scaling.remarks(settings, results, _FLAGS.price)))
     if _FLAGS.json:
         whole = {"facts": facts, "results": results, "gemm_gflops": gemm}
         pathlib.Path(_FLAGS.json).write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
@@ -100,6 +104,9 @@ if __name__ == "__main__":
     absl_flags.DEFINE_integer("rounds", 5, "turns of each contestant", lower_bound=1)
     absl_flags.DEFINE_integer("cores", os.cpu_count(), "CPU cores that all share", lower_bound=1)
     absl_flags.DEFINE_string("photos", None, "a folder of photographs, at any depth, for input")
+    absl_flags.DEFINE_float(
+        "price", 0.0, "of such a machine, dollars an hour, for scaling", lower_bound=0
+    )
     absl_flags.DEFINE_string("json", None, "a file to write all figures to")
     absl_flags.DEFINE_string("contestant", None, "used by itself: be this one")
     absl_flags.DEFINE_string("squares", None, "used by itself: where the squares are")

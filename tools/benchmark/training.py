@@ -5,17 +5,22 @@ Ours does more than the others: its step also reflects, lights and normalises ui
 
 from __future__ import annotations
 
+import typing
+
 from alexnet_tf.models.geometry import geometry
 from alexnet_tf.models.variants import get_variant
 from tools.benchmark import gemm
 from tools.benchmark.contest import Contestant, Settings, Turn
+
+if typing.TYPE_CHECKING:  # each contestant imports what it needs
+    import tensorflow as tf
 
 CLASSES = 1000
 
 
 def contestants(variant: str) -> dict[str, Contestant]:
     """By name; ours in float32 first."""
-    gigaflop = _gigaflop(variant)
+    gigaflop = gigaflop_of(variant)
 
     def ours(precision: str) -> Contestant:
         against = "ours" if precision != "float32" else None
@@ -49,7 +54,7 @@ def contestants(variant: str) -> dict[str, Contestant]:
     }
 
 
-def _gigaflop(variant: str) -> float:
+def gigaflop_of(variant: str) -> float:
     """Of one image's step: forward, and gradients of weights and of all inputs but the image."""
     layers = geometry(get_variant(variant), CLASSES)
     passes = [2 if number == 0 else 3 for number in range(len(layers))]
@@ -59,15 +64,37 @@ def _gigaflop(variant: str) -> float:
 
 
 def _ours(settings: Settings, precision: str) -> Turn:
-    """`alexnet_tf.train`'s compiled step."""
+    import tensorflow as tf
+
+    strategy = tf.distribute.OneDeviceStrategy(
+        "/GPU:0" if tf.config.list_logical_devices("GPU") else "/CPU:0"
+    )
+    return train_on(strategy, settings, settings.batch_size, precision)
+
+
+def train_on(
+    strategy: tf.distribute.Strategy, settings: Settings, batch_size: int, precision: str
+) -> Turn:
+    """Steps as `alexnet_tf.train` compiles them.
+
+    Args:
+        strategy: where to.
+        settings: say the network, and how many in a turn.
+        batch_size: over all replicas.
+        precision: of the options.
+
+    Returns:
+        A turn; its work is images trained on, of all replicas.
+    """
     import numpy as np
     import tensorflow as tf
 
+    from alexnet_tf.data.distribute import distribute
     from alexnet_tf.data.statistics import Statistics
     from alexnet_tf.training.options import Options
     from alexnet_tf.training.parts import make_parts
 
-    options = Options(variant=settings.variant, batch_size=settings.batch_size, precision=precision)
+    options = Options(variant=settings.variant, batch_size=batch_size, precision=precision)
     variant = get_variant(settings.variant)
     side, crop = variant.preprocessing.image_size, variant.preprocessing.crop_size
     statistics = Statistics(
@@ -75,29 +102,30 @@ def _ours(settings: Settings, precision: str) -> Turn:
         np.full(3, 1 / 12, np.float32),
         np.eye(3, dtype=np.float32),
     )
-    strategy = tf.distribute.OneDeviceStrategy(
-        "/GPU:0" if tf.config.list_logical_devices("GPU") else "/CPU:0"
-    )
     classes = tuple(map(str, range(CLASSES)))
     train_steps = make_parts(options, variant, classes, statistics, strategy).train_steps
-    size, draw = settings.batch_size, np.random.default_rng(0)
-    batch = {
-        "image": draw.integers(0, 256, (size, crop, crop, 3), np.uint8),
-        "label": draw.integers(0, CLASSES, size),
-        "weight": np.ones(size, np.float32),
-        "offset": np.zeros((size, 2), np.int32),
-        "reflect": draw.random(size) < 0.5,
-        "lit": np.ones(size, bool),
-        "alpha": draw.normal(0, 0.1, (size, 3)).astype(np.float32),
-    }
-    repeated = tf.data.Dataset.from_tensors(batch).repeat()
-    batches = iter(strategy.experimental_distribute_dataset(repeated))
+
+    def make_batches(reader: int, readers: int) -> tf.data.Dataset:
+        """The same batch again and again."""
+        size, draw = batch_size // readers, np.random.default_rng(reader)
+        batch = {
+            "image": draw.integers(0, 256, (size, crop, crop, 3), np.uint8),
+            "label": draw.integers(0, CLASSES, size),
+            "weight": np.ones(size, np.float32),
+            "offset": np.zeros((size, 2), np.int32),
+            "reflect": draw.random(size) < 0.5,
+            "lit": np.ones(size, bool),
+            "alpha": draw.normal(0, 0.1, (size, 3)).astype(np.float32),
+        }
+        return tf.data.Dataset.from_tensors(batch).repeat()
+
+    batches = iter(distribute(strategy, make_batches, batch_size))
 
     def turn() -> float:
         """Images trained on."""
         for _ in range(settings.steps):
             train_steps(batches, tf.constant(1))["loss"].numpy()
-        return settings.steps * size
+        return settings.steps * batch_size
 
     return turn
 

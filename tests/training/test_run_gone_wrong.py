@@ -1,0 +1,100 @@
+"""Runs whose figures, disk or directory go wrong, and what is left of them."""
+
+import dataclasses
+import re
+import resource
+import shutil
+import signal
+
+import keras
+import numpy as np
+import pytest
+
+from alexnet_tf.errors import UserError
+from alexnet_tf.evaluation.evaluator import Evaluator
+from alexnet_tf.training import run
+from alexnet_tf.training.directory import ModelDirectory
+from tests.training.runs import Killer, options
+
+
+def test_a_damaged_directory_is_named(folder, tmp_path):
+    with pytest.raises(UserError, match="No such file"):
+        ModelDirectory(tmp_path).load()
+    run.train(options(folder, tmp_path, steps=1))
+    directory = ModelDirectory(tmp_path)
+    for path in directory.checkpoints.path.glob("*/*.data*"):
+        path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(UserError, match="damaged ones only"):
+        directory.load()
+    with pytest.raises(UserError, match="damaged ones only"):
+        run.train(options(folder, tmp_path, steps=2))
+    shutil.rmtree(directory.checkpoints.path)
+    with pytest.raises(UserError, match="Received: none there"):
+        directory.load()
+    directory.card_path.write_text("{")
+    with pytest.raises(UserError, match="model.json"):
+        directory.load()
+
+
+@pytest.mark.parametrize("changes", [{}, {"save_minutes": 0.0}, {"validate_every": 0.2}], ids=str)
+def test_weights_that_are_not_finite_stop_the_run_and_are_not_saved(folder, tmp_path, changes):
+    """The first step's loss is that of good weights; a save and a validation wait for its end."""
+    with pytest.raises(UserError, match="weights of conv1.*after step 1, at a rate of 1e"):
+        run.train(options(folder, tmp_path, learning_rate=1e30, **changes))
+    with pytest.raises(UserError, match="none there"):
+        ModelDirectory(tmp_path).load()
+
+
+def test_a_signal_does_not_save_what_a_step_has_spoilt(folder, tmp_path, monkeypatch):
+    Killer(monkeypatch, 1, signal.SIGTERM)
+    with pytest.raises(UserError, match="after step 1"):
+        run.train(options(folder, tmp_path, learning_rate=1e30))
+    assert ModelDirectory(tmp_path).checkpoints.newest() is None
+
+
+def test_weights_whose_validation_is_not_finite_are_not_saved(folder, tmp_path, monkeypatch):
+    run.train(options(folder, tmp_path, epochs=1.0))
+    evaluate = Evaluator.__call__
+
+    def without_loss(*args):
+        return dataclasses.replace(evaluate(*args), loss=float("nan"))
+
+    monkeypatch.setattr(Evaluator, "__call__", without_loss)
+    with pytest.raises(UserError, match="validation's loss after step 10 is not finite"):
+        run.train(options(folder, tmp_path, epochs=2.0))
+    assert ModelDirectory(tmp_path).checkpoints.newest().step == 5
+
+
+def test_a_run_that_diverges_goes_back_and_halves_its_rate(folder, tmp_path, capsys):
+    run.train(options(folder, tmp_path, steps=5))
+    wild = {"epochs": 2.0, "learning_rate": 1e30, "on_divergence": "back", "save_minutes": 0.0}
+    with pytest.raises(UserError, match="finite figures"):  # given up at last
+        run.train(options(folder, tmp_path, **wild))
+    printed = capsys.readouterr().out
+    assert len(re.findall("Stopped short: the weights of .* after step 6", printed)) == 5
+    assert "The rate is halved (5 of at most 5 times)" in printed
+    classifier, _, saved = ModelDirectory(tmp_path).load()
+    assert saved.step == 5
+    assert all(np.isfinite(weights).all() for weights in classifier.model.get_weights())
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(folder, tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    class Fill(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+
+    try:
+        with pytest.raises(UserError, match="write a checkpoint.*the newest there is 00000005"):
+            run.train(options(folder, tmp_path), callbacks=[Fill()])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert ModelDirectory(tmp_path).load()[2].step == 5
+
+
+def test_a_directory_that_cannot_be_written_is_refused_first(folder, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="can be written"):
+        run.train(options(folder, tmp_path / "file" / "run"))
