@@ -6,8 +6,10 @@ lost, 130 or 143 interrupted.
 
 from __future__ import annotations
 
+import ast
 import io
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -41,6 +43,8 @@ def _parse(argv: list[str]) -> list[str]:
         sys.exit(0)
     except flags.Error as error:
         text = str(error).removeprefix("ERROR:: ")
+        # absl shows lists as Python does, which is not how they were given.
+        text = re.sub(r"=(\['.*?'\]):", lambda m: f"={','.join(ast.literal_eval(m[1]))}:", text)
         print(f"error: {text} (--help lists the flags)", file=sys.stderr)
         sys.exit(1)
 
@@ -89,7 +93,7 @@ def _import_tensorflow_quietly() -> None:
             import tensorflow as tf
 
             tf.config.list_physical_devices()  # looks for GPUs, and is wordy where there is none
-        except BaseException:
+        except Exception:
             kept_back.seek(0)
             os.write(stderr, kept_back.read())
             raise

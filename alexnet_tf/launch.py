@@ -22,6 +22,7 @@ from absl import flags as absl_flags
 
 from alexnet_tf import app
 from alexnet_tf.errors import UserError, WorkerLostError
+from alexnet_tf.training.interrupt import let_go_of_terminal, signals
 
 _FLAGS = absl_flags.FLAGS
 _GRACE = 30.0  # seconds that workers have to notice that another has gone
@@ -75,6 +76,8 @@ class Launcher:
     def pass_on(self, number: int, frame: types.FrameType | None) -> None:
         """Sends a signal to worker 0, on which all stop after the same step."""
         del frame
+        if number == getattr(signal, "SIGHUP", None):
+            let_go_of_terminal()
         self.signal = number
         if self.workers:
             self.workers[0].send_signal(number)
@@ -107,7 +110,7 @@ def main(argv: list[str]) -> int:
                 f"Expected flags without {argument.partition('=')[0]}, which the launcher chooses"
             )
     launcher = Launcher(_FLAGS.processes, _FLAGS.program, argv)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in signals():
         signal.signal(number, launcher.pass_on)
     for restarts in range(_FLAGS.restarts + 1):
         launcher.start()

@@ -9,6 +9,7 @@ python -m alexnet_tf.train --flagfile=configs/caffe.flags --recipe_report      a
 from __future__ import annotations
 
 import pathlib
+import shlex
 import time
 import typing
 
@@ -68,7 +69,7 @@ def report(result: Result, options: Options, started: float) -> None:
         options: the run's.
         started: when, on the monotonic clock.
     """
-    from alexnet_tf.training.exporting import export_run
+    from alexnet_tf.training.exporting import export_run, exported_step
 
     if result.interrupted_by:
         return
@@ -78,16 +79,17 @@ def report(result: Result, options: Options, started: float) -> None:
         f"top-5 {1 - evaluation.top5_error:.2%} of {evaluation.examples:,} images "
         f"(errors {evaluation.top1_error:.2%} and {evaluation.top5_error:.2%})"
     )
-    versions = directory.saved_model.glob("*/saved_model.pb")
-    if options.export and (result.trained or not any(versions)):
+    # Also after an earlier start that trained to the end, and was stopped while it exported.
+    if options.export and (result.trained or exported_step(directory) != result.step):
         saved_model, _ = export_run(directory)
         print(f"SavedModel      {saved_model}")
     print(f"checkpoints     {directory.checkpoints.path}")
     print(f"wall time       {time.monotonic() - started:.0f} s")
+    quoted = shlex.quote(str(directory.path))
     print(
-        f"\nNext:\n  tensorboard --logdir={directory.tensorboard}\n"
-        f"  python -m alexnet_tf.evaluate --model_dir={directory.path} --views=10\n"
-        f"  python -m alexnet_tf.predict --model_dir={directory.path} PHOTO.jpg"
+        f"\nNext:\n  tensorboard --logdir={shlex.quote(str(directory.tensorboard))}\n"
+        f"  python -m alexnet_tf.evaluate --model_dir={quoted} --views=10\n"
+        f"  python -m alexnet_tf.predict --model_dir={quoted} PHOTO.jpg"
     )
 
 

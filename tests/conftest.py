@@ -9,6 +9,8 @@ import pytest
 def pytest_configure():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the entry points have it
+    # XLA goes through all of its passes, but LLVM makes no effort: a third of the time is saved.
+    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
     import tensorflow as tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]
@@ -16,6 +18,7 @@ def pytest_configure():
     tf.config.set_logical_device_configuration(cpu, halves)
     # GPUs would round float32 products to 10 bits, too few to compare with NumPy.
     tf.config.experimental.enable_tensor_float_32_execution(False)
+    gc.freeze()  # what was imported stays: the collector, asked below, need not look at it
 
 
 @pytest.fixture(autouse=True)

@@ -114,10 +114,11 @@ def _refuse_other_files(paths: list[str], max_unreadable: float) -> set[str]:
             progress.advance(1)
     if len(odd) > max_unreadable * len(paths):
         path, start = odd[0]
-        said = f"has over {MAX_BYTES:,} bytes" if path in large else f"begins with {start!r}"
+        said = f"begins with {start!r}" if start else "is empty"
+        said = f"has over {MAX_BYTES:,} bytes" if path in large else said
         raise UserError(
             f"Expected JPEG, PNG, GIF or BMP images. Received: {path}, which {said}"
             + (f", and {len(odd) - 1} more such files" if len(odd) > 1 else "")
-            + "; remove or rename what is no image"
+            + "; remove or rename what is no image, or see --max_unreadable"
         )
     return large

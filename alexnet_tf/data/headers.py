@@ -67,6 +67,8 @@ def is_square_jpeg(encoded: tf.Tensor, side: int) -> tf.Tensor:
     return fits & (tf.strings.length(encoded) <= min(enough, MAX_BYTES))
 
 
+# A function of its own, so that a process builds its graph once and not for each dataset.
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 def one_picture(encoded: tf.Tensor) -> tf.Tensor:
     """A PNG or BMP as it is, or a GIF's first frame, if it is safe to decode.
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
+from alexnet_tf import determinism
 from alexnet_tf.data import augment
 from alexnet_tf.data.decode import decode_crop, decode_each, decode_resized_crop, decode_square
 from alexnet_tf.data.order import shuffled_records
@@ -147,7 +148,11 @@ def _run(records: tf.data.Dataset, batch: Callable[[Records], Records]) -> tf.da
     # There is nothing to tune, but every batch has a dataset of its own inside (`decode_each`), all
     # of which TensorFlow's tuner thinks about: after 3,000 batches it takes 4 s to make it stop.
     options.autotune.enabled = False
-    batches = records.map(batch, tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+    # TensorFlow would make it one after the other anyway, and print a line about that each time.
+    parallel = None if determinism.is_asked_for() else tf.data.AUTOTUNE
+    # Nothing in there is left to AutoGraph, which would take half of the time to build the graph.
+    batch = tf.autograph.experimental.do_not_convert(batch)
+    batches = records.map(batch, parallel, deterministic=True if parallel else None).prefetch(2)
     return batches.with_options(options)
 
 

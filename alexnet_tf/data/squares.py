@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -27,6 +27,10 @@ from alexnet_tf.models.spec import Preprocessing
 from alexnet_tf.progress import Progress
 
 _BATCH = 64
+
+
+class StoppedError(Exception):
+    """The squares were not made, as somebody wants the process to end."""
 
 
 class Squares:
@@ -68,7 +72,11 @@ class Squares:
 
 
 def make_squares(
-    split: Split, spec: Preprocessing, unreadable: Unreadable, path: pathlib.Path | None = None
+    split: Split,
+    spec: Preprocessing,
+    unreadable: Unreadable,
+    path: pathlib.Path | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Squares:
     """Decodes a whole split, or takes what an earlier call left in the file.
 
@@ -79,19 +87,23 @@ def make_squares(
         spec: says S and how to resize.
         unreadable: is told of images that do not decode, now or when the file was made.
         path: the file, .npy; None: in memory.
+        stop: asked after each batch whether to give up.
 
     Raises:
+        StoppedError: that.
         UserError: too many unreadable images, or not enough memory or disk.
     """
     shape = (split.examples, spec.image_size, spec.image_size, 3)
     try:
         if path is None:
             images = np.zeros(shape, np.uint8)
-            return Squares(images, _fill(images, split, spec, unreadable))
+            return Squares(images, _fill(images, split, spec, unreadable, stop))
         path.parent.mkdir(parents=True, exist_ok=True)
         with _turn(path.with_suffix(".lock")):
             key = _key(split, spec)
-            return _left(path, key, shape, unreadable) or _make(path, key, split, spec, unreadable)
+            return _left(path, key, shape, unreadable) or _make(
+                path, key, split, spec, unreadable, stop
+            )
     except (MemoryError, OSError) as error:
         raise UserError(
             f"Expected room for {np.prod(shape, dtype=float) / 1e9:.1f} GB of decoded images "
@@ -100,7 +112,11 @@ def make_squares(
 
 
 def _fill(
-    images: np.ndarray, split: Split, spec: Preprocessing, unreadable: Unreadable
+    images: np.ndarray,
+    split: Split,
+    spec: Preprocessing,
+    unreadable: Unreadable,
+    stop: Callable[[], bool],
 ) -> np.ndarray:
     """Decodes all images to their places; which are readable, bool [N]."""
     readable = np.zeros(split.examples, bool)
@@ -112,16 +128,23 @@ def _fill(
             images[index], readable[index] = batch["image"][filled], batch["weight"][filled]
             progress.advance(len(index))
             unreadable.check()
+            if stop():
+                raise StoppedError
     return readable
 
 
 def _make(
-    path: pathlib.Path, key: str, split: Split, spec: Preprocessing, unreadable: Unreadable
+    path: pathlib.Path,
+    key: str,
+    split: Split,
+    spec: Preprocessing,
+    unreadable: Unreadable,
+    stop: Callable[[], bool],
 ) -> Squares:
     path.unlink(missing_ok=True)  # of other images, so not to be taken for what is beside it
     partial = path.with_suffix(".partial")
     images = _reserve(partial, (split.examples, spec.image_size, spec.image_size, 3))
-    readable = _fill(images, split, spec, unreadable)
+    readable = _fill(images, split, spec, unreadable, stop)
     images.flush()
     force_to_disk(partial)
     reasons = {i: unreadable.reasons[i] for i in np.flatnonzero(~readable).tolist()}

@@ -61,7 +61,7 @@ class Statistics:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(
                 f"Expected the training set's statistics in {path}, as training writes them. "
-                f"Received: {error}"
+                f"Received: {error}; without the file, alexnet_tf.train computes them again"
             ) from None
 
 

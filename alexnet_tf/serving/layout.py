@@ -15,6 +15,7 @@ from alexnet_tf.errors import UserError
 
 MAX_VERSION = 2**63 - 1  # TensorFlow Serving's are int64
 LABELS = pathlib.PurePath("assets", "labels.txt")
+CARD = pathlib.PurePath("assets", "model_card.json")
 
 
 def version_of(name: str) -> int | None:

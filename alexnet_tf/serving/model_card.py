@@ -11,6 +11,7 @@ import tensorflow as tf
 
 import alexnet_tf
 from alexnet_tf.models.spec import Variant
+from alexnet_tf.serving.layout import CARD
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +82,7 @@ class ModelCard:
             classes: names in label order.
         """
         facts = self.as_dict(classes)
-        (assets / "model_card.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+        (assets / CARD.name).write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
         (assets / "model_card.md").write_text(_markdown(facts), "utf-8")
 
 

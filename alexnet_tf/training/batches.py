@@ -25,6 +25,7 @@ def training_batches(
     unreadable: Unreadable,
     directory: pathlib.Path,
     show: Callable[[tf.data.Dataset], None] = lambda batches: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Iterator:
     """Batches from a step on, divided among the strategy's replicas.
 
@@ -37,11 +38,15 @@ def training_batches(
         unreadable: is told of images that do not decode.
         directory: the run's, for a cache on disk.
         show: is given this worker's batches as well, before they are divided among its replicas.
+        stop: asked while a cache is made whether to give up.
+
+    Raises:
+        StoppedError: that.
     """
     squares = None
     if options.cache != "none":
         file = directory / "cache" / "train.npy" if options.cache == "disk" else None
-        squares = make_squares(split, spec, unreadable, file)
+        squares = make_squares(split, spec, unreadable, file, stop)
 
     def make_dataset(reader: int, readers: int) -> tf.data.Dataset:
         """One reader's part of every batch."""

@@ -27,6 +27,9 @@ class Callbacks:
         batch_size: images a step.
         steps: of the whole run.
         steps_per_epoch: from one validation to the next.
+
+    Attributes:
+        present: whether there are any.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Callbacks:
         )
         self._sums, self._begun = collections.Counter(), False
         model.stop_training = False
+        self.present = bool(callbacks)
         if callbacks:
             model.optimizer = optimizer
 

@@ -36,7 +36,7 @@ from alexnet_tf.training.schedules import PlateauState
 
 _NAME = re.compile(r"(\d{8})(?:-(\d+))?")  # step, and which of several of that step
 _PARTIAL, _DAMAGED = ".partial", ".damaged"
-_PLAIN = ("step", "validated_step", "ended", "halvings")  # of `RunState`
+_PLAIN = ("step", "validated_step", "ended", "halvings", "factor")  # of `RunState`
 
 
 class RunState(tf.train.experimental.PythonState):
@@ -47,6 +47,7 @@ class RunState(tf.train.experimental.PythonState):
         validated_step: the step of the last validation.
         ended: whether the schedule has ended the run.
         halvings: how often the rate was halved after a loss that was not finite.
+        factor: what callbacks have made of the rate, times that of the schedule.
         plateau: of the schedule.
     """
 
@@ -56,6 +57,7 @@ class RunState(tf.train.experimental.PythonState):
         self.validated_step = 0
         self.ended = False
         self.halvings = 0
+        self.factor = 1.0
         self.plateau = PlateauState()
 
     def serialize(self) -> str:
@@ -148,6 +150,11 @@ class CheckpointStore:
                 f"Expected to write a checkpoint into {self.path}. Received: {reason_of(problem)}; "
                 f"the newest there is {newest}. Make room or mend the disk, and start again"
             ) from None
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is any checkpoint, whole or not."""
+        return bool(self._directories()) or any(self.path.glob(f"*{_DAMAGED}"))
 
     def newest(self, set_aside: bool = False) -> Saved | None:
         """The newest checkpoint that is as it was written; None if none was ever written.

@@ -35,6 +35,12 @@ from alexnet_tf.training.checkpoints import CheckpointStore, Saved
 # scale is in a checkpoint or is not, hence the precision.
 _FIXED = ("variant", "activation", "dataset", "classes")
 _FIXED_OPTIONS = ("batch_size", "seed", "precision")
+# Options that say where a run is computed and kept, or how long it is: no word about them.
+_FREE_OPTIONS = (
+    *("model_dir", "data_dir", "steps", "epochs", "cache", "strategy", "workers", "worker_index"),
+    *("worker_timeout", "tpu", "tower_devices", "logical_cpus", "accumulate", "steps_per_call"),
+    *("stuck_after", "save_minutes", "keep_checkpoints", "profile", "export", "max_unreadable"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +53,7 @@ class Card:
         classes: names in label order.
         dataset, data_dir: what it was trained on.
         options: of the run, for the record.
+        examples: of the training set.
     """
 
     variant: str
@@ -55,6 +62,7 @@ class Card:
     dataset: str
     data_dir: str | None
     options: dict = dataclasses.field(default_factory=dict)
+    examples: int | None = None
 
     def spec(self) -> Variant:
         """The row of the variant, with the run's activation."""
@@ -128,6 +136,8 @@ class ModelDirectory:
         facts = {name: (getattr(earlier, name), getattr(card, name)) for name in _FIXED}
         if card.dataset == "folder":
             facts["--data_dir"] = (earlier.data_dir, card.data_dir)
+        if earlier.examples is not None:
+            facts["training images"] = (earlier.examples, card.examples)
         for name in _FIXED_OPTIONS:
             facts[f"--{name}"] = (earlier.options.get(name), card.options.get(name))
         for name, (before, now) in facts.items():
@@ -139,6 +149,16 @@ class ModelDirectory:
                     f"with {name} {before}; choose another --model_dir"
                 )
         return True
+
+    def changes(self, card: Card) -> list[str]:
+        """Options that are others than those of the card here, in words, of what may change."""
+        earlier = self.read_card().options
+        now = json.loads(json.dumps(card.options))  # tuples are lists there
+        return [
+            f"--{name} {earlier[name]} → {value}"
+            for name, value in now.items()
+            if name not in _FREE_OPTIONS and name in earlier and earlier[name] != value
+        ]
 
     def write_card(self, card: Card) -> None:
         """Writes `model.json`, under another name first so that it is never half there."""
@@ -158,7 +178,7 @@ class ModelDirectory:
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise UserError(
                 f"Expected --model_dir to be a directory that alexnet_tf.train wrote. Received: "
-                f"{self.path} ({getattr(error, 'strerror', None) or error}: {self.card_path.name})"
+                f"{self.path} ({self.card_path.name}: {getattr(error, 'strerror', None) or error})"
             ) from None
 
     def find_checkpoint(self, which: str = "newest") -> Saved:

@@ -69,9 +69,14 @@ class Divergence:
         """
         halvings = self._state.halvings
         if not self._goes_back or halvings == _MAX_HALVINGS:
+            advice = (
+                f"The rate was halved {halvings} times: try another recipe"
+                if self._goes_back
+                else "Try a lower --learning_rate or, where one of few steps diverges, "
+                "--on_divergence=back"
+            )
             raise UserError(
-                f"Expected finite figures. Received: {diagnosis}; nothing of it was saved. Try a "
-                "lower --learning_rate, --precision=float32, or --on_divergence=back"
+                f"Expected finite figures. Received: {diagnosis}; nothing of it was saved. {advice}"
             )
         if not self._restore():
             raise UserError(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 
+from alexnet_tf.serving.layout import CARD, version_of
 from alexnet_tf.serving.model_card import ModelCard, Validation
 from alexnet_tf.serving.saved_model import export
 from alexnet_tf.training.directory import ModelDirectory
@@ -34,3 +36,10 @@ def export_run(
     validation = Validation(saved.error, saved.top5_error, saved.examples)
     model_card = ModelCard(card.spec(), card.dataset, saved.step, validation, card.options)
     return export(classifier, base or directory.saved_model, model_card, version), model_card
+
+
+def exported_step(directory: ModelDirectory) -> int | None:
+    """The step of the newest SavedModel in `saved_model/` of the run; None if there is none."""
+    found = directory.saved_model.glob(f"*/{CARD}")
+    cards = {version_of(path.parts[-len(CARD.parts) - 1]) or 0: path for path in found}
+    return json.loads(cards[max(cards)].read_text("utf-8"))["step"] if cards else None

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.plugins.hparams import api as hparams
 
 from alexnet_tf.disk import reason_of
@@ -74,23 +75,34 @@ class Logs:
         self.batch_size, self.text, self.ended = batch_size, "", False
         self._model, self._channels, self._timed = model, channels, timed
         self._layers = layers or [v.path.split("/")[-2] for v in model.trainable_variables]
-        self._open(directory)
+        self._folder = directory.tensorboard
+        self._writers: list[tf.summary.SummaryWriter] = []  # made when the run begins
+        self._broken = False  # whether the first point would lack steps made before a restart
         self.restart_clock()
 
-    @_expendable
-    def _open(self, directory: ModelDirectory) -> None:
-        self._run = tf.summary.create_file_writer(str(directory.tensorboard))
-        self._train = tf.summary.create_file_writer(str(directory.tensorboard / "train"))
-        self._validation = tf.summary.create_file_writer(str(directory.tensorboard / "validation"))
+    def _open(self, step: int) -> None:
+        self._writers = [
+            tf.summary.create_file_writer(str(self._folder / name))
+            for name in ("", "train", "validation")
+        ]
+        self._run, self._train, self._validation = self._writers
+        # At each start but the first TensorBoard forgets what is of this step or later: an earlier
+        # process has written it after the checkpoint that this one goes on from.
+        session = SessionLog(status=SessionLog.START)
+        event = Event(wall_time=time.time(), step=step + 1, session_log=session)
+        for writer in self._writers:
+            tf.raw_ops.ImportEvent(writer=writer._resource, event=event.SerializeToString())
 
     @_expendable
     def begin(self, step: int, options: Options) -> None:
-        """Writes what does not change, flags and hyperparameters, and the kernels as they are.
+        """Opens the files; writes what does not change, flags and hyperparameters, and the kernels.
 
         Args:
             step: at which the run begins or goes on.
             options: the run's.
         """
+        self._open(step)
+        self._broken = step % STEPS_BETWEEN_POINTS > 0
         values = dataclasses.asdict(options)
         with self._run.as_default(step=step):
             lines = [f"--{n}={_as_flag(v)}" for n, v in values.items() if v is not None]
@@ -140,7 +152,9 @@ class Logs:
             }
             if self._timed:
                 point["waiting_share"] = self._sums["waiting"] / seconds
-            self._point(step, point)
+            if not self._broken:
+                self._point(step, point)
+            self._broken = False
             self.restart_clock()
         if step % _STEPS_BETWEEN_NORMS == 0:
             self._norms(step, "gradient_norm", sums["gradient_norms"])
@@ -173,13 +187,13 @@ class Logs:
             tf.summary.scalar("top5_error", evaluation.top5_error)
         with self._run.as_default(step=step):
             self._show_kernels()
-        for writer in (self._run, self._train, self._validation):
+        for writer in self._writers:
             writer.flush()
 
     @_expendable
     def close(self) -> None:
         """Writes what is buffered and closes the files."""
-        for writer in (self._run, self._train, self._validation):
+        for writer in self._writers:
             writer.close()
 
 

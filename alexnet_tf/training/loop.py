@@ -21,29 +21,30 @@ class Run:
 
     Args:
         gear: what it works with.
+        interrupt: notes signals.
     """
 
-    def __init__(self, gear: Gear):
-        self.gear = gear
+    def __init__(self, gear: Gear, interrupt: Interrupt):
+        self.gear, self.interrupt = gear, interrupt
         goes_back = gear.options.on_divergence == "back"
         self.diverged = Divergence(goes_back, gear.state, self._restore)
-        self.train = Stretch(gear, self.diverged)
+        self.train = Stretch(gear, self.diverged, interrupt)
         self.evaluation: Evaluation | None = None
 
-    def __call__(self, interrupt: Interrupt) -> Result:
+    def __call__(self) -> Result:
         """Trains to the end, or until the interrupt; either way everything is saved."""
         gear, stopped_by = self.gear, None
 
         def stop() -> bool:  # a signal to one of the workers stops all, after the same step
             """Whether any worker has had a signal."""
-            return gear.consensus.any(interrupt())
+            return gear.consensus.any(self.interrupt())
 
         with contextlib.ExitStack() as at_the_end:  # also of an error; the last one comes first
             for end in (gear.logs.close, gear.profiler.stop, gear.callbacks.end):
                 at_the_end.callback(end)
             anything_to_do = self._work(stop)
             if stop():
-                stopped_by = interrupt.signal or signal.SIGTERM  # of another worker
+                stopped_by = self.interrupt.signal or signal.SIGTERM  # of another worker
                 gear.saving.save()
                 print(
                     f"Stopped by {stopped_by.name} after step {gear.state.step:,} and saved; the "
@@ -116,6 +117,7 @@ class Run:
         epoch = gear.timetable.epoch(state.step)
         print(f"epoch {epoch:g}, step {state.step:,}: {evaluation}", flush=True)
         gear.callbacks.epoch_ends(state.step, evaluation, rate)
+        self.train.heed_callbacks()
         state.ended |= gear.callbacks.stop
         gear.saving.save(evaluation)  # before the logs: they can be done without
         gear.logs.validation(state.step, evaluation)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
+from alexnet_tf import determinism
 from alexnet_tf.data.sources import directory_of, open_source
 from alexnet_tf.data.split import Source
 from alexnet_tf.data.statistics import Statistics, compute_statistics
@@ -36,7 +37,7 @@ from alexnet_tf.training.strategies import (
     one_line_errors,
     together,
 )
-from alexnet_tf.training.timetable import parse_layer_rates
+from alexnet_tf.training.timetable import Timetable, parse_layer_rates
 
 
 def train(
@@ -64,7 +65,7 @@ def train(
         options.worker_timeout,
     )
     if options.deterministic:
-        tf.config.experimental.enable_op_determinism()
+        determinism.ask_for()
     again = "the run goes on from its newest checkpoint"
     with one_line_errors(cluster, again):
         strategy = make_strategy(
@@ -100,12 +101,14 @@ def _train(
     _check_augmentations(options, variant)
     source = open_source(options.dataset, options.data_dir, options.max_unreadable)
     _check_examples(source.train.examples, options.batch_size)
+    Timetable(options, variant, source.train.examples)  # only to see that there is one
     card = Card(
         variant=variant.name,
         activation=variant.activation,
         classes=source.classes,
         dataset=dataset,  # absolute if it is a path, so that evaluation can go on from anywhere
         data_dir=options.data_dir and os.path.abspath(os.path.expanduser(options.data_dir)),
+        examples=source.train.examples,
         options=dataclasses.asdict(options),
     )
     with directory.held() if cluster.is_chief else contextlib.nullcontext():
@@ -139,14 +142,23 @@ def _train_there(
     statistics = Statistics.load(str(directory.statistics_path))
     gear = Gear(options, variant, source, statistics, directory, strategy, cluster, callbacks)
     with Interrupt() as interrupt:
-        return Run(gear)(interrupt)
+        return Run(gear, interrupt)()
 
 
 def _open_directory(
     directory: ModelDirectory, card: Card, source: Source, variant: Variant
 ) -> None:
     """Begins a run in the directory, or goes on with the one there."""
-    if not directory.check_card(card) or not directory.statistics_path.exists():
+    try:
+        known = directory.check_card(card)
+    except UserError:
+        if directory.checkpoints.begun:
+            raise
+        known = False  # of a start that came to nothing
+    if known:
+        for change in directory.changes(card):
+            print(f"Other than before: {change}")
+    if not known or not directory.statistics_path.exists():
         statistics = _statistics(source, variant, card.options["max_unreadable"])
         statistics.save(str(directory.statistics_path))
     directory.write_card(card)
@@ -194,7 +206,7 @@ def _check_augmentations(options: Options, variant: Variant) -> None:
     """Refuses augmentations that exclude each other, or a cache of what is not there."""
     names = options.augment if options.augment is not None else variant.preprocessing.augmentations
     if {"crop", "resized_crop"} <= set(names):
-        raise UserError(f"Expected --augment with crop or resized_crop. Received: {names}")
+        raise UserError("Expected --augment with crop or with resized_crop. Received: both")
     if "resized_crop" in names and options.cache != "none":
         raise UserError(
             "Expected --cache=none with resized_crop, which needs the original image. Received: "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import textwrap
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -79,7 +81,8 @@ def _make_tpu_strategy(tpu: str) -> tf.distribute.TPUStrategy:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(tpu)
         return tf.distribute.TPUStrategy(resolver)
     except (tf.errors.OpError, ValueError, RuntimeError, OSError, KeyError) as error:
-        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        first_line = textwrap.shorten(first_line, 200, placeholder=" ...")
         raise UserError(
             f"Expected a TPU. Received: --tpu={tpu} ({first_line}); on a TPU VM it is local, and "
             "tensorflow-tpu has to be installed (BUILD.md)"
@@ -210,10 +213,12 @@ def one_line_errors(cluster: Cluster, again: str) -> Iterator[None]:
             ) from None
         if cluster.workers == 1 or not _is_of_another_worker(error):
             raise
+        gone = sorted({int(n) for n in re.findall(r"task:(\d+)", text)} - {cluster.index})
+        who = f"worker {', '.join(map(str, gone))}" if gone else "another"
         raise WorkerLostError(
             f"Expected all {cluster.workers} workers to go on to the end. Received: worker "
-            f"{cluster.index} heard that another has stopped ({text.splitlines()[-1][:200]}). "
-            f"Start all of them again: {again}"
+            f"{cluster.index} heard that {who} has stopped. Start all of them again, unless "
+            f"alexnet_tf.launch does so: {again}"
         ) from None
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data.contact_sheet import first_batch
+from alexnet_tf.data.squares import StoppedError
 from alexnet_tf.errors import UserError
 from alexnet_tf.progress import Progress
 from alexnet_tf.training.batches import training_batches
@@ -26,10 +28,12 @@ class Stretch:
         gear: of the run.
         diverged: is told what is not finite, takes the run back or raises, and returns what there
             is to say.
+        interrupt: whether this process has had a signal; asked while a cache is made, where the
+            workers have nothing to agree about yet.
     """
 
-    def __init__(self, gear: Gear, diverged: Callable[[str], str]):
-        self.gear, self.diverged = gear, diverged
+    def __init__(self, gear: Gear, diverged: Callable[[str], str], interrupt: Callable[[], bool]):
+        self.gear, self.diverged, self.interrupt = gear, diverged, interrupt
         self.watchdogs = Watchdogs(len(gear.source.classes), gear.options.stuck_after)
         self.pace = Pace(gear.options.steps_per_call, gear.consensus)
         self.forget()
@@ -44,10 +48,15 @@ class Stretch:
         """Trains until a validation is due, something is not finite, or the interrupt."""
         gear, state, images = self.gear, self.gear.state, self.gear.options.batch_size
         if self._batches is None:
-            self._batches = self._make_batches()
+            try:
+                self._batches = self._make_batches()
+            except StoppedError:
+                return
         gear.logs.restart_clock()
         self.watchdogs.restart()
+        self._set_rates()
         gear.callbacks.epoch_begins(state.step)
+        self.heed_callbacks()
         with Progress(
             "training", gear.timetable.total_steps * images, "images", state.step * images
         ) as progress:
@@ -65,6 +74,7 @@ class Stretch:
             progress.write(remark)
         count = self._steps_together()
         gear.callbacks.batch_begins(state.step)
+        self.heed_callbacks()
         rate = gear.parts.rate
         started = time.monotonic()
         with gear.profiler.step(state.step):
@@ -78,6 +88,7 @@ class Stretch:
         state.step, self._loss = last, sums["loss"] / sums["steps"]
         gear.logs.steps(state.step, sums, rate)
         gear.callbacks.batch_ends(state.step, sums)
+        self.heed_callbacks()
         progress.advance(
             sums["steps"] * gear.options.batch_size,
             f"epoch {gear.timetable.epoch(state.step):.1f}, {gear.logs.text}",
@@ -112,6 +123,15 @@ class Stretch:
             self.gear.parts.set_rates(rates)
             self._rates = rates
 
+    def heed_callbacks(self) -> None:
+        """Keeps what callbacks have made of the rate, for the steps and the runs that follow."""
+        if not self.gear.callbacks.present:
+            return
+        told, found = self._rates.rate if self._rates else 0.0, self.gear.parts.rate
+        if told and found != np.float32(told):
+            self.gear.state.factor *= found / told
+            self._rates = self.gear.timetable.rates(self.gear.state.step, self.gear.state)
+
     def _make_batches(self) -> Iterator:
         """Those that are next; the first of a run is shown in the logs."""
         gear, split = self.gear, self.gear.source.train
@@ -130,4 +150,5 @@ class Stretch:
             unreadable=gear.unreadable[split.name],
             directory=gear.directory.path,
             show=show,
+            stop=self.interrupt,
         )

@@ -67,7 +67,8 @@ class Timetable:
             own = AtEpochs(options.bias_decay_epochs).rate_factor(state.plateau, epoch)
             biases *= own / factor
         begun = {name: m for name, start, m in self._layer_rates if epoch >= start}
-        return Rates(options.learning_rate * factor / 2**state.halvings, {"bias$": biases, **begun})
+        rate = options.learning_rate * factor * state.factor / 2**state.halvings
+        return Rates(rate, {"bias$": biases, **begun})
 
 
 def parse_layer_rates(

@@ -11,7 +11,7 @@ import pytest
 from alexnet_tf.data import squares
 from alexnet_tf.data.pipeline import training_dataset
 from alexnet_tf.data.split import make_split
-from alexnet_tf.data.squares import make_squares
+from alexnet_tf.data.squares import StoppedError, make_squares
 from alexnet_tf.data.unreadable import Unreadable
 from alexnet_tf.errors import UserError
 from alexnet_tf.models.spec import Preprocessing
@@ -141,3 +141,11 @@ def test_others_wait_for_the_one_that_makes_it(tmp_path):
         assert not entered.wait(0.5)
     assert entered.wait(30)
     other.join()
+
+
+def test_to_be_stopped_leaves_nothing_that_would_be_taken_for_whole(images, tmp_path):
+    path, split = tmp_path / "train.npy", split_of(images)
+    with pytest.raises(StoppedError):
+        make_squares(split, SPEC, Unreadable(split), path, stop=lambda: True)
+    assert not path.exists()
+    assert make_squares(split, SPEC, Unreadable(split), path).images[5, 0, 0, 0] == 50

@@ -102,6 +102,21 @@ def test_one_may_set_the_learning_rate(folder, tmp_path):
     assert 0 < abs(seen[2] - seen[1]).max() < momentum_goes_on
 
 
+def test_what_they_have_made_of_the_rate_outlasts_a_stop(folder, tmp_path):
+    """A new process, and a schedule that divides the rate by ten, go on from there."""
+    rates = []
+
+    class Lower(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            rates.append(logs["learning_rate"])
+            if epoch == 0:
+                self.model.optimizer.learning_rate = 0.001
+
+    train(options(folder, tmp_path, epochs=1.0), callbacks=[Lower()])
+    train(options(folder, tmp_path), callbacks=[Lower()])
+    assert rates == pytest.approx([0.005, 0.001, 0.0001])
+
+
 def test_the_rate_they_are_told_is_that_of_the_epoch_that_has_ended(folder, tmp_path):
     """Not the one that the validation's plateau leads to."""
     rates = []

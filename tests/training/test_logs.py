@@ -4,12 +4,13 @@ import time
 
 import keras
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 from tensorflow import make_ndarray
 
 from alexnet_tf.evaluation.predictions import Evaluation
 from alexnet_tf.training.directory import ModelDirectory
 from alexnet_tf.training.logs import Logs
+from alexnet_tf.training.options import Options
 
 
 def scalars(path):
@@ -28,11 +29,13 @@ def sums(**figures):
     return {"steps": 1, "top5_hits": 9.0, "waiting": 0.5, **norms, **figures}
 
 
-def make_logs(path):
-    """Of a network with two layers, each with a kernel and a bias."""
+def make_logs(path, step=0):
+    """Of a network with two layers, each with a kernel and a bias, from a step on."""
     layers = [keras.layers.Conv2D(2, 1, name="conv1"), keras.layers.Dense(1, name="fc2")]
     model = keras.Sequential([keras.Input((1, 1, 3)), *layers])
-    return Logs(ModelDirectory(path), batch_size=10, model=model)
+    logs = Logs(ModelDirectory(path), batch_size=10, model=model)
+    logs.begin(step, Options())
+    return logs
 
 
 def test_curves_hold_the_means_of_twenty_steps(tmp_path, monkeypatch):
@@ -94,8 +97,30 @@ def test_a_disk_that_takes_no_more_ends_the_logs_and_nothing_else(tmp_path, caps
 def test_there_is_no_waiting_share_where_nobody_looks_at_the_clock(tmp_path):
     model = make_logs(tmp_path / "other")._model
     logs = Logs(ModelDirectory(tmp_path / "run"), batch_size=10, model=model, timed=False)
+    logs.begin(0, Options())
     for step in range(1, 21):
         logs.steps(step, sums(loss=2.0, top1_hits=5.0, waiting=0.0), 0.1)
     logs.close()
     train = scalars(tmp_path / "run" / "tensorboard" / "train")
     assert "loss" in train and "waiting_share" not in train
+
+
+def test_what_a_killed_run_wrote_after_its_checkpoint_is_forgotten(tmp_path):
+    """Steps 36 to 60 are made twice; the point at 40 would be of five steps the second time."""
+    for first, last in ((0, 60), (35, 80)):
+        logs = make_logs(tmp_path, first)
+        for step in range(first + 1, last + 1):
+            logs.steps(step, sums(loss=1000.0 * first + step, top1_hits=4.0), 0.1)
+        for step in (30, 60):
+            if first < step <= last:
+                logs.validation(step, Evaluation(0.25, 0.125, 1000.0 * first + step, 8, 0, 1))
+        logs.close()
+        time.sleep(1.1)  # TensorBoard reads the files of a directory by the second in their names
+    for name, expected in (
+        ("train", [(20, 10.5), (60, 35_050.5), (80, 35_070.5)]),
+        ("validation", [(30, 30.0), (60, 35_060.0)]),
+    ):
+        events = EventAccumulator(str(tmp_path / "tensorboard" / name))
+        events.Reload()
+        points = [(e.step, float(make_ndarray(e.tensor_proto))) for e in events.Tensors("loss")]
+        assert points == expected

@@ -116,6 +116,26 @@ def test_another_run_is_not_overwritten(folder, tmp_path):
         run.train(options(folder, tmp_path, precision="float16"))
 
 
+def test_other_flags_are_remarked_on_and_other_images_refused(folder, tmp_path, capsys):
+    mine = tmp_path / "mine"
+    shutil.copytree(folder, mine)
+    run.train(options(str(mine), tmp_path / "run", steps=1))
+    run.train(options(str(mine), tmp_path / "run", steps=2, learning_rate=0.001, decay_epochs=()))
+    printed = capsys.readouterr().out
+    assert printed.count("Other than before") == 2
+    assert "Other than before: --learning_rate 0.005 → 0.001\n" in printed
+    photo = next((mine / "train").glob("*/*.jpg"))
+    shutil.copy(photo, photo.with_name("another.jpg"))
+    with pytest.raises(UserError, match="training images 41. Received: a run with .* 40;"):
+        run.train(options(str(mine), tmp_path / "run", steps=3))
+
+
+def test_a_directory_in_which_nothing_was_saved_may_be_taken(folder, tmp_path):
+    with pytest.raises(UserError, match="after step 1"):
+        run.train(options(folder, tmp_path, learning_rate=1e30))
+    assert run.train(options(folder, tmp_path, steps=1, activation="tanh")).step == 1
+
+
 def test_two_runs_at_the_same_time_do_not_share_a_directory(folder, tmp_path):
     with (
         ModelDirectory(tmp_path / "run").held(),
@@ -206,6 +226,8 @@ def test_checkpoints_are_written_between_validations(folder, tmp_path, monkeypat
         ({"accumulate": 3}, "divide the 8 images.*Received: 3"),
         ({"batch_size": 64}, "at most the 40 training images. Received: 64"),
         ({"variant": "alexnet"}, "Expected one of paper, .*Received: alexnet"),
+        ({"epochs": 0.0}, "at least one step. Received: --epochs=0"),
+        ({"augment": ("crop", "resized_crop")}, "resized_crop. Received: both"),
         ({"layer_rates": ("conv9:1:0",)}, "Received: conv9"),
         ({"layer_rates": ("conv1:72",)}, "LAYER:EPOCH:MULTIPLIER"),
         ({"profile": (5.0, 3.0)}, "--profile=START,STOP"),

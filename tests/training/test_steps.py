@@ -13,6 +13,7 @@ from alexnet_tf.models.towers import build_towers
 from alexnet_tf.models.variants import get_variant, variants
 from alexnet_tf.training.sgd import PaperSGD
 from alexnet_tf.training.steps import make_train_steps
+from tests.figures.subjects import narrow
 from tests.training.without_dropout import tiny_without_dropout, without_dropout
 
 CLASSES = 10
@@ -176,24 +177,30 @@ def test_a_step_that_spoils_the_weights_is_the_last_of_its_call():
     assert not np.isfinite(sums["weight_norms"]).all()
 
 
+def form_of(name):
+    """A variant with fewer maps and units, which XLA compiles in half the time; tiny as it is."""
+    return get_variant(name) if name.startswith("tiny") else narrow(name)
+
+
 @pytest.mark.parametrize("name", variants())
 def test_the_compiled_step_is_the_same_step(name):
     """Without dropout, which XLA draws otherwise.
 
-    Rounding may choose another pixel in a pool, and move one map's gradient by 1 %: hence norms.
+    Rounding may choose another pixel in a pool, and move one map's gradient by 1 %: hence norms. Of
+    an eighth of the maps one is more.
     """
-    variant = without_dropout(get_variant(name))
+    variant = without_dropout(get_variant(name) if name == "paper" else form_of(name))
     compiled, plain = (Step(2, variant=variant, jit_compile=jit) for jit in (True, False))
     np.testing.assert_allclose(compiled.sums["loss"], plain.sums["loss"], rtol=1e-5)
     for one, other in zip(compiled.gradients, plain.gradients, strict=True):
-        assert np.linalg.norm(one - other) < 1e-2 * np.linalg.norm(other)
+        assert np.linalg.norm(one - other) < 2e-2 * np.linalg.norm(other)
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("name", variants())
 def test_xla_compiles_the_whole_step(name, precision):
     """Augmentation, forward, backward, update: what a TPU would be given."""
-    step = Step(2, precision=precision, variant=get_variant(name), jit_compile=True)
+    step = Step(2, precision=precision, variant=form_of(name), jit_compile=True)
     assert np.isfinite(step.sums["loss"])
     for variable, norm in zip(
         step.model.trainable_variables, step.sums["gradient_norms"], strict=True

@@ -54,7 +54,13 @@ def test_xla_is_refused_where_it_cannot_be_or_is_anyway(two_replicas):
 @pytest.mark.parametrize(
     "error, workers, expected, text",
     [
-        (tf.errors.UnavailableError(None, None, "Socket closed"), 2, WorkerLostError, "Socket"),
+        (tf.errors.UnavailableError(None, None, "Socket closed"), 2, WorkerLostError, "another"),
+        (
+            tf.errors.UnavailableError(None, None, "/job:worker/task:1 is gone\n [[{x}]]"),
+            2,
+            WorkerLostError,
+            "heard that worker 1 has stopped",
+        ),
         (tf.errors.InternalError(None, None, "Collective ops"), 2, WorkerLostError, "heard"),
         (tf.errors.ResourceExhaustedError(None, None, "OOM"), 2, UserError, "--accumulate"),
         (tf.errors.ResourceExhaustedError(None, None, "OOM"), 1, UserError, "--batch_size"),

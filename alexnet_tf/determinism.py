@@ -1,0 +1,21 @@
+"""Whether this process refuses operations whose result may differ from one run to the next.
+
+TensorFlow can be told so, but has no public way to ask it.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+_asked_for: list[bool] = []
+
+
+def ask_for() -> None:
+    """From now on, for good."""
+    _asked_for.append(True)
+    tf.config.experimental.enable_op_determinism()
+
+
+def is_asked_for() -> bool:
+    """Whether `ask_for` was called."""
+    return bool(_asked_for)
