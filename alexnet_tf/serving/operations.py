@@ -28,7 +28,9 @@ _ARITHMETIC = """
     ScatterNd SelectV2 Shape Size Split Squeeze StatelessCase StatelessIf StatelessWhile
     StridedSlice Sub Sum Unpack While
 """
-ALLOWED = frozenset((_IMAGES + _NETWORK + _ARITHMETIC).split())
+# They call functions of the same graph, which are looked at as well.
+_CALLS = "PartitionedCall StatefulPartitionedCall"
+ALLOWED = frozenset((_IMAGES + _NETWORK + _ARITHMETIC + _CALLS).split())
 
 
 def operations(function: tf.types.experimental.ConcreteFunction) -> set[str]:

@@ -178,7 +178,7 @@ def test_a_step_that_spoils_the_weights_is_the_last_of_its_call():
 
 
 def form_of(name):
-    """A variant with fewer maps and units, which XLA compiles in half the time; tiny as it is."""
+    """A variant with fewer maps and units, to be compiled sooner; tiny as it is."""
     return get_variant(name) if name.startswith("tiny") else narrow(name)
 
 
