@@ -61,7 +61,7 @@ def _guarded(
     try:
         logging.set_verbosity(logging.ERROR)  # of TensorFlow and TFDS; ours is printed
         if needs_tensorflow:
-            _import_tensorflow_quietly()
+            import_tensorflow_quietly()
         sys.exit(main(argv[1:]) or 0)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -74,7 +74,7 @@ def _guarded(
         sys.exit(130)
 
 
-def _import_tensorflow_quietly() -> None:
+def import_tensorflow_quietly() -> None:
     """Imports TensorFlow without the lines that its C++ part prints before logging is set up.
 
     They go to file descriptor 2, out of Python's reach; they are kept back and shown only if the

@@ -5,12 +5,15 @@ import os
 
 import pytest
 
+from alexnet_tf.app import import_tensorflow_quietly
 
-def pytest_configure():
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the entry points have it
+
+def pytest_configure(config):
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        return  # pytest-xdist's first process only hands tests out
     # XLA goes through all of its passes, but LLVM makes no effort: a third of the time is saved.
     os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+    import_tensorflow_quietly()
     import tensorflow as tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]

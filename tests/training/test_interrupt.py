@@ -38,7 +38,7 @@ def test_off_the_main_thread_a_loop_runs_and_notes_none():
     assert noted == [False]
 
 
-def test_a_closed_terminal_is_noted_unless_it_is_to_be_ignored(monkeypatch):
+def test_a_closed_terminal_is_noted_unless_it_is_to_be_ignored(monkeypatch, hangups):
     gone = []
     monkeypatch.setattr(interrupt_module, "let_go_of_terminal", lambda: gone.append(True))
     with Interrupt() as interrupt:

@@ -153,7 +153,7 @@ def test_killed_workers_are_started_again_and_nothing_is_lost(folder, tmp_path):
         np.testing.assert_array_equal(killed[name], values, name)
 
 
-def test_a_signal_to_the_launcher_stops_all_after_one_step(folder, tmp_path):
+def test_a_signal_to_the_launcher_stops_all_after_one_step(folder, tmp_path, hangups):
     process = launch(tmp_path / "run", folder, "--steps=100000", "--save_minutes=0")
     wait_until(process, lambda: any((tmp_path / "run" / "checkpoints").glob("0000000?")))
     process.send_signal(signal.SIGHUP)  # as when the terminal is closed
