@@ -1,7 +1,8 @@
 """From files to the network's input.
 
-sources.py        where examples come from: one of the next three
-tfds_source.py    datasets in the format of TFDS; shapes.py renders the built-in one
+sources.py        where examples come from: one of the next four
+tfds_builders.py  datasets of TFDS by name or directory; shapes.py renders the built-in one
+tfds_source.py    examples out of their files
 folder.py         folders of images
 split.py          what a dataset is to all that follows
 order.py          the order of an epoch, and random_bits.py, of which it is made

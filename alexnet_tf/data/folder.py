@@ -1,4 +1,4 @@
-"""Folders of images: train/<class>/ and val/<class>/."""
+"""Folders of images: train/<class>/ and val/<class>/, or validation/<class>/."""
 
 from __future__ import annotations
 
@@ -15,7 +15,39 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")
 
 
-_PLACES = {"train": "train", "validation": "val"}  # a split's folder
+def split_folders(data_dir: str) -> dict[str, pathlib.Path]:
+    """Where the classes of "train" and of "validation" should be.
+
+    Raises:
+        UserError: no such folder.
+    """
+    root = pathlib.Path(data_dir).expanduser()
+    if not root.is_dir():
+        raise UserError(
+            "Expected --data_dir to be a folder with train/<class>/ and val/<class>/. "
+            f"Received: {root}"
+        )
+    places = [root / "val", root / "validation"]
+    validation = next((place for place in places if place.is_dir()), places[0])
+    return {"train": root / "train", "validation": validation}
+
+
+def class_names(folder: pathlib.Path) -> tuple[str, ...]:
+    """The names of the folders in one, sorted; hidden ones are left out.
+
+    Raises:
+        UserError: no such folder, or none in it.
+    """
+    if not folder.is_dir():
+        raise UserError(
+            f"Expected {folder.name}/<class>/ in {folder.parent}. Received: no {folder}"
+        )
+    names = tuple(
+        sorted(e.name for e in folder.iterdir() if e.is_dir() and not e.name.startswith("."))
+    )
+    if not names:
+        raise UserError(f"Expected one folder a class in {folder}. Received: none")
+    return names
 
 
 def open_folder(data_dir: str, max_unreadable: float, only: str | None = None) -> Source:
@@ -29,38 +61,25 @@ def open_folder(data_dir: str, max_unreadable: float, only: str | None = None) -
             other one is empty then.
 
     Raises:
-        UserError: no such folder, other classes in val/ than in train/, a class without images,
-            or too many files that are none.
+        UserError: no such folder, other classes in validation than in training, a class without
+            images, or too many files that are none.
     """
-    root = pathlib.Path(data_dir).expanduser()
-    if not root.is_dir():
-        raise UserError(f"Expected a folder with train/<class>/ and val/<class>/. Received: {root}")
-    folders = {name: root / place for name, place in _PLACES.items() if only in (None, name)}
-    classes, *others = [_class_names(folder) for folder in folders.values()]
+    both = split_folders(data_dir)
+    folders = {name: folder for name, folder in both.items() if only in (None, name)}
+    classes, *others = [class_names(folder) for folder in folders.values()]
     for other in others:
         if classes != other:
             odd = sorted(set(classes) ^ set(other))
             raise UserError(
-                f"Expected the same classes in train/ and val/ of {root}. Received: {odd[0]} "
-                f"({len(odd)} in all) in one of them only"
+                f"Expected the same classes in {' and '.join(map(str, folders.values()))}. "
+                f"Received: {odd[0]} ({len(odd)} in all) in one of them only"
             )
-    splits = {name: make_split([], [], name, files=True) for name in _PLACES}
+    splits = {name: make_split([], [], name, files=True) for name in both}
     passed_over = 0
     for name, folder in folders.items():
         splits[name], beside = _folder_split(folder, classes, max_unreadable)
         passed_over += beside
     return Source("folder", classes, **splits, passed_over=passed_over)
-
-
-def _class_names(folder: pathlib.Path) -> tuple[str, ...]:
-    if not folder.is_dir():
-        raise UserError(f"Expected a folder of classes, one folder each. Received: no {folder}")
-    names = tuple(
-        sorted(e.name for e in folder.iterdir() if e.is_dir() and not e.name.startswith("."))
-    )
-    if not names:
-        raise UserError(f"Expected one folder a class in {folder}. Received: none")
-    return names
 
 
 def _folder_split(

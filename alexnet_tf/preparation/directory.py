@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from alexnet_tf import disk
-from alexnet_tf.data.tfds_source import METADATA
+from alexnet_tf.data.tfds_builders import METADATA
 from alexnet_tf.errors import UserError
 from alexnet_tf.preparation import report
 from alexnet_tf.preparation.journal import NAME, Journal, check_identity

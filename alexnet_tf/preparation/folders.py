@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pathlib
 
+from alexnet_tf.data.folder import class_names, split_folders
 from alexnet_tf.errors import UserError
 from alexnet_tf.preparation.inputs import Input, Listing
 
@@ -22,25 +23,17 @@ def open_folders(data_dir: str) -> Input:
     Raises:
         UserError: no such folders, no classes, or one in validation that is not in training.
     """
-    root = pathlib.Path(data_dir).expanduser()
-    train = root / "train"
-    validation = next((root / n for n in ("val", "validation") if (root / n).is_dir()), None)
-    if not train.is_dir() or validation is None:
-        raise UserError(
-            "Expected --data_dir to be a folder with train/<class>/ and val/<class>/. "
-            f"Received: {root}"
-        )
-    classes = tuple(sorted(entry.name for entry in _entries(train) if entry.is_dir()))
-    if not classes:
-        raise UserError(f"Expected one folder a class in {train}. Received: none")
-    other = sorted({e.name for e in _entries(validation) if e.is_dir()} - set(classes))
+    folders = split_folders(data_dir)
+    train, validation = folders["train"], folders["validation"]
+    classes = class_names(train)
+    other = sorted(set(class_names(validation)) - set(classes))
     if other:
         raise UserError(
             f"Expected classes of {train} in {validation}. Received: {other[0]} "
             f"({len(other)} such in all)"
         )
     splits, ignored = {}, 0
-    for name, folder in (("train", train), ("validation", validation)):
+    for name, folder in folders.items():
         files, others = _files(folder, classes)
         if not files:
             raise UserError(f"Expected pictures in the folders of {folder}. Received: none")

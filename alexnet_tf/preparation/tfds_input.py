@@ -6,13 +6,12 @@ in one order only, so examples stay in the shard that their place gives them.
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
 
+from alexnet_tf.data.tfds_builders import builder_of_name, image_and_label
 from alexnet_tf.errors import UserError
 from alexnet_tf.preparation.inputs import Example, Input, Pictures
 
@@ -25,10 +24,10 @@ class Stream(Pictures):
 
     in_order_only = True
 
-    def __init__(self, builder: tfds.core.DatasetBuilder, split: str):
+    def __init__(self, builder: tfds.core.DatasetBuilder, split: str, image: str, label: str):
         self.count = builder.info.splits[split].num_examples
         self._builder, self._split = builder, split
-        self._image, self._label = builder.info.supervised_keys[:2]
+        self._image, self._label = image, label
 
     def key(self, index: int) -> str:
         """Its number, as the name is known only when it is read."""
@@ -75,29 +74,8 @@ def open_tfds_input(name: str, data_dir: str | None) -> Input:
     Raises:
         UserError: no such dataset, or one that is no image classification.
     """
-    if name == "shapes":
-        import alexnet_tf.data.shapes  # noqa: F401  # which TFDS then knows by its name
-    try:
-        builder = tfds.builder(name, data_dir=data_dir)
-        if not builder.is_prepared():
-            print(f"Preparing the dataset {name} in {builder.data_dir} (once)", flush=True)
-            with contextlib.redirect_stdout(io.StringIO()):
-                builder.download_and_prepare()
-    except Exception as error:  # TFDS raises plain exceptions for failed downloads
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(
-            f"Expected --source=tfds:NAME of a TFDS dataset. Received: {name}; {reason}"
-        ) from None
-    features, keys = builder.info.features, builder.info.supervised_keys
-    if (
-        not keys
-        or not isinstance(features[keys[0]], tfds.features.Image)
-        or not isinstance(features[keys[1]], tfds.features.ClassLabel)
-    ):
-        raise UserError(
-            "Expected an image classification dataset, with supervised_keys of an image and a "
-            f"class label. Received: {name}, with {keys}"
-        )
+    builder = builder_of_name(name, data_dir, "--source=tfds:shapes")
+    keys = image_and_label(builder)
     splits = builder.info.splits
     held_out = next((s for s in ("validation", "test") if s in splits), None)
     if "train" not in splits or held_out is None:
@@ -108,6 +86,6 @@ def open_tfds_input(name: str, data_dir: str | None) -> Input:
     return Input(
         builder.name,
         f"{builder.info.full_name} of TFDS",
-        tuple(features[keys[1]].names),
-        {split: Stream(builder, split) for split in ("train", held_out)},
+        tuple(builder.info.features[keys[1]].names),
+        {split: Stream(builder, split, *keys) for split in ("train", held_out)},
     )

@@ -28,6 +28,11 @@ def test_folder_yields_files_with_labels_in_order(folder):
         assert source.train.load(image).numpy() == path.read_bytes()
 
 
+def test_val_may_be_called_validation(folder):
+    (folder / "val").rename(folder / "validation")
+    assert open_source("folder", str(folder)).validation.examples == 10
+
+
 def test_other_files_than_images_are_passed_over(folder):
     (folder / "train" / "disk" / "notes.txt").write_text("not an image, and not called one")
     (folder / "val" / "ring" / "photo.heic").write_text("of a telephone")
