@@ -1,7 +1,7 @@
 """What every entry point does around its own work: quiet start, one-line errors, exit codes.
 
 Exit codes: 0 done, 1 a wrong flag or something the user can mend, 75 another worker of the run was
-lost, 130 or 143 interrupted.
+lost, 129, 130 or 143 interrupted.
 """
 
 from __future__ import annotations

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-_asked_for: list[bool] = []
+_asked_for = False
 
 
 def ask_for() -> None:
     """From now on, for good."""
-    _asked_for.append(True)
+    global _asked_for
+    _asked_for = True
     tf.config.experimental.enable_op_determinism()
 
 
 def is_asked_for() -> bool:
     """Whether `ask_for` was called."""
-    return bool(_asked_for)
+    return _asked_for

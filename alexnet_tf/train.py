@@ -69,7 +69,7 @@ def report(result: Result, options: Options, started: float) -> None:
         options: the run's.
         started: when, on the monotonic clock.
     """
-    from alexnet_tf.training.exporting import export_run, exported_step
+    from alexnet_tf.training.exporting import export_run, exported_steps
 
     if result.interrupted_by:
         return
@@ -80,7 +80,7 @@ def report(result: Result, options: Options, started: float) -> None:
         f"(errors {evaluation.top1_error:.2%} and {evaluation.top5_error:.2%})"
     )
     # Also after an earlier start that trained to the end, and was stopped while it exported.
-    if options.export and (result.trained or exported_step(directory) != result.step):
+    if options.export and (result.trained or result.step not in exported_steps(directory)):
         saved_model, _ = export_run(directory)
         print(f"SavedModel      {saved_model}")
     print(f"checkpoints     {directory.checkpoints.path}")

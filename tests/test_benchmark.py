@@ -52,7 +52,13 @@ def test_readers_of_photographs_are_compared(tmp_path):
 
 def test_replicas_are_compared_with_one():
     code, printed, errors = benchmark(
-        "scaling", "--variant=tiny", "--batch_size=4", "--steps=1", "--rounds=1", "--price=0.5"
+        "scaling",
+        "--variant=tiny",
+        "--batch_size=4",
+        "--steps=1",
+        "--rounds=1",
+        "--price=0.5",
+        "--cores=2",
     )
     assert code == 0, errors
     rates = {name: float(rate.replace(",", "")) for name, rate, _ in ROW.findall(printed)}

@@ -77,13 +77,13 @@ def open_folder(data_dir: str, max_unreadable: float, only: str | None = None) -
     splits = {name: make_split([], [], name, files=True) for name in both}
     passed_over = 0
     for name, folder in folders.items():
-        splits[name], beside = _folder_split(folder, classes, max_unreadable)
+        splits[name], beside = _folder_split(name, folder, classes, max_unreadable)
         passed_over += beside
     return Source("folder", classes, **splits, passed_over=passed_over)
 
 
 def _folder_split(
-    folder: pathlib.Path, classes: tuple[str, ...], max_unreadable: float
+    split: str, folder: pathlib.Path, classes: tuple[str, ...], max_unreadable: float
 ) -> tuple[Split, int]:
     """The images, and how many other files there are beside them."""
     paths: list[str] = []
@@ -105,8 +105,7 @@ def _folder_split(
         print(f"{len(large):,} files of {folder} of over {MAX_BYTES:,} bytes are left out")
         kept = [place for place, path in enumerate(paths) if path not in large]
         paths, labels = [paths[i] for i in kept], [labels[i] for i in kept]
-    split = make_split(paths, labels, folder.name, files=True)
-    return split, passed_over + len(large)
+    return make_split(paths, labels, split, files=True), passed_over + len(large)
 
 
 def _refuse_other_files(paths: list[str], max_unreadable: float) -> set[str]:

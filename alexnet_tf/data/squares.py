@@ -143,9 +143,13 @@ def _make(
 ) -> Squares:
     path.unlink(missing_ok=True)  # of other images, so not to be taken for what is beside it
     partial = path.with_suffix(".partial")
-    images = _reserve(partial, (split.examples, spec.image_size, spec.image_size, 3))
-    readable = _fill(images, split, spec, unreadable, stop)
-    images.flush()
+    try:
+        images = _reserve(partial, (split.examples, spec.image_size, spec.image_size, 3))
+        readable = _fill(images, split, spec, unreadable, stop)
+        images.flush()
+    except BaseException:  # Ctrl-C as well: it may be hundreds of gigabytes
+        partial.unlink(missing_ok=True)
+        raise
     force_to_disk(partial)
     reasons = {i: unreadable.reasons[i] for i in np.flatnonzero(~readable).tolist()}
     _beside(path).write_text(json.dumps({"key": key, "unreadable": reasons}))

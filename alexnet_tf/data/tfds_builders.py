@@ -11,7 +11,7 @@ import sys
 
 import tensorflow_datasets as tfds
 
-from alexnet_tf.errors import UserError
+from alexnet_tf.errors import UserError, first_line
 
 METADATA = "dataset_info.json"  # TFDS's, in every dataset of its
 _BUILT_IN = ("shapes", "folder")
@@ -38,10 +38,13 @@ def builder_of_name(name: str, data_dir: str | None, wanted: str) -> tfds.core.D
         else:
             builder = tfds.builder(name, data_dir=data_dir)
     except (ValueError, AssertionError, ImportError, OSError) as error:
-        known = [*_BUILT_IN, *tfds.list_builders(with_community_datasets=False)]
+        known = [
+            *(name for name in _BUILT_IN if name in wanted),
+            *tfds.list_builders(with_community_datasets=False),
+        ]
         first = re.split("[:/]", name)[0].lower().replace("-", "")
         close = difflib.get_close_matches(first, known, n=3)
-        reason = f"did you mean {' or '.join(close)}?" if close else _first_line(error)
+        reason = f"did you mean {' or '.join(close)}?" if close else first_line(error)
         raise UserError(
             f"Expected {wanted} or the name of a TFDS dataset. Received: {name}; {reason}"
         ) from None
@@ -56,7 +59,7 @@ def builder_of_name(name: str, data_dir: str | None, wanted: str) -> tfds.core.D
         except Exception as error:  # TFDS raises plain exceptions for failed downloads
             raise UserError(
                 f"Expected dataset {name} in {builder.data_dir}, or to be able to prepare it "
-                f"there (is --data_dir right?). Received: {_first_line(error)}"
+                f"there (is --data_dir right?). Received: {first_line(error)}"
             ) from None
     return builder
 
@@ -81,7 +84,7 @@ def builder_of_directory(directory: str) -> tfds.core.DatasetBuilder:
         return tfds.builder_from_directory(directory)
     except Exception as error:  # whatever TFDS makes of a damaged dataset_info.json
         raise UserError(
-            f"Expected a TFDS dataset in {directory}. Received: {_first_line(error)}"
+            f"Expected a TFDS dataset in {directory}. Received: {first_line(error)}"
         ) from None
 
 
@@ -104,7 +107,3 @@ def image_and_label(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
             f"Received: {builder.name}, with {list(features)}"
         )
     return keys[0], keys[1]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

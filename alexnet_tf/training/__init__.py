@@ -15,7 +15,7 @@ directory.py    a model directory on disk
     parts.py        model, optimizer and compiled step of a run
     watchdogs.py    what is probably wrong, in words
     logs.py         TensorBoard's curves, the figures of the progress bar
-    interrupt.py    Ctrl-C and SIGTERM
+    interrupt.py    Ctrl-C, SIGTERM, a closed terminal
     options.py      all that a run can be told
     run.py          from options to result (result.py)
 """

@@ -69,7 +69,7 @@ class RunState(tf.train.experimental.PythonState):
         """Takes over what `serialize` returned."""
         values = json.loads(string_value)
         for name in _PLAIN:
-            setattr(self, name, values[name])
+            setattr(self, name, values.get(name, getattr(self, name)))  # older ones hold less
         self.plateau = PlateauState(**values["plateau"])
 
 

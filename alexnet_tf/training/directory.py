@@ -24,19 +24,22 @@ from alexnet_tf.classifier import Classifier, Ensemble
 from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.disk import locked
-from alexnet_tf.errors import UserError
+from alexnet_tf.errors import UserError, first_line
 from alexnet_tf.models.build import AlexNet
 from alexnet_tf.models.spec import Variant
 from alexnet_tf.models.variants import get_variant
 from alexnet_tf.training.checkpoints import CheckpointStore, Saved
+from alexnet_tf.training.options import as_flag
 
 # What must not change when a run goes on: of the card, and of the options in it. The place in
 # the data is counted in batches of one shuffled order, hence the batch size and the seed; a loss
 # scale is in a checkpoint or is not, hence the precision.
 _FIXED = ("variant", "activation", "dataset", "classes")
 _FIXED_OPTIONS = ("batch_size", "seed", "precision")
-# Options that say where a run is computed and kept, or how long it is: no word about them.
+# Those, and options that say where a run is computed and kept, or how long it is: no word about
+# them.
 _FREE_OPTIONS = (
+    *_FIXED,
     *("model_dir", "data_dir", "steps", "epochs", "cache", "strategy", "workers", "worker_index"),
     *("worker_timeout", "tpu", "tower_devices", "logical_cpus", "accumulate", "steps_per_call"),
     *("stuck_after", "save_minutes", "keep_checkpoints", "profile", "export", "max_unreadable"),
@@ -151,11 +154,11 @@ class ModelDirectory:
         return True
 
     def changes(self, card: Card) -> list[str]:
-        """Options that are others than those of the card here, in words, of what may change."""
+        """What has changed since the card here, one line an option, of the options that may."""
         earlier = self.read_card().options
         now = json.loads(json.dumps(card.options))  # tuples are lists there
         return [
-            f"--{name} {earlier[name]} → {value}"
+            f"--{name} {as_flag(earlier[name])} → {as_flag(value)}"
             for name, value in now.items()
             if name not in _FREE_OPTIONS and name in earlier and earlier[name] != value
         ]
@@ -217,9 +220,9 @@ class ModelDirectory:
             checkpoint = tf.train.Checkpoint(model=model)
             checkpoint.read(saved.prefix).expect_partial().assert_existing_objects_matched()
         except (ValueError, AssertionError, IndexError, tf.errors.OpError) as error:
-            first_line = str(error).strip().splitlines()[0]
             raise UserError(
-                f"Expected a checkpoint of {card.variant}. Received: {saved.path} ({first_line})"
+                f"Expected a checkpoint of {card.variant}. Received: {saved.path} "
+                f"({first_line(error)})"
             ) from None
         classifier = Classifier(model, Preprocessor(spec.preprocessing, statistics), card.classes)
         return classifier, card, saved

@@ -38,8 +38,10 @@ def export_run(
     return export(classifier, base or directory.saved_model, model_card, version), model_card
 
 
-def exported_step(directory: ModelDirectory) -> int | None:
-    """The step of the newest SavedModel in `saved_model/` of the run; None if there is none."""
-    found = directory.saved_model.glob(f"*/{CARD}")
-    cards = {version_of(path.parts[-len(CARD.parts) - 1]) or 0: path for path in found}
-    return json.loads(cards[max(cards)].read_text("utf-8"))["step"] if cards else None
+def exported_steps(directory: ModelDirectory) -> set[int]:
+    """The steps of the SavedModels in `saved_model/` of the run, of those that are whole."""
+    versions = [
+        path for path in directory.saved_model.glob("*") if version_of(path.name) is not None
+    ]
+    cards = [path / CARD for path in versions if (path / CARD).exists()]
+    return {json.loads(card.read_text("utf-8"))["step"] for card in cards}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import stat
@@ -47,7 +48,8 @@ class Interrupt:
         self.signal = signal.Signals(number)
         # Not print(), which may be what was interrupted.
         text = f"\n{self.signal.name}: stops after what is at hand, and saves"
-        os.write(2, f"{text}; Ctrl-C again: at once, without saving\n".encode())
+        with contextlib.suppress(OSError):  # whoever read it may be gone
+            os.write(2, f"{text}; Ctrl-C again: at once, without saving\n".encode())
 
 
 def signals() -> list[signal.Signals]:
@@ -66,6 +68,8 @@ def let_go_of_terminal() -> None:
     """
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
-        if stat.S_ISCHR(os.fstat(stream).st_mode):
-            os.dup2(nowhere, stream)
-    os.close(nowhere)
+        with contextlib.suppress(OSError):  # it is closed
+            if stat.S_ISCHR(os.fstat(stream).st_mode):  # isatty() denies one that has gone
+                os.dup2(nowhere, stream)
+    if nowhere > 2:
+        os.close(nowhere)

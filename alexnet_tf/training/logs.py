@@ -17,7 +17,7 @@ from tensorboard.plugins.hparams import api as hparams
 from alexnet_tf.disk import reason_of
 from alexnet_tf.evaluation.predictions import Evaluation
 from alexnet_tf.training.directory import ModelDirectory
-from alexnet_tf.training.options import Options
+from alexnet_tf.training.options import Options, as_flag
 from alexnet_tf.visualize.kernels import kernel_grid
 
 STEPS_BETWEEN_POINTS = 20  # of a curve
@@ -86,8 +86,16 @@ class Logs:
             for name in ("", "train", "validation")
         ]
         self._run, self._train, self._validation = self._writers
-        # At each start but the first TensorBoard forgets what is of this step or later: an earlier
-        # process has written it after the checkpoint that this one goes on from.
+        self.restarts_at(step)
+
+    @_expendable
+    def restarts_at(self, step: int) -> None:
+        """Makes TensorBoard forget what is of a later step: the run goes on from an earlier one.
+
+        Args:
+            step: the last one that counts.
+        """
+        self._broken = step % STEPS_BETWEEN_POINTS > 0
         session = SessionLog(status=SessionLog.START)
         event = Event(wall_time=time.time(), step=step + 1, session_log=session)
         for writer in self._writers:
@@ -102,12 +110,11 @@ class Logs:
             options: the run's.
         """
         self._open(step)
-        self._broken = step % STEPS_BETWEEN_POINTS > 0
         values = dataclasses.asdict(options)
         with self._run.as_default(step=step):
-            lines = [f"--{n}={_as_flag(v)}" for n, v in values.items() if v is not None]
+            lines = [f"--{n}={as_flag(v)}" for n, v in values.items() if v is not None]
             tf.summary.text("flags", "```\n" + "\n".join(lines) + "\n```")
-            hparams.hparams({name: _as_flag(values[name]) for name in _HPARAMS})
+            hparams.hparams({name: as_flag(values[name]) for name in _HPARAMS})
             hparams.hparams_config(
                 hparams=[hparams.HParam(name) for name in _HPARAMS],
                 metrics=[
@@ -197,17 +204,13 @@ class Logs:
             writer.close()
 
 
-def _as_flag(value: object) -> bool | int | float | str:
-    """An option's value as it is written on a command line, where it is not a plain one."""
-    if isinstance(value, (tuple, list)):
-        return ",".join(map(str, value))
-    return "" if value is None else value
-
-
 class NoLogs:
     """In place of `Logs` where another worker writes them."""
 
     text = ""
+
+    def restarts_at(self, step: int) -> None:
+        """Does nothing."""
 
     def begin(self, step: int, options: Options) -> None:
         """Does nothing."""

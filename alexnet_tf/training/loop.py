@@ -92,6 +92,7 @@ class Run:
             return False
         self.train.forget()
         step, path = self.gear.state.step, self.gear.directory.path
+        self.gear.logs.restarts_at(step)
         print(f"Going on after step {step:,} of the run in {path}")
         return True
 

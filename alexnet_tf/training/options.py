@@ -172,3 +172,10 @@ class Options:
         "page (pip install tensorboard-plugin-profile)",
     )
     export: bool = _option(True, "write a SavedModel at the end")
+
+
+def as_flag(value: object) -> bool | int | float | str:
+    """An option's value as it is written on a command line, where it is not a plain one."""
+    if isinstance(value, (tuple, list)):
+        return ",".join(map(str, value))
+    return "" if value is None else value

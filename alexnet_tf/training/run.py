@@ -152,7 +152,7 @@ def _open_directory(
     try:
         known = directory.check_card(card)
     except UserError:
-        if directory.checkpoints.begun:
+        if directory.checkpoints.begun or directory.saved_model.exists():
             raise
         known = False  # of a start that came to nothing
     if known:

@@ -6,7 +6,7 @@ import time
 
 import tensorflow as tf
 
-from alexnet_tf.errors import UserError
+from alexnet_tf.errors import UserError, first_line
 from alexnet_tf.evaluation.predictions import Evaluation
 from alexnet_tf.training.checkpoints import CheckpointStore, RunState, Saved
 from alexnet_tf.training.options import Options
@@ -71,10 +71,9 @@ class Saving:
         try:
             self._checkpoint.read(saved.prefix).assert_consumed()
         except (AssertionError, ValueError, IndexError, tf.errors.OpError) as error:
-            first_line = str(error).strip().splitlines()[0]
             raise UserError(
                 f"Expected a checkpoint of this model and optimizer. Received: {saved.path} "
-                f"({first_line}); choose another --model_dir"
+                f"({first_line(error)}); choose another --model_dir"
             ) from None
         self._parts.scatter()
         return True

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-import textwrap
 from collections.abc import Iterator
 
 import tensorflow as tf
 
-from alexnet_tf.errors import UserError, WorkerLostError
+from alexnet_tf.errors import UserError, WorkerLostError, first_line
 from alexnet_tf.progress import quiet
 from alexnet_tf.training.cluster import Cluster
 from alexnet_tf.training.options import STRATEGIES
@@ -81,11 +80,9 @@ def _make_tpu_strategy(tpu: str) -> tf.distribute.TPUStrategy:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(tpu)
         return tf.distribute.TPUStrategy(resolver)
     except (tf.errors.OpError, ValueError, RuntimeError, OSError, KeyError) as error:
-        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        first_line = textwrap.shorten(first_line, 200, placeholder=" ...")
         raise UserError(
-            f"Expected a TPU. Received: --tpu={tpu} ({first_line}); on a TPU VM it is local, and "
-            "tensorflow-tpu has to be installed (BUILD.md)"
+            f"Expected a TPU. Received: --tpu={tpu} ({first_line(error)}); on a TPU VM it is "
+            "local, and tensorflow-tpu has to be installed (BUILD.md)"
         ) from None
 
 
@@ -204,21 +201,20 @@ def one_line_errors(cluster: Cluster, again: str) -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
-        text = str(error).strip() or type(error).__name__
         if _is_out_of_memory(error):
             raise UserError(
                 "Expected room for the images of a step. Received: out of memory "
-                f"({text.splitlines()[0][:200]}). Try a lower --batch_size, or in training a "
+                f"({first_line(error)}). Try a lower --batch_size, or in training a "
                 "higher --accumulate"
             ) from None
         if cluster.workers == 1 or not _is_of_another_worker(error):
             raise
-        gone = sorted({int(n) for n in re.findall(r"task:(\d+)", text)} - {cluster.index})
-        who = f"worker {', '.join(map(str, gone))}" if gone else "another"
+        gone = sorted({int(n) for n in re.findall(r"task:(\d+)", str(error))} - {cluster.index})
+        who = f"worker {', '.join(map(str, gone))}" if len(gone) == 1 else "another"
         raise WorkerLostError(
             f"Expected all {cluster.workers} workers to go on to the end. Received: worker "
-            f"{cluster.index} heard that {who} has stopped. Start all of them again, unless "
-            f"alexnet_tf.launch does so: {again}"
+            f"{cluster.index} heard that {who} has stopped ({first_line(error)}). Start all of "
+            f"them again, unless alexnet_tf.launch does so: {again}"
         ) from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 
@@ -51,6 +52,7 @@ class Stretch:
             try:
                 self._batches = self._make_batches()
             except StoppedError:
+                stop()  # as the others do, who have made theirs: all must ask equally often
                 return
         gear.logs.restart_clock()
         self.watchdogs.restart()
@@ -125,12 +127,13 @@ class Stretch:
 
     def heed_callbacks(self) -> None:
         """Keeps what callbacks have made of the rate, for the steps and the runs that follow."""
-        if not self.gear.callbacks.present:
+        if not self.gear.callbacks.present or self._rates is None:
             return
-        told, found = self._rates.rate if self._rates else 0.0, self.gear.parts.rate
-        if told and found != np.float32(told):
-            self.gear.state.factor *= found / told
-            self._rates = self.gear.timetable.rates(self.gear.state.step, self.gear.state)
+        found = self.gear.parts.rate
+        if found != np.float32(self._rates.rate) and self._rates.scheduled:
+            self.gear.state.factor = found / self._rates.scheduled
+            # What the schedule has next, which may be due now, the optimizer has not been told.
+            self._rates = dataclasses.replace(self._rates, rate=found)
 
     def _make_batches(self) -> Iterator:
         """Those that are next; the first of a run is shown in the logs."""

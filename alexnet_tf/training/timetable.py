@@ -18,11 +18,13 @@ class Rates:
 
     Attributes:
         rate: ε.
+        scheduled: what it would be if no callback had changed it.
         multipliers: from regular expression to what ε is multiplied by for the variables whose
             path it matches, as `PaperSGD.set_rate_multipliers` takes them.
     """
 
     rate: float
+    scheduled: float
     multipliers: dict[str, float]
 
 
@@ -67,8 +69,8 @@ class Timetable:
             own = AtEpochs(options.bias_decay_epochs).rate_factor(state.plateau, epoch)
             biases *= own / factor
         begun = {name: m for name, start, m in self._layer_rates if epoch >= start}
-        rate = options.learning_rate * factor * state.factor / 2**state.halvings
-        return Rates(rate, {"bias$": biases, **begun})
+        scheduled = options.learning_rate * factor / 2**state.halvings
+        return Rates(scheduled * state.factor, scheduled, {"bias$": biases, **begun})
 
 
 def parse_layer_rates(

@@ -147,5 +147,5 @@ def test_to_be_stopped_leaves_nothing_that_would_be_taken_for_whole(images, tmp_
     path, split = tmp_path / "train.npy", split_of(images)
     with pytest.raises(StoppedError):
         make_squares(split, SPEC, Unreadable(split), path, stop=lambda: True)
-    assert not path.exists()
+    assert not path.exists() and not path.with_suffix(".partial").exists()
     assert make_squares(split, SPEC, Unreadable(split), path).images[5, 0, 0, 0] == 50

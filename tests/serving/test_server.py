@@ -196,6 +196,7 @@ def test_ctrl_c_ends_it_quietly(exported, asked):
     )  # fmt: skip
     line = next(line for line in process.stdout if line.startswith("REST"))
     with socket.socket() as connection:
+        connection.settimeout(30)
         if asked:  # it waits for the rest of this until it is told a second time
             connection.connect(("127.0.0.1", int(re.search(r":(\d+)/", line)[1])))
             connection.sendall(

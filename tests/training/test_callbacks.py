@@ -1,6 +1,7 @@
 """Keras callbacks in this package's loop: what they are told, and what they may do."""
 
 import csv
+import dataclasses
 import functools
 
 import keras
@@ -8,7 +9,7 @@ import pytest
 
 from alexnet_tf.errors import UserError
 from alexnet_tf.training.run import train
-from tests.training.runs import options
+from tests.training.runs import options, weights
 
 STEPS = 5  # an epoch
 
@@ -115,6 +116,41 @@ def test_what_they_have_made_of_the_rate_outlasts_a_stop(folder, tmp_path):
     train(options(folder, tmp_path, epochs=1.0), callbacks=[Lower()])
     train(options(folder, tmp_path), callbacks=[Lower()])
     assert rates == pytest.approx([0.005, 0.001, 0.0001])
+
+
+def test_what_the_schedule_has_at_the_same_step_is_not_lost(folder, tmp_path):
+    """The rate is divided by ten, and conv1 frozen, where a callback halves the rate."""
+    rates, kernels = [], []
+
+    class Halve(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            rates.append(logs["learning_rate"])
+            kernels.append(self.model.get_layer("conv1").kernel.numpy())
+            if epoch == 0:
+                self.model.optimizer.learning_rate = 0.0025
+
+    flags = {"decay_epochs": (1.0,), "layer_rates": ("conv1:1:0",), "epochs": 2.0}
+    train(options(folder, tmp_path, momentum=0.0, **flags), callbacks=[Halve()])
+    assert rates == pytest.approx([0.005, 0.00025])
+    assert (kernels[1] == kernels[0]).all()
+
+
+def test_a_rate_may_rise_from_zero(folder, tmp_path):
+    """Also after a stop, without the callback."""
+    rates = []
+
+    class WarmUp(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            self.model.optimizer.learning_rate = 0.002 * min(1.0, batch / 3)
+
+        def on_train_batch_end(self, batch, logs=None):
+            rates.append(float(self.model.optimizer.learning_rate))
+
+    flags = options(folder, tmp_path, decay_epochs=(), epochs=1.0)
+    before = weights(train(flags, callbacks=[WarmUp()]))
+    assert rates == pytest.approx([0.0, 0.002 / 3, 0.004 / 3, 0.002, 0.002])
+    after = weights(train(dataclasses.replace(flags, epochs=2.0)))
+    assert abs(after["fc8/kernel"] - before["fc8/kernel"]).max() > 1e-5
 
 
 def test_the_rate_they_are_told_is_that_of_the_epoch_that_has_ended(folder, tmp_path):

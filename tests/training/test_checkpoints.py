@@ -147,6 +147,15 @@ def test_the_hosts_part_comes_back():
     assert vars(after) == vars(before)
 
 
+def test_the_host_part_of_an_older_checkpoint_is_understood():
+    older = json.loads(RunState().serialize())
+    older["step"] = 12
+    del older["factor"]
+    after = RunState()
+    after.deserialize(json.dumps(older).encode())
+    assert (after.step, after.factor) == (12, 1.0)
+
+
 def test_a_given_one_is_found_by_step_and_serial(store):
     for error in (None, 0.5):
         save(store, 7, error)

@@ -1,11 +1,11 @@
-"""Whether what a run has exported is its newest state."""
+"""Which states of itself a run has exported."""
 
 import json
 
 import pytest
 
 from alexnet_tf.training.directory import ModelDirectory
-from alexnet_tf.training.exporting import exported_step
+from alexnet_tf.training.exporting import exported_steps
 
 
 @pytest.fixture
@@ -20,12 +20,12 @@ def write_card(directory, version, step):
 
 
 def test_there_is_none_before_the_first(directory):
-    assert exported_step(directory) is None
-    (directory.saved_model / ".writing-1" / "variables").mkdir(parents=True)
-    assert exported_step(directory) is None
+    assert exported_steps(directory) == set()
+    write_card(directory, ".writing-1", 7)  # killed before it was whole
+    assert exported_steps(directory) == set()
 
 
-def test_it_is_that_of_the_highest_version(directory):
-    for version, step in (("2", 20), ("10", 100), ("9", 90), (".writing-x", 500)):
+def test_they_are_those_of_all_versions(directory):
+    for version, step in (("2", 20), ("10", 100), (".writing-x", 500)):
         write_card(directory, version, step)
-    assert exported_step(directory) == 100
+    assert exported_steps(directory) == {20, 100}

@@ -53,6 +53,22 @@ def test_a_closed_terminal_is_noted_unless_it_is_to_be_ignored(monkeypatch, hang
         signal.signal(signal.SIGHUP, before)
 
 
+def test_a_signal_is_noted_though_nobody_reads_of_it():
+    """As with `2>&1 | tee log`, where Ctrl-C ends tee as well."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    stderr = os.dup(2)
+    os.dup2(writer, 2)
+    try:
+        with Interrupt() as interrupt:
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert interrupt.signal == signal.SIGTERM
+    finally:
+        os.dup2(stderr, 2)
+        for each in (stderr, writer):
+            os.close(each)
+
+
 def test_a_terminal_that_has_gone_is_written_to_no_more():
     """A real one, whose other end is closed."""
     master, slave = pty.openpty()

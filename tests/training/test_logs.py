@@ -105,6 +105,22 @@ def test_there_is_no_waiting_share_where_nobody_looks_at_the_clock(tmp_path):
     assert "loss" in train and "waiting_share" not in train
 
 
+def test_steps_that_are_taken_back_are_forgotten(tmp_path):
+    """In the same process, as --on_divergence=back does it."""
+    logs = make_logs(tmp_path)
+    for first, last in ((0, 60), (30, 80)):
+        if first:
+            logs.restarts_at(first)
+            logs.restart_clock()
+        for step in range(first + 1, last + 1):
+            logs.steps(step, sums(loss=1000.0 * first + step, top1_hits=4.0), 0.1)
+    logs.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard" / "train"))
+    events.Reload()
+    points = [(e.step, float(make_ndarray(e.tensor_proto))) for e in events.Tensors("loss")]
+    assert points == [(20, 10.5), (60, 30_050.5), (80, 30_070.5)]
+
+
 def test_what_a_killed_run_wrote_after_its_checkpoint_is_forgotten(tmp_path):
     """Steps 36 to 60 are made twice; the point at 40 would be of five steps the second time."""
     for first, last in ((0, 60), (35, 80)):

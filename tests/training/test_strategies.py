@@ -61,7 +61,12 @@ def test_xla_is_refused_where_it_cannot_be_or_is_anyway(two_replicas):
             WorkerLostError,
             "heard that worker 1 has stopped",
         ),
-        (tf.errors.InternalError(None, None, "Collective ops"), 2, WorkerLostError, "heard"),
+        (
+            tf.errors.InternalError(None, None, "Collective ops: other shapes"),
+            2,
+            WorkerLostError,
+            r"heard that another has stopped \(Collective ops: other shapes\)",
+        ),
         (tf.errors.ResourceExhaustedError(None, None, "OOM"), 2, UserError, "--accumulate"),
         (tf.errors.ResourceExhaustedError(None, None, "OOM"), 1, UserError, "--batch_size"),
     ],

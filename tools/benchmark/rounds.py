@@ -148,8 +148,9 @@ def _memory() -> float:
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     tasks = pathlib.Path("/proc/self/task").glob("*/children")
     for child in " ".join(path.read_text() for path in tasks).split():
-        status = pathlib.Path(f"/proc/{child}/status").read_text()
-        most += int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
+        with contextlib.suppress(OSError):  # it has ended by now
+            status = pathlib.Path(f"/proc/{child}/status").read_text()
+            most += sum(map(int, re.findall(r"VmHWM:\s+(\d+) kB", status)))
     return most / 1e6
 
 

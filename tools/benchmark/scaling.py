@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 
+from alexnet_tf.errors import UserError
 from alexnet_tf.models.geometry import geometry
 from alexnet_tf.models.variants import get_variant
 from tools.benchmark.contest import Contestant, Settings, Turn
@@ -88,7 +89,7 @@ def _workers(settings: Settings) -> Turn:
     from alexnet_tf.launch import free_ports
 
     if len(settings.cores) == 1:
-        raise ImportError("there is one core")
+        raise UserError("Expected two cores at least, for two workers. Received: one (--cores)")
     ports = free_ports(len(settings.cores))
     addresses = [f"127.0.0.1:{port}" for port in ports]
     for index in range(1, len(ports)):
