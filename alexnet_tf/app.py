@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from absl import app, flags, logging
 
-from alexnet_tf.errors import UserError
+from alexnet_tf.errors import UserError, first_line
 
 
 def run(
@@ -72,6 +72,15 @@ def _guarded(
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        if type(error).__name__ != "DataLossError":  # TensorFlow's, which may not be imported
+            raise
+        print(
+            f"error: Expected whole records in the dataset. Received: {first_line(error)}; "
+            "alexnet_tf.doctor looks at every file",
+            file=sys.stderr,
+        )
+        sys.exit(1)
 
 
 def import_tensorflow_quietly() -> None:

@@ -51,6 +51,11 @@ def main(argv: list[str]) -> int:
     output = _make_directory(_FLAGS.output)
     source = open_source(_FLAGS.dataset, _FLAGS.data_dir, max_unreadable=1.0)
     report = _Report()
+    if damaged := _damaged(source):
+        raise UserError(
+            f"Expected files as {_FLAGS.dataset} was prepared. Received: another {damaged[0]} "
+            f"({len(damaged)} such files); prepare it again"
+        )
     facts = _count(source, report)
     sheet = _decode(source, spec, report)
     report.say(*verdict.conclude(report.findings))
@@ -64,6 +69,18 @@ def main(argv: list[str]) -> int:
             f"{output / 'batch.png'}: images before and after augmentation, as `{_FLAGS.variant}`"
         )
     return 2 if report.findings else 0
+
+
+def _damaged(source: Source) -> list[str]:
+    """Names of files that are not as `prepare` has noted."""
+    from alexnet_tf.data.recorded import recorded_digests
+    from alexnet_tf.preparation.directory import intact
+
+    if not source.train.paths:
+        return []
+    folder = pathlib.Path(source.train.paths[0]).parent
+    digests = recorded_digests(str(folder))
+    return sorted(set(digests) - intact(folder, digests, workers=2)) if digests else []
 
 
 def _count(source: Source, report: _Report) -> dict[str, Any]:
@@ -150,10 +167,15 @@ def _decode_all(split: Split, spec: Preprocessing, unreadable: Unreadable) -> No
 def _compare_statistics(path: str | None, computed: Statistics, report: _Report) -> None:
     """Says how far the mean image that a dataset brings is from its own."""
     from alexnet_tf.data.statistics import Statistics
+    from alexnet_tf.errors import UserError
 
     if path is None:
         return
-    brought = Statistics.load(path).mean
+    try:
+        brought = Statistics.load(path).mean
+    except UserError as error:
+        report.findings.append(f"its {pathlib.Path(path).name} is damaged: {error}")
+        return
     if brought.shape != computed.mean.shape:
         report.say(
             f"mean image that the dataset brings: of {len(brought)} pixels, not compared, as "

@@ -9,7 +9,9 @@ Whenever it is stopped, even by force, the same command goes on from there.
 
 from __future__ import annotations
 
+import collections
 import os
+import shlex
 import time
 import typing
 
@@ -27,7 +29,6 @@ _VAL_LABELS = "datasets/imagenet2012/validation_labels.txt"  # in the package of
 def main(argv: list[str]) -> int:
     """Prepares and reports; returns the exit code, as shells count signals."""
     from alexnet_tf.errors import UserError
-    from alexnet_tf.models.variants import get_variant, variants
     from alexnet_tf.preparation.plan import Settings
     from alexnet_tf.preparation.run import prepare_dataset
 
@@ -50,16 +51,30 @@ def main(argv: list[str]) -> int:
             f"{name + ':':12}{split['examples']:,} images in {len(split['shards']):,} shards, "
             f"{split['bytes'] / 1e6:,.1f} MB; {len(split['skipped']):,} skipped"
         )
+        reasons = collections.Counter(reason for _, reason in split["skipped"])
+        for reason, count in sorted(reasons.items()):
+            print(f"            {count:,} skipped: {reason}")
+        empty = [label for label, count in split["classes"].items() if not count]
+        if empty:
+            print(f"            {len(empty):,} classes without a picture, e.g. {empty[0]}")
     seconds = time.monotonic() - started
     if result.images:
         print(f"wall time   {seconds:.0f} s, {result.images / seconds:,.0f} images/s")
     else:
         print("nothing to do: complete, and every file as it was written")
     print(f"report      {os.path.join(_FLAGS.output, 'report.txt')}")
-    sides = {name: get_variant(name).preprocessing.image_size for name in variants()}
-    fitting = next((name for name, side in sides.items() if side == _FLAGS.size), "paper")
-    print(f"\nNext:\n  python -m alexnet_tf.train --dataset={_FLAGS.output} --variant={fitting}")
+    fitting, there = _variant_for(_FLAGS.size), shlex.quote(_FLAGS.output)
+    print(f"\nNext:\n  python -m alexnet_tf.train --dataset={there} --variant={fitting}")
     return 0
+
+
+def _variant_for(size: int) -> str:
+    """The variant of the largest squares that need not be enlarged."""
+    from alexnet_tf.models.variants import get_variant, variants
+
+    sides = {name: get_variant(name).preprocessing.image_size for name in variants()}
+    largest = max((side for side in sides.values() if side <= size), default=min(sides.values()))
+    return next(name for name, side in sides.items() if side == largest)
 
 
 def _open_input(source: str, data_dir: str | None, val_labels: str | None) -> Input:
@@ -100,7 +115,7 @@ if __name__ == "__main__":
         "tfds: where TFDS keeps datasets",
     )  # fmt: skip
     absl_flags.DEFINE_string("output", None, "the directory to write", required=True)
-    absl_flags.DEFINE_integer("size", 256, "pixels of a side (paper §2)", lower_bound=1)
+    absl_flags.DEFINE_integer("size", 256, "pixels of a side (paper §2)", 16, 2048)
     absl_flags.DEFINE_integer("quality", 90, "of the JPEGs", lower_bound=1, upper_bound=95)
     absl_flags.DEFINE_integer("shard_examples", 1024, "about, in each shard", lower_bound=1)
     absl_flags.DEFINE_integer(

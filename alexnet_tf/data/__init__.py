@@ -2,7 +2,7 @@
 
 sources.py        where examples come from: one of the next four
 tfds_builders.py  datasets of TFDS by name or directory; shapes.py renders the built-in one
-tfds_source.py    examples out of their files
+tfds_source.py    examples out of their files; recorded.py: what `prepare` noted about them
 folder.py         folders of images
 split.py          what a dataset is to all that follows
 order.py          the order of an epoch, and random_bits.py, of which it is made

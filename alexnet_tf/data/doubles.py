@@ -26,8 +26,8 @@ class Doubles:
 
     Attributes:
         exact: with the same bytes.
-        alike: that look alike: most of those that are the same photograph at another quality, size
-            or brightness; not reflected or cropped ones.
+        alike: others that look alike: most of those that are the same photograph at another
+            quality, size or brightness; not reflected or cropped ones.
     """
 
     exact: list[tuple[str, str]]
@@ -40,7 +40,9 @@ def find_doubles(one: Census, other: Census) -> Doubles:
     exact = sorted((one.contents[key][0], other.contents[key][0]) for key in shared)
     first = _first_alike(_table(one), _table(other))
     titles, others = list(one.looks.values()), list(other.looks.values())
-    alike = sorted((titles[i][0], others[j][0]) for j, i in first.items())
+    same = {title for _, title in exact}
+    pairs = ((titles[i][0], others[j][0]) for j, i in first.items())
+    alike = sorted(pair for pair in pairs if pair[1] not in same)
     return Doubles(exact, alike)
 
 

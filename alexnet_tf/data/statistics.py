@@ -57,12 +57,27 @@ class Statistics:
         """
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                return cls(**{f.name: arrays[f.name] for f in dataclasses.fields(cls)})
+                found = cls(**{f.name: arrays[f.name] for f in dataclasses.fields(cls)})
+            found._check()
+            return found
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(
                 f"Expected the training set's statistics in {path}, as training writes them. "
                 f"Received: {error}; without the file, alexnet_tf.train computes them again"
             ) from None
+
+    def _check(self) -> None:
+        """Refuses other shapes than the attributes' and what is not finite.
+
+        Raises:
+            ValueError: that.
+        """
+        side = len(self.mean)
+        shapes = {"mean": (side, side, 3), "eigenvalues": (3,), "eigenvectors": (3, 3)}
+        for name, shape in shapes.items():
+            array = getattr(self, name)
+            if array.shape != shape or not np.isfinite(array).all():
+                raise ValueError(f"{name} of shape {array.shape}, or not finite")
 
 
 def principal_components(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

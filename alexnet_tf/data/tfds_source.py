@@ -8,6 +8,7 @@ import pathlib
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from alexnet_tf.data.recorded import recorded_sizes
 from alexnet_tf.data.split import Records, Source, Split
 from alexnet_tf.data.tfds_builders import builder_of_directory, builder_of_name, image_and_label
 from alexnet_tf.errors import UserError
@@ -19,7 +20,7 @@ def open_tfds(name: str, data_dir: str | None) -> Source:
     """Opens a dataset by its name or its directory, preparing it first where that is needed.
 
     Raises:
-        UserError: no such dataset, or one that is no image classification.
+        UserError: no such dataset, one that is not whole, or that is no image classification.
     """
     directory = os.path.expanduser(name)
     if os.path.isabs(directory):
@@ -27,6 +28,7 @@ def open_tfds(name: str, data_dir: str | None) -> Source:
     else:
         builder = builder_of_name(name, data_dir, "--dataset=shapes, folder, a prepared directory")
     keys = image_and_label(builder)
+    _check_files(builder)
     splits = builder.info.splits
     if "train" not in splits:
         raise UserError(f"Expected a split `train` in {name}. Received: {', '.join(splits)}")
@@ -42,6 +44,21 @@ def open_tfds(name: str, data_dir: str | None) -> Source:
         _split(builder.info, held_out, keys),
         str(statistics) if statistics.exists() else None,
     )
+
+
+def _check_files(builder: tfds.core.DatasetBuilder) -> None:
+    """Sees that the files of all shards are there, and as long as `prepare` has noted."""
+    noted = recorded_sizes(str(builder.data_dir))
+    for split in builder.info.splits.values():
+        for path in map(os.fspath, split.filepaths):
+            size = os.path.getsize(path) if os.path.exists(path) else None
+            expected = noted.get(os.path.basename(path), size)
+            if size is None or size != expected:
+                raise UserError(
+                    f"Expected the dataset in {builder.data_dir} as it was written. Received: "
+                    f"{'no' if size is None else 'another'} {os.path.basename(path)}; prepare it "
+                    "again"
+                )
 
 
 def _split(info: tfds.core.DatasetInfo, name: str, keys: tuple[str, str]) -> Split:

@@ -48,7 +48,7 @@ def describe_doubles(train: Census, validation: Census, doubles: Doubles) -> lis
     lines = []
     for words, pairs in (
         ("in both splits, byte for byte", doubles.exact),
-        ("in both splits, to look at", doubles.alike),
+        ("alike in both splits, to look at", doubles.alike),
     ):
         shown = "; ".join(f"{one} and {other}" for one, other in pairs[:NAMED])
         lines.append(f"{words}: {len(pairs):,}" + (f" ({shown})" if pairs else ""))
@@ -95,11 +95,15 @@ def findings(
         again = sum(len(titles) - 1 for titles in census.contents.values())
         if again:
             found.append(f"{again:,} {census.name} images are copies of others")
-    both = {title for _, title in doubles.exact + doubles.alike}
-    if both:
+    if doubles.exact:
         found.append(
-            f"{len(both):,} validation images are in the training set too, so the validation "
-            "error will be too low"
+            f"{len(doubles.exact):,} validation images are in the training set too, so the "
+            "validation error will be too low"
+        )
+    if doubles.alike:
+        found.append(
+            f"{len(doubles.alike):,} validation images look like others of the training set; if "
+            "they are the same (see above), the validation error will be too low"
         )
     if describe_classes(classes).endswith("everyone else's"):
         found.append("the labels are not in ImageNet's order")

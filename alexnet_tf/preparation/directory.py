@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from alexnet_tf import disk
+from alexnet_tf.data.recorded import REPORT, recorded_digests
 from alexnet_tf.data.tfds_builders import METADATA
 from alexnet_tf.errors import UserError
-from alexnet_tf.preparation import report
 from alexnet_tf.preparation.journal import NAME, Journal, check_identity
 from alexnet_tf.preparation.shards import PARTIAL, room, sha256
 from alexnet_tf.progress import Progress
@@ -60,23 +60,18 @@ def complete(folder: pathlib.Path, identity: dict[str, Any], workers: int) -> di
     if Journal.exists(folder) or not (folder / METADATA).exists():
         return None
     try:
-        found = json.loads((folder / report.JSON).read_text())
-        digests = {
-            file: shard["sha256"]
-            for split in found["prepared"].values()
-            for file, shard in split["shards"].items()
-        }
-        digests |= found["files"]
+        found = json.loads((folder / REPORT).read_text())
+        digests = recorded_digests(str(folder))
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"Expected --output to be of an earlier run of this command. Received: {folder}, "
-            f"with {METADATA} but without its {report.JSON} ({error})"
+            f"with {METADATA} but without its {REPORT} ({error})"
         ) from None
     check_identity(folder, found, identity)
     damaged = sorted(set(digests) - intact(folder, digests, workers))
     if damaged:
         raise UserError(
-            f"Expected {folder} as it was prepared. Received: another {damaged[0]} "
+            f"Expected {folder} as it was prepared. Received: another {damaged[0]}, or none "
             f"({len(damaged)} such files); remove the directory to prepare it again"
         )
     return found

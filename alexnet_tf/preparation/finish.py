@@ -7,13 +7,14 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
+from alexnet_tf.data.recorded import REPORT
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.data.tfds_source import STATISTICS
 from alexnet_tf.disk import force_to_disk
 from alexnet_tf.errors import UserError
 from alexnet_tf.preparation.inputs import Input
 from alexnet_tf.preparation.journal import NAME, Journal
-from alexnet_tf.preparation.report import JSON, TEXT, make_report, write_report
+from alexnet_tf.preparation.report import TEXT, make_report, write_report
 from alexnet_tf.preparation.shards import room, sha256
 
 
@@ -34,7 +35,7 @@ def finish(source: Input, journal: Journal) -> dict[str, Any]:
     with room(folder):
         Statistics.of(journal.moments).save(str(folder / STATISTICS))
         _write_metadata(folder, source, report)
-        written = {path.name for path in folder.iterdir()} - {*journal.entries, NAME, JSON, TEXT}
+        written = {path.name for path in folder.iterdir()} - {*journal.entries, NAME, REPORT, TEXT}
         for name in sorted(written):  # safe before the journal goes, by which they could be redone
             force_to_disk(folder / name)
             report["files"][name] = sha256(folder / name)

@@ -1,7 +1,7 @@
 """Folders of images: train/<class>/* and val/<class>/*, or validation/<class>/*.
 
-Every plain file that is not hidden counts as a picture; what turns out to be none is skipped and
-reported. The folders of classes may be links, the files may not.
+Every file that is not hidden counts as a picture, also behind a link; what turns out to be none is
+skipped and reported.
 """
 
 from __future__ import annotations
@@ -51,14 +51,11 @@ def _entries(folder: pathlib.Path) -> list[os.DirEntry]:
 def _files(
     folder: pathlib.Path, classes: tuple[str, ...]
 ) -> tuple[list[tuple[str, int, tuple[int, int]]], int]:
-    """Relative path, label and stamp of plain files, and how many entries are none, e.g. links.
-
-    A link could lead anywhere, and to the same picture twice.
-    """
+    """Relative path, label and stamp of files, and how many entries are none, e.g. folders."""
     files, others = [], 0
     for label, name in enumerate(classes):
         for entry in _entries(folder / name) if (folder / name).is_dir() else ():
-            if entry.is_file(follow_symlinks=False):
+            if entry.is_file():
                 state = entry.stat()
                 stamp = state.st_size, state.st_mtime_ns
                 files.append((f"{name}/{entry.name}", label, stamp))

@@ -12,10 +12,10 @@ import json
 import pathlib
 from typing import Any
 
+from alexnet_tf.data.recorded import REPORT
 from alexnet_tf.preparation.journal import Journal
 from alexnet_tf.preparation.shards import PARTIAL, put
 
-JSON = "report.json"
 TEXT = "report.txt"
 _NAMED = 100  # skipped pictures in the text; the other file has them all
 
@@ -56,7 +56,7 @@ def make_report(journal: Journal, classes: tuple[str, ...], ignored: int) -> dic
 
 def write_report(folder: pathlib.Path, report: dict[str, Any]) -> None:
     """Writes both files."""
-    for name, text in ((JSON, json.dumps(report, indent=1)), (TEXT, _text(report))):
+    for name, text in ((REPORT, json.dumps(report, indent=1)), (TEXT, _text(report))):
         partial = folder / (name + PARTIAL)
         partial.write_text(text.rstrip() + "\n", errors="backslashreplace", encoding="utf-8")
         put(partial, folder / name)
@@ -87,5 +87,5 @@ def _text(report: dict[str, Any]) -> str:
         lines += [f"  {n:>9,}  skipped: {reason}" for reason, n in sorted(reasons.items())]
         lines += [f"             {name}: {reason}" for name, reason in split["skipped"][:_NAMED]]
         if len(split["skipped"]) > _NAMED:
-            lines.append(f"             and others, see {JSON}")
+            lines.append(f"             and others, see {REPORT}")
     return "\n".join(lines)

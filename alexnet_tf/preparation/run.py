@@ -51,12 +51,13 @@ def prepare_dataset(
         max_skipped: the share of a split's pictures that may be unusable.
 
     Raises:
-        UserError: a directory of something else or in use, too many unusable pictures, one that
-            cannot be read, a full disk.
+        UserError: class names that TFDS cannot keep, a directory of something else or in use, too
+            many unusable pictures, one that cannot be read, a full disk.
     """
     for split, pictures in source.splits.items():
         if not pictures.count:
             raise UserError(f"Expected pictures in {split}. Received: none")
+    _check_names(source.classes)
     folder = pathlib.Path(output).expanduser()
     identity = _identity(source, settings)
     with directory.locked(folder):
@@ -77,6 +78,17 @@ def prepare_dataset(
         if interrupt():
             return Result(None, images, interrupt.signal)
         return Result(finish(source, journal), images)
+
+
+def _check_names(classes: tuple[str, ...]) -> None:
+    """Refuses names that would not come back from TFDS's list of them, a line of UTF-8 each."""
+    for name in classes:
+        kept = name.encode(errors="ignore").decode().strip()
+        if kept != name or name.splitlines() != [name]:
+            raise UserError(
+                "Expected names of classes in UTF-8, without line breaks, and without spaces "
+                f"around them. Received: {name!r}; rename it"
+            )
 
 
 def _identity(source: Input, settings: Settings) -> dict[str, Any]:

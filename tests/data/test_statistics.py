@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -96,3 +98,8 @@ def test_round_trip_and_damage(tmp_path):
     np.savez(path, mean=np.array([{"a": "pickle"}], dtype=object))
     with pytest.raises(UserError):
         Statistics.load(str(path))
+    for wrong in (np.nan, np.zeros((2, 3, 3))):
+        mean = again.mean + wrong if np.isscalar(wrong) else wrong
+        dataclasses.replace(again, mean=mean).save(str(path))
+        with pytest.raises(UserError, match="mean of shape"):
+            Statistics.load(str(path))

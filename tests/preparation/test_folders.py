@@ -22,15 +22,16 @@ def test_folders_are_classes(tmp_path, validation):
     write(tmp_path, [*files, "train/a/.hidden", "train/notes.txt", "train/.git/x"])
     os.mkfifo(tmp_path / "train" / "a" / "pipe")
     (tmp_path / "train" / "a" / "link.jpg").symlink_to(tmp_path / "train" / "b" / "2.jpg")
+    (tmp_path / "train" / "a" / "nowhere.jpg").symlink_to(tmp_path / "nowhere.jpg")
     source = open_folders(str(tmp_path))
     assert source.classes == ("a", "b")
     train = source.splits["train"]
     examples = list(train.examples(np.arange(train.count)))
     assert [(e.file_name, e.label) for e in examples] == [
-        ("a/9.JPEG", 0), ("b/1.png", 1), ("b/2.jpg", 1)
+        ("a/9.JPEG", 0), ("a/link.jpg", 0), ("b/1.png", 1), ("b/2.jpg", 1)
     ]  # fmt: skip
     assert [_read(e.picture).decode() for e in examples] == [
-        f"train/{example.file_name}" for example in examples
+        f"train/{name}" for name in ("a/9.JPEG", "b/2.jpg", "b/1.png", "b/2.jpg")
     ]
     assert source.splits["validation"].count == 1
     assert source.ignored == 2

@@ -4,12 +4,14 @@ import fcntl
 import functools
 import io
 import os
+import shutil
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from alexnet_tf.data.sources import open_source
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.errors import UserError
 from alexnet_tf.preparation import assembly, finish, journal, shards, workers
@@ -18,6 +20,7 @@ from alexnet_tf.preparation.journal import Journal
 from alexnet_tf.preparation.plan import Settings
 from alexnet_tf.preparation.run import prepare_dataset
 from alexnet_tf.preparation.tfds_input import open_tfds_input
+from tests import commands
 from tests.preparation import deadly
 from tests.preparation.pictures import encode, photo
 
@@ -234,3 +237,39 @@ def test_a_dataset_of_tfds_is_a_source(folder, tmp_path):
     )
     assert first == second
     assert len(first) == 20
+
+
+@pytest.mark.parametrize("name", ["new\nline", "ends in space ", "\udc85", "a\u2028b"], ids=ascii)
+def test_names_that_tfds_cannot_keep_are_refused_before_any_work(folder, tmp_path, name):
+    shutil.copytree(folder, tmp_path / "in")
+    (tmp_path / "in" / "train" / "b").rename(tmp_path / "in" / "train" / name)
+    (tmp_path / "in" / "val" / "b").rename(tmp_path / "in" / "val" / name)
+    with pytest.raises(UserError, match="names of classes in UTF-8"):
+        prepare(tmp_path / "in", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_shard_that_is_not_as_it_was_written_is_named(whole, tmp_path):
+    mine = tmp_path / "mine"
+    shutil.copytree(whole, mine)
+    shard = sorted(mine.glob("*train.tfrecord*"))[1]
+    content = shard.read_bytes()
+    shard.write_bytes(content[:-1])
+    with pytest.raises(UserError, match=f"another {shard.name}"):
+        open_source(str(mine))
+    shard.unlink()
+    with pytest.raises(UserError, match=f"no {shard.name}"):
+        open_source(str(mine))
+    middle = len(content) // 2
+    shard.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    open_source(str(mine))  # as long as before: its records would be wrong
+    for command in ("doctor", "train"):
+        flags = (f"--dataset={mine}", "--variant=tiny32")
+        if command == "train":
+            flags += (f"--model_dir={tmp_path / 'run'}", "--batch_size=4", "--steps=4")
+        else:
+            flags += (f"--output={tmp_path / 'report'}",)
+        done = commands.run(f"alexnet_tf.{command}", *flags)
+        assert done.returncode == 1 and "Traceback" not in done.stderr
+        (line,) = (each for each in done.stderr.splitlines() if each.startswith("error: "))
+        assert (shard.name if command == "doctor" else "whole records") in line
