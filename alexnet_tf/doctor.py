@@ -73,14 +73,17 @@ def main(argv: list[str]) -> int:
 
 def _damaged(source: Source) -> list[str]:
     """Names of files that are not as `prepare` has noted."""
-    from alexnet_tf.data.recorded import recorded_digests
+    from alexnet_tf.data import recorded
     from alexnet_tf.preparation.directory import intact
 
     if not source.train.paths:
         return []
     folder = pathlib.Path(source.train.paths[0]).parent
-    digests = recorded_digests(str(folder))
-    return sorted(set(digests) - intact(folder, digests, workers=2)) if digests else []
+    report = recorded.read_report(folder)
+    if report is None:
+        return []
+    digests = recorded.digests(report)
+    return sorted(set(digests) - intact(folder, digests, workers=2))
 
 
 def _count(source: Source, report: _Report) -> dict[str, Any]:

@@ -81,9 +81,9 @@ def _report(predictions: Predictions, cards: list[Card], steps: list[int], sourc
     variants = "+".join(card.variant for card in cards)
     made = "+".join(f"{step:,}" for step in steps)
     print(f"{variants}, step {made}, {source.name} {_FLAGS.split}: {predictions.evaluation()}")
-    everything = predictions.by_class(len(classes))[:, 0].all()  # not of some classes only
+    images = predictions.by_class(len(classes))[:, 0]
     one_variant = len({card.variant for card in cards}) == 1
-    known = published(cards[0].variant, classes) if everything and one_variant else ()
+    known = published(cards[0].variant, classes, images) if one_variant else ()
     alike = {line: line.is_like(predictions.views, len(cards)) for line in known}
     known = sorted(known, key=alike.get, reverse=True)
     for line in known:

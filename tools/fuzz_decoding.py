@@ -6,8 +6,8 @@ Each image is one of the photographs, or one made of them: JPEGs of all kinds, P
 some with palettes, 16 bits or animation; with bits flipped, its end cut off, bytes of its header or
 its size replaced, or pieces repeated or taken out. It goes through preparation and the doctor's
 look (Pillow) and through the pipeline's graphs (TensorFlow) in a process of its own, which is
-replaced if it dies or hangs. Exit code 1 if anything did, or if an image took over 1 GB while it
-was decoded, or the process came to hold 1 GB more than before the first. Needs Linux.
+replaced if it dies or hangs. Exit code 1 if anything did, or if an image took over 0.75 GB while
+it was decoded, or the process came to hold 0.75 GB more than before the first. Needs Linux.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from alexnet_tf import app
 
 _FLAGS = absl_flags.FLAGS
 _SECONDS = 2.0  # of the CPU for one image in one decoder, whatever else the machine does
-_MEMORY = 1.0  # GB that an image may take while it is decoded
+_MEMORY = 0.75  # GB that an image may take while it is decoded; limits.py speaks of 0.65
 # GB that a process may hold in the end, beyond what it held before the first. TensorFlow keeps
 # 0.9 kB of each call that fails, and the heap gets holes: half a GB after 50,000 images, and little
 # more after twice as many.
-_GROWTH = 1.0
+_GROWTH = 0.75
 _PATIENCE = 60.0  # seconds until a silent process counts as hung
 _KINDS = ("flip", "truncate", "header", "repeat", "remove", "size")
 

@@ -1,8 +1,9 @@
 """From files to the network's input.
 
-sources.py        where examples come from: one of the next four
+sources.py        where examples come from: by name, out of one of the next
 tfds_builders.py  datasets of TFDS by name or directory; shapes.py renders the built-in one
-tfds_source.py    examples out of their files; recorded.py: what `prepare` noted about them
+tfds_source.py    examples out of their files
+recorded.py       what `prepare` noted about these
 folder.py         folders of images
 split.py          what a dataset is to all that follows
 order.py          the order of an epoch, and random_bits.py, of which it is made

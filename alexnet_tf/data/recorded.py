@@ -6,26 +6,36 @@ import json
 import pathlib
 from typing import Any
 
+from alexnet_tf.errors import UserError
+
 REPORT = "report.json"  # `preparation/report.py` writes it, last of all
 
 
-def recorded_sizes(folder: str) -> dict[str, int]:
-    """Bytes of each shard, by the name of its file; nothing if others wrote the dataset."""
-    return {name: shard["bytes"] for name, shard in _shards(_read(folder)).items()}
+def read_report(folder: pathlib.Path) -> dict[str, Any] | None:
+    """The report; None if there is none, as others wrote the dataset.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    path = folder / REPORT
+    if not path.exists():
+        return None
+    try:
+        report = json.loads(path.read_text("utf-8"))
+        return report if "prepared" in report and "files" in report else None
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"Expected {path} as it was written. Received: {error}") from None
 
 
-def recorded_digests(folder: str) -> dict[str, str]:
-    """SHA-256 of each file, by its name; nothing if others wrote the dataset."""
-    report = _read(folder)
-    digests = {name: shard["sha256"] for name, shard in _shards(report).items()}
-    return {**digests, **report.get("files", {})}
+def sizes(report: dict[str, Any]) -> dict[str, int]:
+    """Bytes of each shard, by the name of its file."""
+    return {name: shard["bytes"] for name, shard in _shards(report)}
 
 
-def _shards(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    splits = report.get("prepared", {}).values()
-    return {name: shard for split in splits for name, shard in split["shards"].items()}
+def digests(report: dict[str, Any]) -> dict[str, str]:
+    """SHA-256 of each file, by its name."""
+    return {**{name: shard["sha256"] for name, shard in _shards(report)}, **report["files"]}
 
 
-def _read(folder: str) -> dict[str, Any]:
-    path = pathlib.Path(folder) / REPORT
-    return json.loads(path.read_text("utf-8")) if path.exists() else {}
+def _shards(report: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [pair for split in report["prepared"].values() for pair in split["shards"].items()]

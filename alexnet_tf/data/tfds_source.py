@@ -8,7 +8,7 @@ import pathlib
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from alexnet_tf.data.recorded import recorded_sizes
+from alexnet_tf.data import recorded
 from alexnet_tf.data.split import Records, Source, Split
 from alexnet_tf.data.tfds_builders import builder_of_directory, builder_of_name, image_and_label
 from alexnet_tf.errors import UserError
@@ -48,7 +48,8 @@ def open_tfds(name: str, data_dir: str | None) -> Source:
 
 def _check_files(builder: tfds.core.DatasetBuilder) -> None:
     """Sees that the files of all shards are there, and as long as `prepare` has noted."""
-    noted = recorded_sizes(str(builder.data_dir))
+    report = recorded.read_report(pathlib.Path(builder.data_dir))
+    noted = recorded.sizes(report) if report else {}
     for split in builder.info.splits.values():
         for path in map(os.fspath, split.filepaths):
             size = os.path.getsize(path) if os.path.exists(path) else None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+
 from alexnet_tf.data.synsets import is_synset
 
 
@@ -60,13 +62,14 @@ _PUBLISHED = {
 }
 
 
-def published(variant: str, classes: tuple[str, ...]) -> tuple[Published, ...]:
+def published(variant: str, classes: tuple[str, ...], images: np.ndarray) -> tuple[Published, ...]:
     """What was published for a variant on data with these classes.
 
     Args:
         variant: its name.
         classes: names in label order; all figures are for ImageNet's thousand synsets.
+        images: of each class; the figures are for images of all.
     """
-    if len(classes) != 1000 or not all(map(is_synset, classes)):
+    if len(classes) != 1000 or not all(map(is_synset, classes)) or not all(images):
         return ()
     return _PUBLISHED.get(variant, ())

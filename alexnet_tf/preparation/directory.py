@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import json
 import pathlib
 from collections.abc import Iterator
 from typing import Any
 
 from alexnet_tf import disk
-from alexnet_tf.data.recorded import REPORT, recorded_digests
+from alexnet_tf.data import recorded
 from alexnet_tf.data.tfds_builders import METADATA
 from alexnet_tf.errors import UserError
 from alexnet_tf.preparation.journal import NAME, Journal, check_identity
@@ -59,15 +58,14 @@ def complete(folder: pathlib.Path, identity: dict[str, Any], workers: int) -> di
     """
     if Journal.exists(folder) or not (folder / METADATA).exists():
         return None
-    try:
-        found = json.loads((folder / REPORT).read_text())
-        digests = recorded_digests(str(folder))
-    except (OSError, ValueError, KeyError) as error:
+    found = recorded.read_report(folder)
+    if found is None:
         raise UserError(
             f"Expected --output to be of an earlier run of this command. Received: {folder}, "
-            f"with {METADATA} but without its {REPORT} ({error})"
-        ) from None
+            f"with {METADATA} but without its {recorded.REPORT}"
+        )
     check_identity(folder, found, identity)
+    digests = recorded.digests(found)
     damaged = sorted(set(digests) - intact(folder, digests, workers))
     if damaged:
         raise UserError(

@@ -54,26 +54,21 @@ def make_train_steps(
     Returns:
         A function as `TrainSteps` says.
     """
-    gradients_of = make_gradients(model, optimizer, preprocessor, batch_size, colocate)
     variables = model.trainable_variables
-
-    def replica_step(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
-        """One replica's step: its figures, and the norms of all replicas' gradients."""
-        gradients, figures = _accumulated(gradients_of, batch, accumulate, variables)
-        return figures, _update(optimizer, _sum_over_replicas(gradients), variables, colocate)
-
-    compiled = tf.function(replica_step, jit_compile=True) if jit_compile else replica_step
+    gradients_of = make_gradients(model, optimizer, preprocessor, batch_size, colocate)
+    replica_step = _make_replica_step(gradients_of, optimizer, variables, accumulate, colocate)
+    if jit_compile:
+        replica_step = tf.function(replica_step, jit_compile=True)
 
     @tf.function
     def train_steps(iterator: Iterator, count: tf.Tensor) -> dict[str, tf.Tensor]:
         """So many steps, or fewer."""
-        sums, gradients = tf.zeros([len(FIGURES)]), tf.zeros([len(variables)])
-        weights, waiting = tf.zeros([len(variables)]), tf.constant(0.0, tf.float64)
-        steps = tf.constant(0)
+        gradients = weights = tf.zeros([len(variables)])  # their norms
+        sums, steps, waiting = tf.zeros([len(FIGURES)]), 0, tf.constant(0.0, tf.float64)
         # The loss is that of the weights before an update, which may spoil them all the same.
         while steps < count and _all_finite(sums, weights):
             batch, seconds = _next(iterator, strategy, sums, timed)
-            figures, gradients = strategy.run(compiled, (batch,))
+            figures, gradients = strategy.run(replica_step, (batch,))
             sums += strategy.reduce(tf.distribute.ReduceOp.SUM, figures, axis=None)
             gradients = strategy.experimental_local_results(gradients)[0]  # all have the same
             weights = _norms(variables, colocate)
@@ -126,6 +121,23 @@ def make_gradients(
         return gradients, tf.concat([loss[None], counts], axis=0)
 
     return gradients_of
+
+
+def _make_replica_step(
+    gradients_of: Callable[[Batch], _Sums],
+    optimizer: keras.optimizers.Optimizer,
+    variables: list[keras.Variable],
+    accumulate: int,
+    colocate: bool,
+) -> Callable[[Batch], tuple[tf.Tensor, tf.Tensor]]:
+    """What each replica does with its part of a batch."""
+
+    def replica_step(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        """Its figures, and the norms of all replicas' gradients."""
+        gradients, figures = _accumulated(gradients_of, batch, accumulate, variables)
+        return figures, _update(optimizer, _sum_over_replicas(gradients), variables, colocate)
+
+    return replica_step
 
 
 def _update(

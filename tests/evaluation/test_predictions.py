@@ -69,14 +69,21 @@ def test_csv_has_a_line_for_each_image(files):
 
 
 def test_published_figures_are_of_imagenet_only():
+    images = np.ones(1000, int)
     synsets = tuple(f"n{number:08d}" for number in range(1000))
-    assert any("40.7% and 18.2%" in str(line) for line in published("paper", synsets))
-    assert any("42.9% and 19.8%" in str(line) for line in published("caffe", synsets))
-    (caffenet,) = published("caffenet", synsets)  # 57.4 and 80.4 % right, as Caffe says
+    assert any("40.7% and 18.2%" in str(line) for line in published("paper", synsets, images))
+    assert any("42.9% and 19.8%" in str(line) for line in published("caffe", synsets, images))
+    (caffenet,) = published("caffenet", synsets, images)  # 57.4 and 80.4 % right, as Caffe says
     assert "42.6% and 19.6%" in str(caffenet)
     assert caffenet.is_like(1, 1) and not caffenet.is_like(10, 1) and not caffenet.is_like(1, 2)
-    (seven,) = (line for line in published("paper", synsets) if line.is_like(10, 7))
+    (seven,) = (line for line in published("paper", synsets, images) if line.is_like(10, 7))
     assert "36.7% and 15.4%" in str(seven)
-    assert [str(line)[:5] for line in published("slides", synsets)] == ["37.5%"]
-    assert published("tiny", synsets) == ()
-    assert published("paper", CLASSES) == published("paper", synsets[:999]) == ()
+    assert [str(line)[:5] for line in published("slides", synsets, images)] == ["37.5%"]
+    assert published("tiny", synsets, images) == ()
+    assert (
+        published("paper", CLASSES, images[:4])
+        == published("paper", synsets[:999], images[:999])
+        == ()
+    )
+    some = np.where(np.arange(1000) == 7, 0, 1)  # a class without an image
+    assert published("paper", synsets, some) == ()
