@@ -1,5 +1,12 @@
-"""Response normalisation across neighbouring maps (paper §3.3)."""
+"""Response normalisation across neighbouring maps (paper §3.3).
 
+There are two forms of one formula. In training XLA compiles it, forward and backward, to a pass over
+memory each, so that only x is kept for the gradient. At test it is ordinary operations, which a
+SavedModel can hold and any server run.
+"""
+
+import functools
+import operator
 from collections.abc import Callable
 
 import keras
@@ -8,61 +15,83 @@ import tensorflow as tf
 
 
 def inverse_power(x: tf.Tensor, beta: float) -> tf.Tensor:
-    """X ** -beta for x > 0; by square roots where beta is the paper's 3/4 (half the time)."""
-    if beta == 0.75:
-        root = tf.math.rsqrt(x)  # x^-1/2
-        return root * tf.sqrt(root)  # x^-1/2 · x^-1/4
+    """X ** -beta for x > 0; by square roots if 4 · beta is a small integer, as the paper's 3."""
+    if 4 * beta in range(1, 9):
+        root = tf.math.rsqrt(tf.sqrt(x))  # x^-1/4
+        return functools.reduce(operator.mul, [root] * int(4 * beta))
     return x**-beta
 
 
-def band_matrix(channels: int, size: int, towers: int) -> np.ndarray:
-    """[channels, channels], 1 where map j is a neighbour of map i in the same tower, else 0.
+def window_sums(x: tf.Tensor, before: int, after: int) -> tf.Tensor:
+    """[..., C], of each map and so many before and after it, as far as there are any."""
+    channels = x.shape[-1]
+    padded = tf.pad(x, [[0, 0]] * (x.shape.rank - 1) + [[before, after]])
+    return tf.add_n([padded[..., i : i + channels] for i in range(before + after + 1)])
 
-    The window is `size` maps wide; of an even size the longer half lies before the map, as in
-    the original code (`layers/layers-145.cfg` has only odd sizes).
+
+@functools.cache
+def fused(
+    size: int, k: float, alpha: float, beta: float, towers: int
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The normalisation, compiled.
+
+    With s = k + α · Σ x² and y = x · s^-β, and Σ' over the maps whose windows hold this one,
+
+        ∂L/∂x = g · s^-β - 2αβ · x · Σ' (g · x · s^-(β + 1))
+
+    Args:
+        size: as in `LocalResponseNormalization`.
+        k: likewise.
+        alpha: likewise, already divided by size if it is to be.
+        beta: likewise.
+        towers: likewise.
+
+    Returns:
+        A function from [..., C] to the same, in the input's precision; it computes in float32 at
+        least.
     """
+    before, after = size // 2, (size - 1) // 2
+
+    def by_tower(x: tf.Tensor) -> tf.Tensor:
+        """[..., towers, C / towers]; squares and powers need more than the range of float16."""
+        x = tf.reshape(x, tf.concat([tf.shape(x)[:-1], [towers, x.shape[-1] // towers]], axis=0))
+        return x if x.dtype == tf.float64 else tf.cast(x, tf.float32)
+
+    def scale(x: tf.Tensor) -> tf.Tensor:
+        """s."""
+        return k + alpha * window_sums(tf.square(x), before, after)
+
+    @tf.function(jit_compile=True, autograph=False)
+    def forward(inputs: tf.Tensor) -> tf.Tensor:
+        """y."""
+        x = by_tower(inputs)
+        y = x * inverse_power(scale(x), beta)
+        return tf.cast(tf.reshape(y, tf.shape(inputs)), inputs.dtype)
+
+    @tf.function(jit_compile=True, autograph=False)
+    def backward(inputs: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
+        """∂L/∂x."""
+        x, g = by_tower(inputs), by_tower(upstream)
+        s = scale(x)
+        shared = window_sums(g * x * inverse_power(s, beta + 1), after, before)
+        gradient = g * inverse_power(s, beta) - 2 * alpha * beta * x * shared
+        return tf.cast(tf.reshape(gradient, tf.shape(inputs)), inputs.dtype)
+
+    @tf.custom_gradient
+    def normalize(x: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+        """Y, and what makes its gradient that of x."""
+        return forward(x), lambda upstream: backward(x, upstream)
+
+    return normalize
+
+
+def band_matrix(channels: int, size: int, towers: int) -> np.ndarray:
+    """[channels, channels], 1 where map j is a neighbour of map i in the same tower, else 0."""
     maps = np.arange(channels)
     offset = maps[:, None] - maps[None, :]  # of the neighbour (row) from the map (column)
     near = (offset >= -(size // 2)) & (offset <= (size - 1) // 2)
     tower = maps // (channels // towers)
     return (near & (tower[:, None] == tower[None, :])).astype(np.float32)
-
-
-def normalize(x: tf.Tensor, band: np.ndarray, k: float, alpha: float, beta: float) -> tf.Tensor:
-    """Rows of responses, each divided by (k + α · x² · band) ** β.
-
-    The gradient is written out, because it can reuse what the forward pass has computed: with
-    s = k + α · x² · band and y = x · s^-β,
-
-        ∂L/∂x = g · s^-β - 2αβ · x · (g · y / s) · bandᵀ
-
-    Args:
-        x: [N, C], float32 or float64.
-        band: [C, C].
-        k: as in `LocalResponseNormalization`.
-        alpha: likewise, already divided by size if it is to be.
-        beta: likewise.
-
-    Returns:
-        [N, C].
-    """
-
-    @tf.custom_gradient
-    def forward(x: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-        """Y [N, C], and what makes its gradient that of x."""
-        weights = alpha * band.astype(x.dtype.as_numpy_dtype)
-        sums = k + tf.matmul(tf.square(x), weights)  # s
-        factor = inverse_power(sums, beta)  # s^-β
-        y = x * factor
-
-        def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            """[N, C], with the forward sums and powers used again."""
-            shared = tf.matmul(upstream * y / sums, 2 * beta * weights, transpose_b=True)
-            return upstream * factor - x * shared
-
-        return y, gradient
-
-    return forward(x)
 
 
 @keras.saving.register_keras_serializable(package="alexnet_tf")
@@ -71,8 +100,10 @@ class LocalResponseNormalization(keras.layers.Layer):
 
         b[i] = a[i] / (k + α · Σ a[j]²) ** β,   j over the `size` maps around i
 
-    The sum stops at the first and last map, and at the edges of a tower. With
-    `divide_by_size`, α is divided by `size` first, as the original code and Caffe do with theirs.
+    The sum stops at the first and last map, and at the edges of a tower. Of an even size the
+    longer half of the window lies before the map, as in the original code
+    (`layers/layers-145.cfg` has only odd sizes). With `divide_by_size`, α is divided by `size`
+    first, as the original code and Caffe do with theirs.
 
     Example:
         >>> layer = LocalResponseNormalization(size=5, k=2, alpha=1e-4, beta=0.75, towers=2)
@@ -134,22 +165,28 @@ class LocalResponseNormalization(keras.layers.Layer):
                 f"The number of maps must be known and divide by towers={self.towers}. "
                 f"Received: input_shape={input_shape}, axis={self.axis}"
             )
-        # The sum over neighbours as a product with a matrix of 0 and 1: faster than shifted
-        # additions, and tower edges come for free.
         self._band = band_matrix(channels, self.size, self.towers)
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """[B, ..., C] to the same."""
-        x = tf.experimental.numpy.moveaxis(inputs, self.axis, -1) if self._moves(inputs) else inputs
-        # Squares and powers need more than the range of float16.
-        x = x if x.dtype == tf.float64 else tf.cast(x, tf.float32)
+        move = tf.experimental.numpy.moveaxis
+        x = move(inputs, self.axis, -1) if self._moves(inputs) else inputs
         alpha = self.alpha / self.size if self.divide_by_size else self.alpha
+        if training:
+            y = fused(self.size, self.k, alpha, self.beta, self.towers)(x)
+        else:
+            y = self._plain(x, alpha)
+        y = tf.ensure_shape(y, x.shape)
+        return move(y, -1, self.axis) if self._moves(inputs) else y
+
+    def _plain(self, inputs: tf.Tensor, alpha: float) -> tf.Tensor:
+        """[..., C] to the same; the sum over neighbours as a product with a matrix of 0 and 1."""
+        x = inputs if inputs.dtype == tf.float64 else tf.cast(inputs, tf.float32)
         # One product of two matrices is several times faster than a batch of small ones.
         rows = tf.reshape(x, [-1, x.shape[-1]])  # [B · ..., C]
-        y = tf.reshape(normalize(rows, self._band, self.k, alpha, self.beta), tf.shape(x))
-        y = tf.ensure_shape(y, x.shape)
-        y = tf.experimental.numpy.moveaxis(y, -1, self.axis) if self._moves(inputs) else y
-        return tf.cast(y, inputs.dtype)
+        weights = alpha * self._band.astype(x.dtype.as_numpy_dtype)
+        y = rows * inverse_power(self.k + tf.matmul(tf.square(rows), weights), self.beta)
+        return tf.cast(tf.reshape(y, tf.shape(x)), inputs.dtype)
 
     def _moves(self, inputs: tf.Tensor) -> bool:
         """Whether the maps lie along another axis than the last."""

@@ -34,31 +34,50 @@ SETTINGS = [
 ]
 
 
+# At test the layer is ordinary operations, in training XLA compiles it.
+both_forms = pytest.mark.parametrize("training", [False, True], ids=["test", "training"])
+
+
 def responses(*shape):
     return np.random.default_rng(0).normal(0, 10, shape).astype(np.float32)
 
 
+@both_forms
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
-def test_matches_the_papers_formula(settings):
+def test_matches_the_papers_formula(settings, training):
     x = responses(2, 3, 3, 16)
-    actual = LocalResponseNormalization(**settings)(x)
+    actual = LocalResponseNormalization(**settings)(x, training=training)
     np.testing.assert_allclose(actual, reference(x, **settings), rtol=1e-5)
 
 
+@both_forms
 @pytest.mark.parametrize("axis", [1, 2, 3, -1, -3])
-def test_maps_along_any_axis(axis):
+def test_maps_along_any_axis(axis, training):
     x = responses(2, 3, 4, 16)
     layer = LocalResponseNormalization(alpha=0.05, towers=2, axis=axis)
-    actual = np.moveaxis(layer(np.moveaxis(x, -1, axis)), axis, -1)
+    actual = np.moveaxis(layer(np.moveaxis(x, -1, axis), training=training), axis, -1)
     np.testing.assert_allclose(actual, reference(x, alpha=0.05, towers=2), rtol=1e-5)
 
 
+@both_forms
 @pytest.mark.parametrize("radius, bias, alpha, beta", [(2, 2.0, 1e-4, 0.75), (3, 1.0, 0.1, 0.5)])
-def test_matches_tensorflows_own(radius, bias, alpha, beta):
-    x = responses(2, 3, 3, 16)
+def test_matches_tensorflows_own(radius, bias, alpha, beta, training):
+    x = tf.constant(responses(2, 5, 5, 96))
     layer = LocalResponseNormalization(size=2 * radius + 1, k=bias, alpha=alpha, beta=beta)
-    expected = tf.nn.local_response_normalization(x, radius, bias, alpha, beta)
-    np.testing.assert_allclose(layer(x), expected, rtol=1e-5)
+
+    def output_and_gradient(normalize):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = normalize(x)
+            loss = tf.reduce_sum(y**3)
+        return y, tape.gradient(loss, x)
+
+    expected = output_and_gradient(
+        lambda x: tf.nn.local_response_normalization(x, radius, bias, alpha, beta)
+    )
+    actual = output_and_gradient(lambda x: layer(x, training=training))
+    for mine, theirs in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6 * np.abs(theirs).max())
 
 
 @pytest.mark.parametrize(
@@ -85,23 +104,65 @@ def test_defaults_are_the_papers():
     np.testing.assert_allclose(y[0], (2 + 3e-4) ** -0.75, rtol=1e-6)
 
 
+@both_forms
 @pytest.mark.parametrize("settings", SETTINGS[1:], ids=str)
-def test_gradient(settings, numerical_gradient):
+def test_gradient(settings, training, numerical_gradient):
     x, weights = responses(1, 16), np.linspace(-1, 2, 16, dtype=np.float32)
     layer = LocalResponseNormalization(**settings)
     tensor = tf.constant(x)
     with tf.GradientTape() as tape:
         tape.watch(tensor)
-        loss = tf.reduce_sum(layer(tensor) * weights)
+        loss = tf.reduce_sum(layer(tensor, training=training) * weights)
     expected = numerical_gradient(lambda a: np.sum(reference(a, **settings) * weights), x)
     actual = tape.gradient(loss, tensor)
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_float64_stays_exact():
+@both_forms
+def test_float64_stays_exact(training):
     x = responses(2, 3, 3, 16).astype(np.float64)
     layer = LocalResponseNormalization(alpha=0.05, dtype="float64")
-    np.testing.assert_allclose(layer(x), reference(x, alpha=0.05), rtol=1e-13)
+    actual = layer(x, training=training)
+    np.testing.assert_allclose(actual, reference(x, alpha=0.05), rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "policy, epsilon", [("mixed_bfloat16", 2.0**-8), ("mixed_float16", 2.0**-11)]
+)
+def test_training_in_16_bits_is_close_to_float32(policy, epsilon):
+    """Of responses whose squares do not fit into float16."""
+    x = tf.constant(15 * responses(2, 3, 3, 16))
+
+    def output_and_gradient(layer):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=True)
+        assert y.dtype == layer.compute_dtype
+        return tf.cast(y, tf.float32), tape.gradient(y, x)
+
+    exact = output_and_gradient(LocalResponseNormalization())
+    rounded = output_and_gradient(LocalResponseNormalization(dtype=policy))
+    for expected, actual in zip(exact, rounded, strict=True):
+        atol = 4 * epsilon * np.abs(expected).mean()
+        np.testing.assert_allclose(actual, expected, rtol=4 * epsilon, atol=atol)
+
+
+def test_training_keeps_nothing_but_the_input():
+    """For the gradient; sums and powers would be as large again, each."""
+    layer = LocalResponseNormalization()
+
+    @tf.function
+    def gradient(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=True)
+        return tape.gradient(y, x)
+
+    graph = gradient.get_concrete_function(tf.TensorSpec([2, 5, 5, 96])).graph
+    made = [o for op in graph.get_operations() for o in op.outputs if o.shape.rank == 4]
+    calls = [t for t in made if "PartitionedCall" in t.op.type]
+    assert len(calls) == 2  # forward and backward
+    assert not {t.op.type for t in made} & {"Mul", "Square", "Rsqrt", "Pow", "MatMul", "Sqrt"}
 
 
 def test_refuses_the_batch_axis_by_its_other_name():

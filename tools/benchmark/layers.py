@@ -58,7 +58,7 @@ def _ours_lrn(shape: tuple[int, int, int]):
 
     layer = LocalResponseNormalization()
     layer.build((None, *shape))
-    return layer, []
+    return lambda x: layer(x, training=True), []
 
 
 def _their_lrn(shape: tuple[int, int, int]):
