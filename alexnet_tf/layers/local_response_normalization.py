@@ -1,8 +1,8 @@
 """Response normalisation across neighbouring maps (paper §3.3).
 
-There are two forms of one formula. In training XLA compiles it, forward and backward, to a pass over
-memory each, so that only x is kept for the gradient. At test it is ordinary operations, which a
-SavedModel can hold and any server run.
+There are two forms of one formula. In training XLA compiles it, forward and backward, to passes
+over memory as few as can be, and only x is kept for the gradient. At test it is ordinary
+operations, which a SavedModel can hold and any server run.
 """
 
 import functools
@@ -58,12 +58,12 @@ def fused(
         return x if x.dtype == tf.float64 else tf.cast(x, tf.float32)
 
     def scale(x: tf.Tensor) -> tf.Tensor:
-        """s."""
+        """The sum s."""
         return k + alpha * window_sums(tf.square(x), before, after)
 
     @tf.function(jit_compile=True, autograph=False)
     def forward(inputs: tf.Tensor) -> tf.Tensor:
-        """y."""
+        """Responses y."""
         x = by_tower(inputs)
         y = x * inverse_power(scale(x), beta)
         return tf.cast(tf.reshape(y, tf.shape(inputs)), inputs.dtype)
