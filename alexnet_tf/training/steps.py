@@ -151,7 +151,9 @@ def _update(
 ) -> tf.Tensor:
     """Makes the update; returns the norms of the gradients without their scale."""
     norms = _norms(gradients, colocate) / optimizer.scale_loss(tf.ones([]))
-    optimizer.apply_gradients(zip(gradients, variables, strict=True))
+    # TensorFlow would copy weights that are updated while another gradient still reads them.
+    with tf.control_dependencies([norms]):
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
     return norms
 
 
