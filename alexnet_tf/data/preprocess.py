@@ -75,7 +75,7 @@ class Preprocessor:
         """
         mean = tf.constant(self._mean)  # once in the graph, not once a view
         stack = [
-            self._centred(crop, tf.constant([place]), tf.constant([reflect]), mean)
+            self._centred(crop, tf.constant([place]), reflect, mean)
             for crop, place, reflect in self._cut(images, views)
         ]
         return self._finish(tf.stack(stack, axis=1))
@@ -94,10 +94,7 @@ class Preprocessor:
             ValueError: another number of views.
         """
         return tf.stack(
-            [
-                crop[:, :, ::-1] if reflect else crop
-                for crop, _, reflect in self._cut(images, views)
-            ],
+            [_reflected(crop, reflect) for crop, _, reflect in self._cut(images, views)],
             axis=1,
         )
 
@@ -129,24 +126,22 @@ class Preprocessor:
                 yield images[:, top : top + crop, left : left + crop], (top, left), reflect
 
     def _centred(
-        self, images: tf.Tensor, offsets: tf.Tensor, reflect: tf.Tensor, mean: tf.Tensor
+        self, images: tf.Tensor, offsets: tf.Tensor, reflect: tf.Tensor | bool, mean: tf.Tensor
     ) -> tf.Tensor:
         """Crops [B, C, C, 3] less their mean, some of them reflected, in float32.
 
         Args:
             images: uint8 crops.
             offsets: int32 [B, 2], or [1, 2] for all.
-            reflect: bool [B], or [1] for all.
+            reflect: bool [B], or True or False for all.
             mean: float32 [S, S, 3], or [3].
         """
-        images = tf.cast(images, tf.float32)
-        mean, reflect = self._mean_at(offsets, mean), reflect[:, None, None, None]
+        images, mean = tf.cast(images, tf.float32), self._mean_at(offsets, mean)
         if self.spec.mean == "pixel_centre":
             # The original code subtracts the unreflected mean from the reflected crop; elsewhere
             # the mean belongs to the image and is reflected with it.
-            return tf.where(reflect, images[:, :, ::-1], images) - mean
-        centred = images - mean
-        return tf.where(reflect, centred[:, :, ::-1], centred)
+            return _reflected(images, reflect) - mean
+        return _reflected(images - mean, reflect)
 
     def _mean_at(self, offsets: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
         """What is subtracted from crops at offsets [B, 2] or [1, 2]; broadcasts to them."""
@@ -162,4 +157,12 @@ class Preprocessor:
         """[..., 3] divided by the standard deviation, in the network's channel order."""
         if any(value != 1 for value in self.spec.std):
             images /= tf.constant(self.spec.std)
-        return images[..., ::-1] if self.spec.channels == "bgr" else images
+        return tf.reverse(images, axis=[-1]) if self.spec.channels == "bgr" else images
+
+
+def _reflected(images: tf.Tensor, which: tf.Tensor | bool) -> tf.Tensor:
+    """[B, H, W, 3], left and right changed, all of them or those of `which` [B]."""
+    if which is False:
+        return images
+    reflected = tf.reverse(images, axis=[2])  # on all cores, unlike a slice of step -1
+    return reflected if which is True else tf.where(which[:, None, None, None], reflected, images)

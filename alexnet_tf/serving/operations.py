@@ -24,9 +24,9 @@ _NETWORK = """
 _ARITHMETIC = """
     AddV2 All Assert Cast ClipByValue ConcatV2 Const EnsureShape Equal Exp ExpandDims Fill FloorDiv
     FloorMod GatherV2 Greater GreaterEqual Identity IdentityN If IsFinite Less LessEqual Log
-    LogicalAnd Max Min Minimum Mul NoOp OnesLike Pack Placeholder Prod Range RealDiv Reshape Round
-    ScatterNd SelectV2 Shape Size Split Squeeze StatelessCase StatelessIf StatelessWhile
-    StridedSlice Sub Sum Unpack While
+    LogicalAnd Max Min Minimum Mul NoOp OnesLike Pack Placeholder Prod Range RealDiv Reshape
+    ReverseV2 Round ScatterNd SelectV2 Shape Size Split Squeeze StatelessCase StatelessIf
+    StatelessWhile StridedSlice Sub Sum Unpack While
 """
 # They call functions of the same graph, which are looked at as well.
 _CALLS = "PartitionedCall StatefulPartitionedCall"
