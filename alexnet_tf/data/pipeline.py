@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from alexnet_tf import determinism
 from alexnet_tf.data import augment
-from alexnet_tf.data.decode import decode_crop, decode_each, decode_resized_crop, decode_square
+from alexnet_tf.data.decode import decode_batch, decode_crop, decode_resized_crop, decode_square
 from alexnet_tf.data.order import shuffled_records
 from alexnet_tf.data.split import Records, Split
 from alexnet_tf.data.unreadable import Unreadable
@@ -145,8 +145,8 @@ def evaluation_dataset(
 def _run(records: tf.data.Dataset, batch: Callable[[Records], Records]) -> tf.data.Dataset:
     """Makes batches on all cores, two ahead of whoever takes them."""
     options = tf.data.Options()
-    # There is nothing to tune, but every batch has a dataset of its own inside (`decode_each`), all
-    # of which TensorFlow's tuner thinks about: after 3,000 batches it takes 4 s to make it stop.
+    # There is nothing to tune, but every batch has datasets of its own inside (`decode_batch`), and
+    # TensorFlow's tuner thinks about all of them: after 3,000 batches it takes 4 s to make it stop.
     options.autotune.enabled = False
     # TensorFlow would make it one after the other anyway, and print a line about that each time.
     parallel = None if determinism.is_asked_for() else tf.data.AUTOTUNE
@@ -201,7 +201,7 @@ def _decode(
     Returns:
         uint8 [B, side, side, 3], and weight float32 [B], 0 where there is no image.
     """
-    pixels, readable = decode_each(decode, tf.size(index), side)
+    pixels, readable = decode_batch(decode, tf.size(index), side)
 
     def tell(indices: np.ndarray, images: np.ndarray) -> np.int64:
         """Passes on what is missing, out of the graph."""

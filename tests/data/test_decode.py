@@ -7,7 +7,14 @@ import tensorflow as tf
 from PIL import Image
 
 from alexnet_tf.data.augment import resized_crop
-from alexnet_tf.data.decode import decode, decode_crop, decode_resized_crop, decode_square
+from alexnet_tf.data.decode import (
+    decode,
+    decode_batch,
+    decode_crop,
+    decode_each,
+    decode_resized_crop,
+    decode_square,
+)
 from alexnet_tf.models.spec import Preprocessing
 from alexnet_tf.preparation.picture import examine
 from tests.preparation import pictures
@@ -229,3 +236,18 @@ def test_what_is_said_to_be_a_square_jpeg_must_be_one():
     for other in (encoded(photograph(64, 64), "png"), encoded(photograph(40, 64), "jpeg")):
         with pytest.raises(tf.errors.InvalidArgumentError):
             decode_crop(other, offset, SPEC, is_square=True)
+
+
+@pytest.mark.parametrize("broken", [(), (1,), (0, 2, 3)])
+def test_a_batch_with_broken_images_is_the_batch_one_by_one(broken):
+    files = [encoded(photograph(20, 20, seed), "jpeg") for seed in range(4)]
+    images = tf.constant([b"broken" if i in broken else file for i, file in enumerate(files)])
+    pixels, readable = decode_batch(lambda i: tf.io.decode_jpeg(images[i], 3), tf.constant(4), 20)
+    expected, there = decode_each(lambda i: tf.io.decode_jpeg(images[i], 3), tf.constant(4), 20)
+    np.testing.assert_array_equal(readable, [i not in broken for i in range(4)])
+    np.testing.assert_array_equal(there, readable)
+    np.testing.assert_array_equal(pixels, expected)
+    for i, file in enumerate(files):
+        np.testing.assert_array_equal(
+            pixels[i], np.zeros_like(pixels[i]) if i in broken else tf.io.decode_jpeg(file, 3)
+        )

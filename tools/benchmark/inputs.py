@@ -25,6 +25,7 @@ from tools.benchmark.contest import Contestant, Settings, Turn
 _SIDE, _CROP = 256, 224  # pixels: paper §2, §4.1
 _BATCHES = 20  # for each of the settings' steps: they are quicker than a network's
 _RECORDS = "squares.tfrecord"
+_EPOCH = 5000  # images at least, some of them again: short epochs would measure their beginnings
 
 
 def contestants(variant: str) -> dict[str, Contestant]:
@@ -41,6 +42,12 @@ def contestants(variant: str) -> dict[str, Contestant]:
         "torch_uint8": row("PyTorch DataLoader and Pillow, uint8", _torch_uint8),
         "dali": row("NVIDIA DALI on the CPU, uint8", _dali),
     }
+
+
+def _paths(settings: Settings) -> list[str]:
+    """Of the squares, over and over if there are few."""
+    paths = sorted(map(str, settings.squares.glob("*.jpg")))
+    return paths * -(-_EPOCH // len(paths))
 
 
 def _turn(settings: Settings, make: Callable[[Settings], Iterator]) -> Turn:
@@ -65,9 +72,10 @@ def _ours(settings: Settings) -> Iterator:
 
     path, count = str(settings.squares / _RECORDS), 0
     with tf.io.TFRecordWriter(path) as writer:
-        for square in sorted(settings.squares.glob("*.jpg")):
+        for square in _paths(settings):
             example = tf.train.Example()
-            example.features.feature["image"].bytes_list.value.append(square.read_bytes())
+            content = pathlib.Path(square).read_bytes()
+            example.features.feature["image"].bytes_list.value.append(content)
             example.features.feature["label"].int64_list.value.append(0)
             writer.write(example.SerializeToString())
             count += 1
@@ -104,7 +112,7 @@ def _plain(settings: Settings) -> Iterator:
         pixels = tf.cast(tf.image.random_flip_left_right(pixels), tf.float32)
         return pixels + tf.linalg.matvec(lighting, tf.random.normal([3], stddev=0.1)), path
 
-    files = tf.data.Dataset.from_tensor_slices(sorted(map(str, settings.squares.glob("*.jpg"))))
+    files = tf.data.Dataset.from_tensor_slices(_paths(settings))
     files = files.shuffle(10_000).repeat().map(image, tf.data.AUTOTUNE)
     return iter(files.batch(settings.batch_size).prefetch(2))
 
@@ -118,7 +126,7 @@ def _torch(settings: Settings, full: bool = True) -> Iterator:
         """Crops as tensors, float32 [3, C, C] or uint8 [C, C, 3]."""
 
         def __init__(self):
-            self.paths = sorted(settings.squares.glob("*.jpg"))
+            self.paths = _paths(settings)
 
         def __len__(self) -> int:
             return 1_000_000
@@ -157,8 +165,7 @@ def _dali(settings: Settings) -> Iterator:
         batch_size=settings.batch_size, num_threads=len(settings.cores), device_id=None, seed=0
     )
     def squares():
-        files = sorted(map(str, settings.squares.glob("*.jpg")))
-        encoded, label = fn.readers.file(files=files, random_shuffle=True, name="files")
+        encoded, label = fn.readers.file(files=_paths(settings), random_shuffle=True, name="files")
         place = fn.random.uniform(range=[0.0, 1.0], shape=[2])
         image = fn.decoders.image_slice(
             encoded, place * (_SIDE - _CROP) / _SIDE, [_CROP / _SIDE] * 2, axis_names="HW"
