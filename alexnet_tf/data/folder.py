@@ -11,6 +11,7 @@ from alexnet_tf.errors import UserError
 from alexnet_tf.progress import Progress
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
+_NAMED = 5  # classes in a message
 # The first bytes of JPEG, PNG, GIF and BMP files.
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")
 
@@ -69,10 +70,9 @@ def open_folder(data_dir: str, max_unreadable: float, only: str | None = None) -
     classes, *others = [class_names(folder) for folder in folders.values()]
     for other in others:
         if classes != other:
-            odd = sorted(set(classes) ^ set(other))
             raise UserError(
                 f"Expected the same classes in {' and '.join(map(str, folders.values()))}. "
-                f"Received: {odd[0]} ({len(odd)} in all) in one of them only"
+                f"Received: {_differences(classes, other)}"
             )
     splits = {name: make_split([], [], name, files=True) for name in both}
     passed_over = 0
@@ -80,6 +80,19 @@ def open_folder(data_dir: str, max_unreadable: float, only: str | None = None) -
         splits[name], beside = _folder_split(name, folder, classes, max_unreadable)
         passed_over += beside
     return Source("folder", classes, **splits, passed_over=passed_over)
+
+
+def _differences(classes: tuple[str, ...], other: tuple[str, ...]) -> str:
+    """Which of two folders' classes are in one of them only, some of each by name."""
+    said = []
+    for words, only in (
+        ("the first", sorted(set(classes) - set(other))),
+        ("the second", sorted(set(other) - set(classes))),
+    ):
+        if only:
+            more = f" and {len(only) - _NAMED:,} more" if len(only) > _NAMED else ""
+            said.append(f"in {words} only {', '.join(only[:_NAMED])}{more}")
+    return "; ".join(said)
 
 
 def _folder_split(
