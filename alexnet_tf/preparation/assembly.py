@@ -17,7 +17,7 @@ import numpy as np
 from alexnet_tf.errors import UserError
 from alexnet_tf.preparation.chunks import Chunk, Done
 from alexnet_tf.preparation.inputs import Input
-from alexnet_tf.preparation.journal import Entry, Journal
+from alexnet_tf.preparation.journal import Entry, Finished, Journal
 from alexnet_tf.preparation.moments import Moments
 from alexnet_tf.preparation.plan import Settings, Shard
 from alexnet_tf.preparation.shards import serialize, write_shard
@@ -106,7 +106,7 @@ def prepare_shards(
     source: Input,
     settings: Settings,
     shards: list[Shard],
-    journal: Journal,
+    journal: Journal | Finished,
     limit: SkipLimit,
     workers: int,
     stop: Callable[[], bool],

@@ -50,14 +50,18 @@ def begin(folder: pathlib.Path, journal: Journal) -> None:
         journal.save()
 
 
-def complete(folder: pathlib.Path, identity: dict[str, Any], workers: int) -> dict[str, Any] | None:
-    """The report of a directory that needs nothing more; None if there is work to do.
+def complete(
+    folder: pathlib.Path, identity: dict[str, Any], workers: int
+) -> tuple[dict[str, Any] | None, set[str]]:
+    """The report of a directory that was finished, and which of its shards have been damaged since.
+
+    None and nothing if it was not finished.
 
     Raises:
-        UserError: it is complete but was made in another way, or is damaged.
+        UserError: it was made in another way, or files that are no shards are damaged.
     """
     if Journal.exists(folder) or not (folder / METADATA).exists():
-        return None
+        return None, set()
     found = recorded.read_report(folder)
     if found is None:
         raise UserError(
@@ -66,13 +70,14 @@ def complete(folder: pathlib.Path, identity: dict[str, Any], workers: int) -> di
         )
     check_identity(folder, found, identity)
     digests = recorded.digests(found)
-    damaged = sorted(set(digests) - intact(folder, digests, workers))
-    if damaged:
+    damaged = set(digests) - intact(folder, digests, workers)
+    others = sorted(damaged & set(found["files"]))
+    if others:
         raise UserError(
-            f"Expected {folder} as it was prepared. Received: another {damaged[0]}, or none "
-            f"({len(damaged)} such files); remove the directory to prepare it again"
+            f"Expected {folder} as it was prepared. Received: another {others[0]}, or none "
+            f"({len(others)} such files); remove the directory to prepare it again"
         )
-    return found
+    return found, damaged
 
 
 def intact(folder: pathlib.Path, digests: dict[str, str], workers: int) -> set[str]:

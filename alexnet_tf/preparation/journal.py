@@ -75,11 +75,7 @@ class Journal:
         """
         before = self.entries.get(file)
         if before is not None:
-            if before != entry:
-                raise UserError(
-                    f"Expected {file} to come out as before it was lost. Received: another; the "
-                    "source has changed, so choose another --output"
-                )
+            check_again(file, before.sha256, entry)
             return
         self.entries[file] = entry
         self.counts += counts
@@ -135,6 +131,39 @@ class Journal:
     def remove(self) -> None:
         """Ends it: the dataset is complete."""
         self._path.unlink(missing_ok=True)
+
+
+class Finished:
+    """In place of the journal of a directory that was finished, while lost shards are made again.
+
+    Attributes:
+        folder: that directory.
+        digests: SHA-256 of its files, by name.
+    """
+
+    def __init__(self, folder: pathlib.Path, digests: dict[str, str]):
+        self.folder, self.digests = folder, digests
+
+    def add(self, file: str, entry: Entry, counts: np.ndarray, moments: Moments) -> None:
+        """Takes note of a shard, of which all else is known already.
+
+        Raises:
+            UserError: it has come out differently.
+        """
+        check_again(file, self.digests[file], entry)
+
+
+def check_again(file: str, sha256: str, entry: Entry) -> None:
+    """Sees whether a shard that was lost has come out as it was.
+
+    Raises:
+        UserError: it has not.
+    """
+    if entry.sha256 != sha256:
+        raise UserError(
+            f"Expected {file} to come out as before it was lost. Received: another; the source has "
+            "changed, so choose another --output"
+        )
 
 
 def check_identity(folder: pathlib.Path, before: dict[str, Any], now: dict[str, Any]) -> None:

@@ -12,13 +12,14 @@ from typing import Any
 from PIL import features as pillow
 
 import alexnet_tf
+from alexnet_tf.data import recorded
 from alexnet_tf.data.statistics import MAX_IMAGES
 from alexnet_tf.errors import UserError
 from alexnet_tf.preparation import directory, fast
 from alexnet_tf.preparation.assembly import SkipLimit, prepare_shards
 from alexnet_tf.preparation.finish import finish
 from alexnet_tf.preparation.inputs import Input
-from alexnet_tf.preparation.journal import Journal
+from alexnet_tf.preparation.journal import Finished, Journal
 from alexnet_tf.preparation.plan import Settings, plan
 from alexnet_tf.training.interrupt import Interrupt
 
@@ -61,9 +62,9 @@ def prepare_dataset(
     folder = pathlib.Path(output).expanduser()
     identity = _identity(source, settings)
     with directory.locked(folder):
-        report = directory.complete(folder, identity, workers)
+        report, damaged = directory.complete(folder, identity, workers)
         if report is not None:
-            return Result(report, images=0)
+            return _repair(source, settings, folder, report, damaged, workers)
         journal = Journal(folder, identity, len(source.splits), len(source.classes))
         directory.begin(folder, journal)
         digests = {file: entry.sha256 for file, entry in journal.entries.items()}
@@ -78,6 +79,27 @@ def prepare_dataset(
         if interrupt():
             return Result(None, images, interrupt.signal)
         return Result(finish(source, journal), images)
+
+
+def _repair(
+    source: Input,
+    settings: Settings,
+    folder: pathlib.Path,
+    report: dict[str, Any],
+    damaged: set[str],
+    workers: int,
+) -> Result:
+    """Makes the damaged shards of a finished directory again."""
+    if not damaged:
+        return Result(report, images=0)
+    print(f"{len(damaged):,} shards are not as they were written, and are made again")
+    shards = [shard for shard in plan(source, settings, MAX_IMAGES) if shard.file in damaged]
+    finished = Finished(folder, recorded.digests(report))
+    limit = SkipLimit(source, share=1.0)  # it was kept when they were made
+    with Interrupt() as interrupt:
+        images = prepare_shards(source, settings, shards, finished, limit, workers, interrupt)
+    stopped = interrupt()
+    return Result(None if stopped else report, images, interrupt.signal if stopped else None)
 
 
 def _check_names(classes: tuple[str, ...]) -> None:

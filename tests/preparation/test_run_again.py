@@ -159,8 +159,24 @@ def test_killed_while_it_began_it_begins_again(folder, whole, tmp_path, monkeypa
     assert tree(output) == tree(whole)
 
 
+def test_lost_shards_of_a_finished_dataset_are_made_again(folder, whole, tmp_path, capsys):
+    mine = tmp_path / "mine"
+    shutil.copytree(whole, mine)
+    first, second, *others = sorted(mine.glob("*-train.tfrecord*"))
+    first.unlink()
+    second.write_bytes(second.read_bytes()[:-1])
+    times = {path: path.stat().st_mtime_ns for path in others}
+    result = prepare(folder, mine)
+    assert "2 shards are not as they were written" in capsys.readouterr().out
+    assert result.images == 20 - sum(
+        result.report["prepared"]["train"]["shards"][path.name]["examples"] for path in others
+    )
+    assert tree(mine) == tree(whole)
+    assert {path: path.stat().st_mtime_ns for path in others} == times
+
+
 @pytest.mark.parametrize(
-    "name", ["*-train.*", "statistics.npz", "features.json", "dataset_info.json", "label.*"]
+    "name", ["statistics.npz", "features.json", "dataset_info.json", "label.*"]
 )
 def test_a_complete_dataset_is_checked_to_the_bit(folder, whole, name):
     assert prepare(folder, whole).images == 0
