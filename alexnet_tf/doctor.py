@@ -5,6 +5,7 @@ python -m alexnet_tf.doctor --dataset=folder --data_dir=DIR --output=report
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import typing
@@ -108,7 +109,7 @@ def _count(source: Source, report: _Report) -> dict[str, Any]:
     report.findings += verdict.findings(train, validation, doubles, classes)
     return {
         **{census.name: verdict.as_json(census, classes) for census in censuses},
-        "in_both": {"exact": doubles.exact, "alike": doubles.alike},
+        "in_both": dataclasses.asdict(doubles),
     }
 
 

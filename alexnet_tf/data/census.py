@@ -38,7 +38,7 @@ class Census:
         unreadable: title → reason.
         widths, heights: pixels of each readable image.
         contents: hash of the bytes → titles.
-        labels_of: hash of the bytes → labels that these titles have.
+        labels_of: hash of the bytes → label → the first title that has it.
         looks: fingerprint of what is seen → titles; `doubles.py` compares them.
         bytes: of all images.
     """
@@ -51,7 +51,7 @@ class Census:
     widths: list[int] = dataclasses.field(default_factory=list)
     heights: list[int] = dataclasses.field(default_factory=list)
     contents: dict[bytes, list[str]] = dataclasses.field(default_factory=dict)
-    labels_of: dict[bytes, set[int]] = dataclasses.field(default_factory=dict)
+    labels_of: dict[bytes, dict[int, str]] = dataclasses.field(default_factory=dict)
     looks: dict[bytes, list[str]] = dataclasses.field(default_factory=dict)
     bytes: int = 0
 
@@ -66,7 +66,7 @@ class Census:
         self.bytes += size
         content, look = hashes
         self.contents.setdefault(content, []).append(title)
-        self.labels_of.setdefault(content, set()).add(label)
+        self.labels_of.setdefault(content, {}).setdefault(label, title)
         if facts.reason is not None:
             self.unreadable[title] = facts.reason
             return

@@ -28,25 +28,28 @@ class Doubles:
         exact: with the same bytes.
         alike: others that look alike: most of those that are the same photograph at another
             quality, size or brightness; not reflected or cropped ones.
-        torn: those of `exact` that have another label in each split.
+        relabelled: those of `exact` that have another label in each split.
     """
 
     exact: list[tuple[str, str]]
     alike: list[tuple[str, str]]
-    torn: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    relabelled: list[tuple[str, str]]
 
 
 def find_doubles(one: Census, other: Census) -> Doubles:
     """Compares two splits, of which the second is better the smaller."""
     shared = one.contents.keys() & other.contents.keys()
     pair_of = {key: (one.contents[key][0], other.contents[key][0]) for key in shared}
-    torn = [key for key in shared if one.labels_of[key].isdisjoint(other.labels_of[key])]
+    relabelled = [
+        key for key in shared if one.labels_of[key].keys().isdisjoint(other.labels_of[key].keys())
+    ]
     first = _first_alike(_table(one), _table(other))
     titles, others = list(one.looks.values()), list(other.looks.values())
     same = {title for _, title in pair_of.values()}
     pairs = ((titles[i][0], others[j][0]) for j, i in first.items())
     alike = sorted(pair for pair in pairs if pair[1] not in same)
-    return Doubles(sorted(pair_of.values()), alike, sorted(pair_of[key] for key in torn))
+    exact, relabelled = sorted(pair_of.values()), sorted(pair_of[key] for key in relabelled)
+    return Doubles(exact, alike, relabelled)
 
 
 def _table(census: Census) -> np.ndarray:

@@ -48,11 +48,12 @@ def describe_doubles(train: Census, validation: Census, doubles: Doubles) -> lis
     lines = []
     for words, pairs in (
         ("in both splits, byte for byte", doubles.exact),
-        ("of these with another label in each", doubles.torn),
+        ("of these with another label in each", doubles.relabelled),
         ("alike in both splits, to look at", doubles.alike),
     ):
         shown = "; ".join(f"{one} and {other}" for one, other in pairs[:NAMED])
-        lines.append(f"{words}: {len(pairs):,}" + (f" ({shown})" if pairs else ""))
+        if pairs or pairs is not doubles.relabelled:
+            lines.append(f"{words}: {len(pairs):,}" + (f" ({shown})" if pairs else ""))
     for census in (train, validation):
         again = [titles for titles in census.contents.values() if len(titles) > 1]
         shown = "; ".join(" and ".join(titles[:2]) for titles in sorted(again)[:NAMED])
@@ -96,19 +97,19 @@ def findings(
         again = sum(len(titles) - 1 for titles in census.contents.values())
         if again:
             found.append(f"{again:,} {census.name} images are copies of others")
-        torn = [census.contents[k] for k, labels in census.labels_of.items() if len(labels) > 1]
-        if torn:
+        several = [list(titles.values()) for titles in census.labels_of.values() if len(titles) > 1]
+        if several:
             found.append(
-                f"{len(torn):,} {census.name} images are in several classes, e.g. "
-                f"{' and '.join(torn[0][:2])}"
+                f"{len(several):,} {census.name} images are in several classes, e.g. "
+                f"{' and '.join(several[0][:2])}"
             )
     if doubles.exact:
         found.append(
             f"{len(doubles.exact):,} validation images are in the training set too, so the "
             "validation error will be too low"
         )
-    if doubles.torn:
-        found.append(f"{len(doubles.torn):,} of these have another label in each split")
+    if doubles.relabelled:
+        found.append(f"{len(doubles.relabelled):,} of these have another label in each split")
     if doubles.alike:
         found.append(
             f"{len(doubles.alike):,} validation images look like others of the training set; if "

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 def inverse_power(x: tf.Tensor, beta: float) -> tf.Tensor:
     """X ** -beta for x > 0; by square roots if 4 · beta is a small integer, as the paper's 3."""
-    if 4 * beta in range(1, 9):
+    if 4 * beta in range(1, 9):  # the gradient has β + 1
         root = tf.math.rsqrt(tf.sqrt(x))  # x^-1/4
         return functools.reduce(operator.mul, [root] * int(4 * beta))
     return x**-beta

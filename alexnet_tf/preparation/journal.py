@@ -75,7 +75,7 @@ class Journal:
         """
         before = self.entries.get(file)
         if before is not None:
-            check_again(file, before.sha256, entry)
+            check_again(self.folder / file, before.sha256, entry)
             return
         self.entries[file] = entry
         self.counts += counts
@@ -150,19 +150,20 @@ class Finished:
         Raises:
             UserError: it has come out differently.
         """
-        check_again(file, self.digests[file], entry)
+        check_again(self.folder / file, self.digests[file], entry)
 
 
-def check_again(file: str, sha256: str, entry: Entry) -> None:
-    """Sees whether a shard that was lost has come out as it was.
+def check_again(path: pathlib.Path, sha256: str, entry: Entry) -> None:
+    """Sees whether a shard that was lost has come out as it was; removes it if it has not.
 
     Raises:
         UserError: it has not.
     """
     if entry.sha256 != sha256:
+        path.unlink()  # it may be as long as the lost one, and would be taken for it
         raise UserError(
-            f"Expected {file} to come out as before it was lost. Received: another; the source has "
-            "changed, so choose another --output"
+            f"Expected {path.name} to come out as before it was lost. Received: another; perhaps "
+            "the source has changed, so choose another --output"
         )
 
 

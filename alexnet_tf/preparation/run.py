@@ -92,7 +92,7 @@ def _repair(
     """Makes the damaged shards of a finished directory again."""
     if not damaged:
         return Result(report, images=0)
-    print(f"{len(damaged):,} shards are not as they were written, and are made again")
+    print(f"shards that are not as they were written, and are made again: {len(damaged):,}")
     shards = [shard for shard in plan(source, settings, MAX_IMAGES) if shard.file in damaged]
     finished = Finished(folder, recorded.digests(report))
     limit = SkipLimit(source, share=1.0)  # it was kept when they were made

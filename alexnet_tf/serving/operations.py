@@ -23,7 +23,7 @@ _NETWORK = """
 # Arithmetic, shapes, branches, and the loops of data/headers.py, whose steps are limited.
 _ARITHMETIC = """
     AddV2 All Assert Cast ClipByValue ConcatV2 Const EnsureShape Equal Exp ExpandDims Fill FloorDiv
-    FloorMod GatherV2 Greater GreaterEqual Identity IdentityN If IsFinite Less LessEqual Log
+    FloorMod GatherV2 Greater GreaterEqual Identity If IsFinite Less LessEqual Log
     LogicalAnd Max Min Minimum Mul NoOp OnesLike Pack Placeholder Prod Range RealDiv Reshape
     ReverseV2 Round ScatterNd SelectV2 Shape Size Split Squeeze StatelessCase StatelessIf
     StatelessWhile StridedSlice Sub Sum Unpack While

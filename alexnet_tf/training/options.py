@@ -136,7 +136,7 @@ class Options:
         "of activations; weights stay float32, and float16 scales its loss",
         enum=PRECISIONS,
     )
-    xla: bool = _option(False, "compile the training step with XLA")
+    xla: bool = _option(False, "compile the whole training step with XLA")
     accumulate: int = _option(
         1,
         "parts that a batch is computed in, one after the other, to need less memory",

@@ -151,7 +151,8 @@ def _update(
 ) -> tf.Tensor:
     """Makes the update; returns the norms of the gradients without their scale."""
     norms = _norms(gradients, colocate) / optimizer.scale_loss(tf.ones([]))
-    # TensorFlow would copy weights that are updated while another gradient still reads them.
+    # The norms need all gradients, and the updates wait for them: TensorFlow would copy weights
+    # that are updated while the gradient of another layer still reads them.
     with tf.control_dependencies([norms]):
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
     return norms

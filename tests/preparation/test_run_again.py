@@ -140,6 +140,7 @@ def test_a_lost_shard_that_comes_out_differently_is_noticed(folder, crashed):
             write(path, other[: len(data)].ljust(len(data), b"\0"))
         with pytest.raises(UserError, match="the source has changed"):
             prepare(folder, output)
+        assert not (output / written[0]).exists()
     finally:
         for path, data in files.items():
             write(path, data)
@@ -167,7 +168,7 @@ def test_lost_shards_of_a_finished_dataset_are_made_again(folder, whole, tmp_pat
     second.write_bytes(second.read_bytes()[:-1])
     times = {path: path.stat().st_mtime_ns for path in others}
     result = prepare(folder, mine)
-    assert "2 shards are not as they were written" in capsys.readouterr().out
+    assert "as they were written, and are made again: 2" in capsys.readouterr().out
     assert result.images == 20 - sum(
         result.report["prepared"]["train"]["shards"][path.name]["examples"] for path in others
     )

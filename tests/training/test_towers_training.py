@@ -41,7 +41,7 @@ def test_stopped_and_resumed_towers_are_the_same(folder, tmp_path, precision):
     """With dropout, whose states are the whole network's in a checkpoint, and the loss's scale.
 
     In processes of their own, as only all of one can be deterministic. Nearly always they are the
-    same to the bit; once in some forty runs a sum of two devices is rounded the other way.
+    same to the bit; in one of some forty runs, for a cause not found, they are 3e-8 apart.
     """
     flags = ("--dataset=folder", f"--data_dir={folder}", "--batch_size=8", "--noexport")
     flags += ("--logical_cpus=2", f"--tower_devices={','.join(DEVICES)}", "--deterministic")
@@ -56,7 +56,7 @@ def test_stopped_and_resumed_towers_are_the_same(folder, tmp_path, precision):
     assert whole.keys() == parts.keys()
     for name, values in whole.items():
         assert np.isfinite(values).all(), name
-        np.testing.assert_allclose(parts[name], values, rtol=1e-5, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(parts[name], values, rtol=1e-5, atol=3e-7, err_msg=name)
 
 
 def test_the_table_is_read_from_the_graph(folder, tmp_path, capsys):
