@@ -160,8 +160,12 @@ class Pool:
 
     def _kill(self) -> None:
         """Ends the processes, at once even where one hangs; nothing they do is needed any more."""
+        results = self._executor._result_queue
         for process in list((self._executor._processes or {}).values()):
             process.kill()  # the executor's own method for it comes with Python 3.14
+        # One that was writing a result has left a part of it, and the executor would wait for the
+        # rest for ever, as there is still one who could write it: this process.
+        results._writer.close()
         self._executor.shutdown(cancel_futures=True)
 
     def _submit(self, chunk: Chunk) -> Future:

@@ -1,6 +1,7 @@
 """What the pool makes of pictures, disks and processes that fail."""
 
 import os
+import threading
 import time
 
 import pytest
@@ -67,6 +68,18 @@ def test_to_stop_ends_a_process_that_hangs():
         times = iter(range(10**6))
         assert list(pool.map([(0, chunk(deadly.ENDLESS))], lambda: next(times) > 5)) == []
     assert time.monotonic() - started < 60
+
+
+def test_to_stop_ends_a_process_that_has_sent_half_a_result():
+    def run():
+        with Pool(1, deadly.stop_in_mid_sentence) as pool:
+            end = time.monotonic() + 10
+            assert list(pool.map([(0, chunk(*GOOD))], lambda: time.monotonic() > end)) == []
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
 
 
 @pytest.fixture
