@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 
 @pytest.fixture
@@ -16,3 +17,17 @@ def numerical_gradient():
         return slopes
 
     return gradient
+
+
+@pytest.fixture
+def output_and_gradient():
+    """Y, and the gradient of the sum of its squares."""
+
+    def both(function, x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = function(x)
+            loss = tf.reduce_sum(tf.square(y))
+        return y, tape.gradient(loss, x)
+
+    return both
