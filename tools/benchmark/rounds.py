@@ -32,6 +32,8 @@ class _Process:
         self._process = subprocess.Popen(
             [*command, f"--contestant={name}"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._complaints, text=True,
+            # All are there at the same time; TensorFlow would take the whole of a GPU's memory.
+            env={"TF_FORCE_GPU_ALLOW_GROWTH": "true", **os.environ},
         )  # fmt: skip
 
     def hear(self) -> dict:
