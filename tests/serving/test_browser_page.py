@@ -26,6 +26,7 @@ return ["dragenter", "dragover", "drop"].map(
 
 def drop(browser, content, name):
     """Drops a file on the page; whether the browser would itself open it is the page's to say."""
+    wait_for(lambda: browser.execute_script("return document.readyState") == "complete")
     opened = browser.execute_script(DROP, base64.b64encode(content).decode(), name)
     assert opened == [False, False, False]
 
