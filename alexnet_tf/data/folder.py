@@ -104,7 +104,9 @@ def _folder_split(
     passed_over = 0
     for label, name in enumerate(classes):
         files = sorted(path for path in (folder / name).iterdir() if not path.name.startswith("."))
-        found = [str(path) for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+        # Whoever opens a named pipe waits for ever; links to nowhere and folders are no files.
+        named = (path for path in files if path.suffix.lower() in IMAGE_SUFFIXES)
+        found = [str(path) for path in named if path.is_file()]
         if not found:
             raise UserError(
                 f"Expected images ({', '.join(IMAGE_SUFFIXES)}) of every class. "

@@ -1,3 +1,4 @@
+import os
 import pathlib
 import shutil
 
@@ -38,6 +39,15 @@ def test_other_files_than_images_are_passed_over(folder):
     (folder / "val" / "ring" / "photo.heic").write_text("of a telephone")
     source = open_source("folder", str(folder))
     assert (source.train.examples, source.passed_over) == (20, 2)
+
+
+def test_what_is_no_file_is_passed_over_whatever_its_name(folder):
+    place = folder / "train" / CLASSES[0]
+    (place / "nowhere.jpg").symlink_to(folder / "missing")
+    (place / "folder.jpg").mkdir()
+    os.mkfifo(place / "pipe.jpg")  # whoever opens it waits for ever
+    source = open_source("folder", str(folder))
+    assert (source.train.examples, source.passed_over) == (20, 3)
 
 
 def test_files_that_are_too_large_are_never_read(folder):
