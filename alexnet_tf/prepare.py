@@ -90,8 +90,9 @@ def _open_input(source: str, data_dir: str | None, val_labels: str | None) -> In
     if not data_dir:
         raise UserError(f"Expected --data_dir with --source={source}. Received: none")
     if source == "folder":
-        from alexnet_tf.preparation.folders import open_folders
+        from alexnet_tf.preparation.folders import open_folders, refuse_inside
 
+        refuse_inside(data_dir, _FLAGS.output)
         return open_folders(data_dir)
     import tensorflow_datasets as tfds
 

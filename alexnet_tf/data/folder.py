@@ -112,6 +112,11 @@ def _folder_split(
                 f"Expected images ({', '.join(IMAGE_SUFFIXES)}) of every class. "
                 f"Received: none in {folder / name}"
             )
+        for path in found:
+            if any("\udc80" <= character <= "\udcff" for character in path):  # bytes of no text
+                raise UserError(
+                    f"Expected file names in UTF-8. Received: {os.fsencode(path)!r}; rename it"
+                )
         paths += found
         labels += [label] * len(found)
         passed_over += len(files) - len(found)

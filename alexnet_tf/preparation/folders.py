@@ -43,6 +43,22 @@ def open_folders(data_dir: str) -> Input:
     return Input("folder", f"a folder, train/ and {validation.name}/", classes, splits, ignored)
 
 
+def refuse_inside(data_dir: str, output: str) -> None:
+    """Refuses an output that would itself be a class, or lie in one, when the command is repeated.
+
+    Args:
+        data_dir: the folder that has train/ and val/ in it.
+        output: where to write.
+
+    Raises:
+        UserError: that, or no such folder.
+    """
+    place = pathlib.Path(output).expanduser().resolve()
+    for folder in split_folders(data_dir).values():
+        if place.is_relative_to(folder.resolve()):
+            raise UserError(f"Expected --output outside of {folder}. Received: {output}")
+
+
 def _entries(folder: pathlib.Path) -> list[os.DirEntry]:
     with os.scandir(folder) as entries:
         return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)

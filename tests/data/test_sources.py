@@ -50,6 +50,12 @@ def test_what_is_no_file_is_passed_over_whatever_its_name(folder):
     assert (source.train.examples, source.passed_over) == (20, 3)
 
 
+def test_a_name_that_is_no_text_is_refused_in_one_line(folder):
+    (folder / "train" / CLASSES[0] / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"\xff\xd8\xff")
+    with pytest.raises(UserError, match=r"in UTF-8. Received: b'.*caf\\xe9\.jpg'; rename it"):
+        open_source("folder", str(folder))
+
+
 def test_files_that_are_too_large_are_never_read(folder):
     image = next((folder / "train" / "disk").iterdir())
     with (folder / "train" / "disk" / "large.jpg").open("wb") as file:

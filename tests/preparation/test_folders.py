@@ -5,7 +5,7 @@ import pytest
 
 from alexnet_tf.errors import UserError
 from alexnet_tf.preparation.chunks import _read
-from alexnet_tf.preparation.folders import open_folders
+from alexnet_tf.preparation.folders import open_folders, refuse_inside
 
 
 def write(root, paths):
@@ -69,3 +69,10 @@ def test_the_fingerprint_changes_with_a_file(tmp_path):
 def test_other_layouts_are_refused(tmp_path, paths, words):
     with pytest.raises(UserError, match=words):
         open_folders(str(write(tmp_path, paths)))
+
+
+def test_an_output_that_would_become_a_class_is_refused(tmp_path):
+    (tmp_path / "train" / "a").mkdir(parents=True)
+    with pytest.raises(UserError, match="--output outside of .*train"):
+        refuse_inside(str(tmp_path), str(tmp_path / "train" / "out"))
+    refuse_inside(str(tmp_path), str(tmp_path / "trained"))
