@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
     settings = Settings(_FLAGS.size, _FLAGS.quality, _FLAGS.shard_examples, _FLAGS.seed)
     started = time.monotonic()
     result = prepare_dataset(
-        _open_input(_FLAGS.source, _FLAGS.data_dir, _FLAGS.val_labels),
+        _open_input(_FLAGS.source, _FLAGS.data_dir, _FLAGS.output, _FLAGS.val_labels),
         _FLAGS.output,
         settings,
         _FLAGS.workers or _cores(),
@@ -77,7 +77,7 @@ def _variant_for(size: int) -> str:
     return next(name for name, side in sides.items() if side == largest)
 
 
-def _open_input(source: str, data_dir: str | None, val_labels: str | None) -> Input:
+def _open_input(source: str, data_dir: str | None, output: str, val_labels: str | None) -> Input:
     from alexnet_tf.errors import UserError
 
     kind, _, name = source.partition(":")
@@ -92,7 +92,7 @@ def _open_input(source: str, data_dir: str | None, val_labels: str | None) -> In
     if source == "folder":
         from alexnet_tf.preparation.folders import open_folders, refuse_inside
 
-        refuse_inside(data_dir, _FLAGS.output)
+        refuse_inside(data_dir, output)
         return open_folders(data_dir)
     import tensorflow_datasets as tfds
 

@@ -112,11 +112,10 @@ def _folder_split(
                 f"Expected images ({', '.join(IMAGE_SUFFIXES)}) of every class. "
                 f"Received: none in {folder / name}"
             )
-        for path in found:
-            if any("\udc80" <= character <= "\udcff" for character in path):  # bytes of no text
-                raise UserError(
-                    f"Expected file names in UTF-8. Received: {os.fsencode(path)!r}; rename it"
-                )
+        if odd := [path for path in found if not _is_utf8(path)]:
+            raise UserError(
+                f"Expected file names in UTF-8. Received: {os.fsencode(odd[0])!r}; rename it"
+            )
         paths += found
         labels += [label] * len(found)
         passed_over += len(files) - len(found)
@@ -126,6 +125,15 @@ def _folder_split(
         kept = [place for place, path in enumerate(paths) if path not in large]
         paths, labels = [paths[i] for i in kept], [labels[i] for i in kept]
     return make_split(paths, labels, split, files=True), passed_over + len(large)
+
+
+def _is_utf8(path: str) -> bool:
+    """Whether TensorFlow takes it as text; names on a disk may be any bytes."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refuse_other_files(paths: list[str], max_unreadable: float) -> set[str]:
