@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from absl import app, flags, logging
 
-from alexnet_tf.errors import UserError, first_line
+from alexnet_tf.system.errors import UserError, first_line
 
 
 def run(

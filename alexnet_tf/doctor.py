@@ -16,9 +16,9 @@ from absl import flags as absl_flags
 from alexnet_tf import app, flags
 
 if typing.TYPE_CHECKING:  # they import TensorFlow, which --help need not wait for
-    from alexnet_tf.data.split import Source, Split
+    from alexnet_tf.data.dataset import ImageDataset, Split
+    from alexnet_tf.data.decode_errors import DecodeErrors
     from alexnet_tf.data.statistics import Statistics
-    from alexnet_tf.data.unreadable import Unreadable
     from alexnet_tf.models.spec import Preprocessing
 
 _FLAGS = absl_flags.FLAGS
@@ -41,16 +41,16 @@ class _Report:
 
 def main(argv: list[str]) -> int:
     """Examines and reports; returns the exit code: 0 if nothing is wrong, 2 if something is."""
-    from alexnet_tf.data import verdict
-    from alexnet_tf.data.sources import open_source
-    from alexnet_tf.errors import UserError
+    from alexnet_tf.data.sources import open_dataset
+    from alexnet_tf.inspection import findings
     from alexnet_tf.models.variants import get_variant
+    from alexnet_tf.system.errors import UserError
 
     if argv:
         raise UserError(f"Expected flags only. Received: {argv[0]}")
     spec = get_variant(_FLAGS.variant).preprocessing
     output = _make_directory(_FLAGS.output)
-    source = open_source(_FLAGS.dataset, _FLAGS.data_dir, max_unreadable=1.0)
+    source = open_dataset(_FLAGS.dataset, _FLAGS.data_dir, max_unreadable=1.0)
     report = _Report()
     if damaged := _damaged(source):
         raise UserError(
@@ -59,7 +59,7 @@ def main(argv: list[str]) -> int:
         )
     facts = _count(source, report)
     sheet = _decode(source, spec, report)
-    report.say(*verdict.conclude(report.findings))
+    report.say(*findings.conclude(report.findings))
     (output / "report.txt").write_text("\n".join(report.lines) + "\n")
     facts["verdict"] = report.findings
     (output / "report.json").write_text(json.dumps(facts, indent=1) + "\n")
@@ -72,48 +72,48 @@ def main(argv: list[str]) -> int:
     return 2 if report.findings else 0
 
 
-def _damaged(source: Source) -> list[str]:
+def _damaged(source: ImageDataset) -> list[str]:
     """Names of files that are not as `prepare` has noted."""
-    from alexnet_tf.data import recorded
+    from alexnet_tf.data import prepare_report
     from alexnet_tf.preparation.directory import intact
 
     if not source.train.paths:
         return []
     folder = pathlib.Path(source.train.paths[0]).parent
-    report = recorded.read_report(folder)
+    report = prepare_report.read_report(folder)
     if report is None:
         return []
-    digests = recorded.digests(report)
+    digests = prepare_report.digests(report)
     return sorted(set(digests) - intact(folder, digests, workers=2))
 
 
-def _count(source: Source, report: _Report) -> dict[str, Any]:
+def _count(source: ImageDataset, report: _Report) -> dict[str, Any]:
     """Looks at the files of both splits; returns the facts, for JSON."""
-    from alexnet_tf.data import verdict
-    from alexnet_tf.data.census import take_census
-    from alexnet_tf.data.doubles import find_doubles
+    from alexnet_tf.inspection import findings
+    from alexnet_tf.inspection.dataset_stats import collect_stats
+    from alexnet_tf.inspection.duplicates import find_duplicates
 
     classes = source.classes
     train, validation = censuses = [
-        take_census(split, len(classes)) for split in (source.train, source.validation)
+        collect_stats(split, len(classes)) for split in (source.train, source.validation)
     ]
-    doubles = find_doubles(train, validation)
+    doubles = find_duplicates(train, validation)
     for census in censuses:
-        report.say(*verdict.describe(census, classes))
+        report.say(*findings.describe(census, classes))
     if source.passed_over:
         report.say(
             f"passed over, with the name of no image or too large: {source.passed_over:,} files"
         )
-    report.say(*verdict.describe_doubles(train, validation, doubles))
-    report.say(verdict.describe_classes(classes))
-    report.findings += verdict.findings(train, validation, doubles, classes)
+    report.say(*findings.describe_doubles(train, validation, doubles))
+    report.say(findings.describe_classes(classes))
+    report.findings += findings.findings(train, validation, doubles, classes)
     return {
-        **{census.name: verdict.as_json(census, classes) for census in censuses},
+        **{census.name: findings.as_json(census, classes) for census in censuses},
         "in_both": dataclasses.asdict(doubles),
     }
 
 
-def _decode(source: Source, spec: Preprocessing, report: _Report) -> bytes | None:
+def _decode(source: ImageDataset, spec: Preprocessing, report: _Report) -> bytes | None:
     """Decodes both splits as training does, which knows other formats than the census's Pillow.
 
     Returns:
@@ -121,11 +121,11 @@ def _decode(source: Source, spec: Preprocessing, report: _Report) -> bytes | Non
         these can be decoded.
     """
     from alexnet_tf.data.contact_sheet import contact_sheet, sample
+    from alexnet_tf.data.decode_errors import DecodeErrors
     from alexnet_tf.data.preprocess import Preprocessor
     from alexnet_tf.data.statistics import compute_statistics
-    from alexnet_tf.data.unreadable import Unreadable
 
-    refused = {split: Unreadable(split) for split in (source.train, source.validation)}
+    refused = {split: DecodeErrors(split) for split in (source.train, source.validation)}
     examples, sheet = sample(source.train, _SHOWN, _FLAGS.seed), None
     if examples:
         statistics = compute_statistics(source.train, spec, refused[source.train])
@@ -146,7 +146,7 @@ def _decode(source: Source, spec: Preprocessing, report: _Report) -> bytes | Non
 
 
 def _make_directory(path: str) -> pathlib.Path:
-    from alexnet_tf.errors import UserError
+    from alexnet_tf.system.errors import UserError
 
     folder = pathlib.Path(path).expanduser()
     try:
@@ -158,10 +158,10 @@ def _make_directory(path: str) -> pathlib.Path:
     return folder
 
 
-def _decode_all(split: Split, spec: Preprocessing, unreadable: Unreadable) -> None:
+def _decode_all(split: Split, spec: Preprocessing, unreadable: DecodeErrors) -> None:
     """Decodes a split as training does, to see what that makes of it."""
     from alexnet_tf.data.pipeline import evaluation_dataset
-    from alexnet_tf.progress import Progress
+    from alexnet_tf.system.progress import Progress
 
     with Progress(f"decoding {split.name}", split.examples, "images") as progress:
         for batch in evaluation_dataset(split, spec, _BATCH, unreadable).as_numpy_iterator():
@@ -171,7 +171,7 @@ def _decode_all(split: Split, spec: Preprocessing, unreadable: Unreadable) -> No
 def _compare_statistics(path: str | None, computed: Statistics, report: _Report) -> None:
     """Says how far the mean image that a dataset brings is from its own."""
     from alexnet_tf.data.statistics import Statistics
-    from alexnet_tf.errors import UserError
+    from alexnet_tf.system.errors import UserError
 
     if path is None:
         return

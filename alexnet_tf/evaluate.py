@@ -17,9 +17,9 @@ from absl import flags as absl_flags
 from alexnet_tf import app, flags
 
 if typing.TYPE_CHECKING:  # they import TensorFlow, which --help need not wait for
-    from alexnet_tf.data.split import Source
+    from alexnet_tf.data.dataset import ImageDataset
     from alexnet_tf.evaluation.predictions import Predictions
-    from alexnet_tf.training.directory import Card
+    from alexnet_tf.training.directory import RunMetadata
 
 _FLAGS = absl_flags.FLAGS
 _OUTPUTS = ("json", "csv")
@@ -28,9 +28,9 @@ _CLUSTER = ("workers", "worker_index", "worker_timeout")
 
 def main(argv: list[str]) -> int:
     """Evaluates and reports; returns the exit code."""
-    from alexnet_tf.data.unreadable import Unreadable
-    from alexnet_tf.errors import UserError
+    from alexnet_tf.data.decode_errors import DecodeErrors
     from alexnet_tf.evaluation.evaluator import Evaluator
+    from alexnet_tf.system.errors import UserError
     from alexnet_tf.training.cluster import join_cluster
     from alexnet_tf.training.directory import load_classifier
     from alexnet_tf.training.strategies import check_batch_size, make_strategy, together
@@ -49,7 +49,7 @@ def main(argv: list[str]) -> int:
             classifier, cards, steps = load_classifier(_FLAGS.model_dir, _FLAGS.checkpoint)
         source = _open_source(cards[0])
         split = source.train if _FLAGS.split == "train" else source.validation
-        unreadable = Unreadable(split, _FLAGS.max_unreadable)
+        unreadable = DecodeErrors(split, _FLAGS.max_unreadable)
         evaluator = Evaluator(classifier, strategy, _FLAGS.batch_size, int(_FLAGS.views))
         predictions = evaluator.predict(split, unreadable=unreadable)
         # Where JSON goes to standard output, nothing else does.
@@ -62,17 +62,19 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _open_source(card: Card) -> Source:
+def _open_source(card: RunMetadata) -> ImageDataset:
     """The dataset that the flags name, or that of the training, in the model's classes."""
-    from alexnet_tf.data.sources import open_source
+    from alexnet_tf.data.sources import open_dataset
 
     dataset = _FLAGS.dataset or card.dataset
     data_dir = _FLAGS.data_dir or (None if _FLAGS.dataset else card.data_dir)
-    source = open_source(dataset, data_dir, _FLAGS.max_unreadable, only=_FLAGS.split)
-    return source.in_classes_of(card.classes)
+    source = open_dataset(dataset, data_dir, _FLAGS.max_unreadable, only=_FLAGS.split)
+    return source.with_class_order(card.classes)
 
 
-def _report(predictions: Predictions, cards: list[Card], steps: list[int], source: Source) -> None:
+def _report(
+    predictions: Predictions, cards: list[RunMetadata], steps: list[int], source: ImageDataset
+) -> None:
     """Prints the result, and writes what the flags ask for."""
     from alexnet_tf.evaluation import report
     from alexnet_tf.evaluation.published import published
@@ -119,7 +121,7 @@ def _report(predictions: Predictions, cards: list[Card], steps: list[int], sourc
 
 def _check_writable(name: str) -> None:
     """Sees whether the file that a flag names can be written."""
-    from alexnet_tf.errors import UserError
+    from alexnet_tf.system.errors import UserError
 
     path = _FLAGS[name].value
     if not path or (name, path) == ("json", "-"):

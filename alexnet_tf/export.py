@@ -15,7 +15,7 @@ _FLAGS = absl_flags.FLAGS
 
 def main(argv: list[str]) -> int:
     """Exports; returns the exit code."""
-    from alexnet_tf.errors import UserError
+    from alexnet_tf.system.errors import UserError
     from alexnet_tf.training.directory import ModelDirectory
     from alexnet_tf.training.exporting import export_run
 

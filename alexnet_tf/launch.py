@@ -21,8 +21,8 @@ import types
 from absl import flags as absl_flags
 
 from alexnet_tf import app
-from alexnet_tf.errors import UserError, WorkerLostError
-from alexnet_tf.training.interrupt import let_go_of_terminal, signals
+from alexnet_tf.system.errors import UserError, WorkerLostError
+from alexnet_tf.system.signals import let_go_of_terminal, signals
 
 _FLAGS = absl_flags.FLAGS
 _GRACE = 30.0  # seconds that workers have to notice that another has gone

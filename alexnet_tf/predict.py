@@ -19,7 +19,7 @@ from absl import flags as absl_flags
 from alexnet_tf import app, flags
 
 if typing.TYPE_CHECKING:  # they take seconds to import, which --help need not wait for
-    from alexnet_tf.prediction import Ask, Row
+    from alexnet_tf.evaluation.prediction import Ask, Row
 
 _FLAGS = absl_flags.FLAGS
 _BATCH = 16  # files
@@ -27,9 +27,9 @@ _BATCH = 16  # files
 
 def main(argv: list[str]) -> int:
     """Predicts image by image; returns 1 if one of them could not be read."""
-    from alexnet_tf.errors import UserError
-    from alexnet_tf.prediction import find_images, predict
-    from alexnet_tf.progress import Progress
+    from alexnet_tf.evaluation.prediction import find_images, predict
+    from alexnet_tf.system.errors import UserError
+    from alexnet_tf.system.progress import Progress
 
     if not argv:
         raise UserError("Expected image files or folders after the flags. Received: none")
@@ -55,10 +55,10 @@ def _load() -> Ask:
     """What answers, of a checkpoint or of a SavedModel: the same graph."""
     import tensorflow as tf
 
-    from alexnet_tf.errors import UserError
-    from alexnet_tf.prediction import rows_of
-    from alexnet_tf.serving.loaded import LoadedModel
+    from alexnet_tf.evaluation.prediction import rows_of
+    from alexnet_tf.serving.loaded_model import LoadedModel
     from alexnet_tf.serving.signatures import Servable
+    from alexnet_tf.system.errors import UserError
     from alexnet_tf.training.directory import load_classifier
 
     if bool(_FLAGS.model_dir) == bool(_FLAGS.saved_model):
@@ -87,7 +87,7 @@ def _load() -> Ask:
 @contextlib.contextmanager
 def _output() -> typing.Iterator[typing.TextIO | None]:
     """Where --json goes to."""
-    from alexnet_tf.errors import UserError
+    from alexnet_tf.system.errors import UserError
 
     if not _FLAGS.json or _FLAGS.json == "-":
         yield sys.stdout if _FLAGS.json else None

@@ -20,7 +20,7 @@ from absl import flags as absl_flags
 from alexnet_tf import app
 
 if typing.TYPE_CHECKING:
-    from alexnet_tf.preparation.inputs import Input
+    from alexnet_tf.preparation.sources import Source
 
 _FLAGS = absl_flags.FLAGS
 _VAL_LABELS = "datasets/imagenet2012/validation_labels.txt"  # in the package of TFDS
@@ -28,9 +28,9 @@ _VAL_LABELS = "datasets/imagenet2012/validation_labels.txt"  # in the package of
 
 def main(argv: list[str]) -> int:
     """Prepares and reports; returns the exit code, as shells count signals."""
-    from alexnet_tf.errors import UserError
     from alexnet_tf.preparation.plan import Settings
     from alexnet_tf.preparation.run import prepare_dataset
+    from alexnet_tf.system.errors import UserError
 
     if argv:
         raise UserError(f"Expected flags only. Received: {argv[0]}")
@@ -77,14 +77,14 @@ def _variant_for(size: int) -> str:
     return next(name for name, side in sides.items() if side == largest)
 
 
-def _open_input(source: str, data_dir: str | None, output: str, val_labels: str | None) -> Input:
-    from alexnet_tf.errors import UserError
+def _open_input(source: str, data_dir: str | None, output: str, val_labels: str | None) -> Source:
+    from alexnet_tf.system.errors import UserError
 
     kind, _, name = source.partition(":")
     if kind == "tfds" and name:
-        from alexnet_tf.preparation.tfds_input import open_tfds_input
+        from alexnet_tf.preparation.tfds_input import open_tfds_source
 
-        return open_tfds_input(name, data_dir)
+        return open_tfds_source(name, data_dir)
     if source not in ("imagenet", "folder"):
         raise UserError(f"Expected --source=imagenet, folder or tfds:NAME. Received: {source}")
     if not data_dir:

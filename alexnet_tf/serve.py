@@ -2,7 +2,7 @@
 
 python -m alexnet_tf.serve --saved_model=runs/shapes-tiny/saved_model
 then open http://127.0.0.1:8501 in a browser, or
-python -m tools.client --server=http://127.0.0.1:8501 PHOTO.jpg
+python -m alexnet_tf.client --server=http://127.0.0.1:8501 PHOTO.jpg
 
 It is for one machine and for trying things: nothing is encrypted and nobody has to log in.
 Needs `pip install '.[serve]'`.
@@ -27,21 +27,21 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
 
 def main(argv: list[str]) -> int:
     """Serves until it is told to stop; returns the exit code."""
-    from alexnet_tf.errors import UserError
+    from alexnet_tf.system.errors import UserError
 
     if argv:
         raise UserError(f"Expected flags only. Received: {argv[0]}")
     try:
         import uvicorn
 
-        from alexnet_tf.serving.guards import impatient
+        from alexnet_tf.serving.middleware import impatient
         from alexnet_tf.serving.server import Server
     except ModuleNotFoundError as error:
         raise UserError(
             f"Expected the extra `serve` (pip install '.[serve]'). Received: no {error.name}"
         ) from None
     from alexnet_tf.serving.limits import Limits
-    from alexnet_tf.serving.loaded import LoadedModel
+    from alexnet_tf.serving.loaded_model import LoadedModel
 
     limits = Limits(
         images=_FLAGS.max_images,
@@ -79,7 +79,7 @@ def main(argv: list[str]) -> int:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    from alexnet_tf.errors import UserError
+    from alexnet_tf.system.errors import UserError
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)

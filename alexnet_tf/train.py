@@ -16,8 +16,8 @@ import typing
 from absl import flags as absl_flags
 
 from alexnet_tf import app, flags
-from alexnet_tf.errors import UserError
 from alexnet_tf.models.variants import get_variant
+from alexnet_tf.system.errors import UserError
 
 if typing.TYPE_CHECKING:  # they import TensorFlow, which --help need not wait for
     from alexnet_tf.training.options import Options
@@ -48,7 +48,7 @@ def recipe_report(options: Options) -> str:
     Raises:
         UserError: no configs/ here.
     """
-    from alexnet_tf.recipe_report import read_sources, report
+    from alexnet_tf.recipes.report import read_sources, report
 
     variant = get_variant(options.variant, options.activation)
     try:

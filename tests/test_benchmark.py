@@ -12,7 +12,7 @@ from alexnet_tf.models.spec import WithinMapNorm
 from alexnet_tf.models.variants import get_variant
 from tests import commands
 from tools.benchmark import inference, layers, report, training
-from tools.benchmark.contest import Contestant, Settings
+from tools.benchmark.contestants import Contestant, Settings
 
 ROW = re.compile(r"^\| (\w+): .*? \| ([\d,.]+) \(.*?\) \| ([\d.]*)", re.MULTILINE)
 

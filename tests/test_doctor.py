@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alexnet_tf.data import doubles
-from alexnet_tf.data.census import take_census
 from alexnet_tf.data.contact_sheet import sample
-from alexnet_tf.data.doubles import find_doubles
+from alexnet_tf.data.dataset import make_split
 from alexnet_tf.data.shapes import CLASSES, jpeg
-from alexnet_tf.data.split import make_split
-from alexnet_tf.data.verdict import describe_classes, findings
+from alexnet_tf.inspection import duplicates
+from alexnet_tf.inspection.dataset_stats import collect_stats
+from alexnet_tf.inspection.duplicates import find_duplicates
+from alexnet_tf.inspection.findings import describe_classes, findings
 from tests.commands import run
 from tests.folders import write_folder
 
@@ -38,7 +38,7 @@ def censuses():
         make_split(train + train[:1], [i % 10 for i in range(31)], "train"),
         make_split(validation, list(range(8)), "val"),
     )
-    return [take_census(split, 10) for split in splits]
+    return [collect_stats(split, 10) for split in splits]
 
 
 def test_a_census_counts_what_is_there(censuses):
@@ -56,12 +56,12 @@ def test_twins_are_found_and_others_are_not(censuses):
         ("train example 11", "val example 4"),
         ("train example 17", "val example 5"),
     ]
-    assert find_doubles(*censuses) == doubles.Doubles(exact, alike, relabelled=exact)
+    assert find_duplicates(*censuses) == duplicates.Duplicates(exact, alike, relabelled=exact)
 
 
 @pytest.mark.parametrize("pairs", [1, 7, 2**20])  # compared at a time
 def test_look_alikes_are_those_that_differ_in_few_bits(monkeypatch, pairs):
-    monkeypatch.setattr(doubles, "_PAIRS", pairs)
+    monkeypatch.setattr(duplicates, "_PAIRS", pairs)
     rng = np.random.default_rng(0)
     one = rng.integers(0, 256, (300, 32), np.uint8)
     one[50:60] = 0xAB  # a band of equal bytes is as good as any other
@@ -80,11 +80,11 @@ def test_look_alikes_are_those_that_differ_in_few_bits(monkeypatch, pairs):
     near &= shared.any(axis=2)
     expected = {j: int(near[:, j].argmax()) for j in range(100) if near[:, j].any()}
     assert len(expected) > 30
-    assert doubles._first_alike(one, other) == expected
+    assert duplicates._first_alike(one, other) == expected
 
 
 def test_the_verdict_names_every_fault(censuses):
-    found = "\n".join(findings(*censuses, find_doubles(*censuses), CLASSES))
+    found = "\n".join(findings(*censuses, find_duplicates(*censuses), CLASSES))
     assert "1 val images cannot be read (12.50%)" in found
     assert "2 classes have no val images" in found
     assert "1 train images are copies of others" in found
@@ -98,8 +98,8 @@ def test_copies_with_other_labels_are_told():
     images = [jpeg(0, i) for i in range(4)]
     train = make_split([*images, images[2], images[1], images[2]], [0, 1, 2, 3, 2, 1, 3], "train")
     validation = make_split([images[0], images[3]], [1, 3], "val")
-    censuses = [take_census(split, 4) for split in (train, validation)]
-    pairs = find_doubles(*censuses)
+    censuses = [collect_stats(split, 4) for split in (train, validation)]
+    pairs = find_duplicates(*censuses)
     assert pairs.relabelled == [("train example 0", "val example 0")]
     found = "\n".join(findings(*censuses, pairs, CLASSES[:4]))
     assert "3 train images are copies of others" in found

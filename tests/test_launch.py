@@ -9,7 +9,7 @@ import time
 import pytest
 
 from alexnet_tf import launch
-from alexnet_tf.errors import UserError
+from alexnet_tf.system.errors import UserError
 from tests import commands
 
 

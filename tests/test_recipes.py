@@ -8,8 +8,8 @@ import pytest
 
 from alexnet_tf.flags import read_flagfile
 from alexnet_tf.models.variants import get_variant, variants
-from alexnet_tf.recipe_points import FIXED, POINTS
-from alexnet_tf.recipe_report import SOURCES, read_sources, report
+from alexnet_tf.recipes.points import FIXED, POINTS
+from alexnet_tf.recipes.report import SOURCES, read_sources, report
 from alexnet_tf.training.options import Options
 from tests.commands import ROOT, command
 

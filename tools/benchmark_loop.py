@@ -53,12 +53,12 @@ def _first_batches(options: Options):
     import tensorflow as tf
 
     from alexnet_tf.data.pipeline import training_dataset
-    from alexnet_tf.data.sources import open_source
+    from alexnet_tf.data.sources import open_dataset
     from alexnet_tf.data.statistics import compute_statistics
     from alexnet_tf.models.variants import get_variant
 
     variant = get_variant(options.variant)
-    source = open_source(options.dataset, options.data_dir)
+    source = open_dataset(options.dataset, options.data_dir)
     batches = training_dataset(source.train, variant.preprocessing, options.batch_size, 0)
     batch = next(iter(batches))
     repeated = tf.data.Dataset.from_tensors(batch).repeat()

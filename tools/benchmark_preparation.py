@@ -33,8 +33,8 @@ from absl import flags as absl_flags
 from PIL import Image
 
 from alexnet_tf import app
-from alexnet_tf.preparation import fast
-from alexnet_tf.preparation.transform import QUALITY, SIZE, Refused, prepare
+from alexnet_tf.preparation import turbojpeg
+from alexnet_tf.preparation.resize import QUALITY, SIZE, InvalidImage, prepare
 
 _FLAGS = absl_flags.FLAGS
 
@@ -51,7 +51,7 @@ def _plain(encoded: bytes, resampling: Image.Resampling = Image.Resampling.BILIN
 
 
 def _pillow_only(encoded: bytes) -> bytes:
-    with mock.patch.object(fast, "simplejpeg", None):
+    with mock.patch.object(turbojpeg, "simplejpeg", None):
         return prepare(encoded).jpeg
 
 
@@ -115,7 +115,7 @@ def main(argv: list[str]) -> None:
         try:
             photo = path.read_bytes()
             prepare(photo)
-        except (OSError, Refused):
+        except (OSError, InvalidImage):
             continue
         photos.append(photo)
     contestants = _contestants()
@@ -126,7 +126,7 @@ def main(argv: list[str]) -> None:
             for photo in photos:
                 make(photo)
             rates[name].append(len(photos) / (time.process_time() - started))
-    libraries = ", ".join(f"{name} {version}" for name, version in fast.libraries().items())
+    libraries = ", ".join(f"{name} {version}" for name, version in turbojpeg.libraries().items())
     print(
         f"{platform.machine()}, {len(photos)} photographs, {_FLAGS.rounds} rounds, one thread; "
         f"{libraries or 'Pillow only'}\n\n"

@@ -22,7 +22,7 @@ from absl import flags as absl_flags
 from alexnet_tf import app, flags
 
 if typing.TYPE_CHECKING:
-    from alexnet_tf.training.directory import Card
+    from alexnet_tf.training.directory import RunMetadata
 
 _FLAGS = absl_flags.FLAGS
 _TOLERANCE = 1e-5
@@ -51,10 +51,10 @@ def main(argv: list[str]) -> int:
     """Compares; returns the exit code."""
     import tensorflow as tf
 
-    from alexnet_tf.data.split import make_split
-    from alexnet_tf.errors import UserError
+    from alexnet_tf.data.dataset import make_split
     from alexnet_tf.evaluation.evaluator import Evaluator
-    from alexnet_tf.serving.loaded import find_version
+    from alexnet_tf.serving.loaded_model import find_version
+    from alexnet_tf.system.errors import UserError
     from alexnet_tf.training.directory import ModelDirectory
     from alexnet_tf.training.strategies import make_strategy
 
@@ -95,15 +95,15 @@ def main(argv: list[str]) -> int:
     return 1 if wrong else 0
 
 
-def _files(card: Card) -> list[bytes]:
+def _files(card: RunMetadata) -> list[bytes]:
     """What is compared: encoded images."""
-    from alexnet_tf.data.sources import open_source
-    from alexnet_tf.prediction import find_images
+    from alexnet_tf.data.sources import open_dataset
+    from alexnet_tf.evaluation.prediction import find_images
 
     if _FLAGS.photos:
         paths = [path for path in find_images([_FLAGS.photos]) if path.is_file()]
         return [path.read_bytes() for path in paths[: _FLAGS.images]]
-    split = open_source(card.dataset, card.data_dir).validation
+    split = open_dataset(card.dataset, card.data_dir).validation
     records = split.in_order().take(_FLAGS.images).batch(1)
     return [split.load(split.parse(record)[0][0]).numpy() for record in records]
 

@@ -136,7 +136,7 @@ def _decoders() -> dict:
 
     from alexnet_tf.data.decode import decode_crop, decode_resized_crop, decode_square
     from alexnet_tf.models.variants import get_variant
-    from alexnet_tf.preparation.transform import Refused, examine, prepare
+    from alexnet_tf.preparation.resize import InvalidImage, examine, prepare
 
     spec = get_variant("paper").preprocessing
     window = tf.constant(np.random.default_rng(0).random((10, 4)), tf.float32)
@@ -151,7 +151,7 @@ def _decoders() -> dict:
     def pillow(encoded: bytes) -> str:
         try:
             prepare(encoded)
-        except Refused as reason:
+        except InvalidImage as reason:
             return f"refused, {reason}"
         return "decoded"
 
@@ -211,8 +211,8 @@ def _memory(name: str) -> float:
 def main(argv: list[str]) -> int:
     """Runs the whole and prints what happened; returns the exit code."""
     del argv
-    from alexnet_tf.errors import UserError
-    from alexnet_tf.progress import Progress
+    from alexnet_tf.system.errors import UserError
+    from alexnet_tf.system.progress import Progress
 
     context = multiprocessing.get_context("spawn")
     outcomes, faults = collections.Counter(), []

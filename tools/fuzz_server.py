@@ -23,10 +23,10 @@ import numpy as np
 from absl import flags as absl_flags
 
 from alexnet_tf import app
-from alexnet_tf.progress import Progress
+from alexnet_tf.system.progress import Progress
 from tools.fuzz_decoding import mutate
 from tools.load_server import b64
-from tools.served import PREDICT, Served, ask, read_photographs, serving
+from tools.server_process import PREDICT, Served, ask, read_photographs, serving
 
 _FLAGS = absl_flags.FLAGS
 _THREADS = 8
@@ -169,7 +169,7 @@ class Fuzzer:
 
 def main(argv: list[str]) -> int:
     """Fuzzes; returns the exit code."""
-    from alexnet_tf.errors import UserError
+    from alexnet_tf.system.errors import UserError
 
     if argv:
         raise UserError(f"Expected flags only. Received: {argv[0]}")

@@ -21,7 +21,7 @@ import numpy as np
 from absl import flags as absl_flags
 
 from alexnet_tf import app
-from alexnet_tf.progress import Progress
+from alexnet_tf.system.progress import Progress
 
 _FLAGS = absl_flags.FLAGS
 _STEPS_A_KILL = 12  # of training, roughly what a process makes before it is killed

@@ -18,19 +18,19 @@ def main(argv: list[str]) -> None:
     import keras
     import tensorflow as tf
 
-    from alexnet_tf.classifier import Classifier
     from alexnet_tf.data.pipeline import training_dataset
     from alexnet_tf.data.preprocess import Preprocessor
-    from alexnet_tf.data.sources import open_source
+    from alexnet_tf.data.sources import open_dataset
     from alexnet_tf.data.statistics import compute_statistics
+    from alexnet_tf.evaluation.classifier import Classifier
     from alexnet_tf.evaluation.evaluator import Evaluator
     from alexnet_tf.models.variants import get_variant
-    from alexnet_tf.progress import Progress
+    from alexnet_tf.system.progress import Progress
     from alexnet_tf.training.sgd import PaperSGD
     from alexnet_tf.training.steps import make_train_steps
 
     spec = get_variant(_FLAGS.variant).preprocessing
-    source = open_source(_FLAGS.dataset, _FLAGS.data_dir)
+    source = open_dataset(_FLAGS.dataset, _FLAGS.data_dir)
     preprocessor = Preprocessor(spec, compute_statistics(source.train, spec))
     strategy = tf.distribute.get_strategy()
     steps = round(_FLAGS.epochs * source.train.examples / _FLAGS.batch_size)

@@ -23,7 +23,7 @@ from absl import flags as absl_flags
 from PIL import Image
 
 from alexnet_tf import app
-from tools.served import PREDICT, Served, ask, read_photographs, serving
+from tools.server_process import PREDICT, Served, ask, read_photographs, serving
 
 _FLAGS = absl_flags.FLAGS
 _KINDS = ("good",) * 12 + (
@@ -175,8 +175,8 @@ def mixture(load: Load) -> bool:
 
 def main(argv: list[str]) -> int:
     """Runs both; returns the exit code."""
-    from alexnet_tf.errors import UserError
-    from alexnet_tf.serving.loaded import LoadedModel
+    from alexnet_tf.serving.loaded_model import LoadedModel
+    from alexnet_tf.system.errors import UserError
 
     if argv:
         raise UserError(f"Expected flags only. Received: {argv[0]}")

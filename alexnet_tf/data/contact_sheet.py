@@ -8,10 +8,10 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageDraw
 
+from alexnet_tf.data.dataset import Split, make_split
 from alexnet_tf.data.decode import decode, decode_square
 from alexnet_tf.data.pipeline import training_dataset
 from alexnet_tf.data.preprocess import Preprocessor
-from alexnet_tf.data.split import Split, make_split
 from alexnet_tf.visualize.grid import grid
 
 _GAP = 8  # pixels between pictures
@@ -39,7 +39,7 @@ def contact_sheet(
     Returns:
         A PNG.
     """
-    spec = preprocessor.spec
+    spec = preprocessor.preprocessing
     split = make_split([image for image, _ in examples], [label for _, label in examples])
     batch = next(iter(training_dataset(split, spec, len(examples), seed)))
     inputs = visible_inputs(preprocessor, batch)
@@ -117,7 +117,7 @@ def visible_inputs(preprocessor: Preprocessor, batch: dict[str, tf.Tensor]) -> n
     Returns:
         uint8 [B, C, C, 3], the mean added again and the scale taken back.
     """
-    spec = preprocessor.spec
+    spec = preprocessor.preprocessing
     inputs = preprocessor.training(batch).numpy()
     inputs = inputs[..., ::-1] if spec.channels == "bgr" else inputs
     if isinstance(spec.mean, tuple):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from alexnet_tf.data.augment import resized_crop
-from alexnet_tf.data.headers import is_square_jpeg, jpeg_size, one_picture
+from alexnet_tf.data.graph_checks import is_square_jpeg, jpeg_size, one_picture
 from alexnet_tf.models.spec import Preprocessing
 
 _DCT = (

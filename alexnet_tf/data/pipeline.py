@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf import determinism
 from alexnet_tf.data import augment
+from alexnet_tf.data.dataset import Records, Split
 from alexnet_tf.data.decode import decode_batch, decode_crop, decode_resized_crop, decode_square
-from alexnet_tf.data.order import shuffled_records
-from alexnet_tf.data.split import Records, Split
-from alexnet_tf.data.unreadable import Unreadable
+from alexnet_tf.data.decode_errors import DecodeErrors
+from alexnet_tf.data.shuffle import shuffled_records
 from alexnet_tf.models.spec import Preprocessing
+from alexnet_tf.system import determinism
 
 if TYPE_CHECKING:
-    from alexnet_tf.data.squares import Squares
+    from alexnet_tf.data.cache import DecodedCache
 
 PADDING = -1  # the index of what only fills up a batch
 
@@ -39,10 +39,10 @@ def training_dataset(
     seed: int,
     first_step: int = 0,
     augmentations: tuple[str, ...] | None = None,
-    unreadable: Unreadable | None = None,
+    unreadable: DecodeErrors | None = None,
     reader: int = 0,
     readers: int = 1,
-    squares: Squares | None = None,
+    squares: DecodedCache | None = None,
     lighting_until: float = math.inf,
 ) -> tf.data.Dataset:
     """Batches without end; one may hold the end of an epoch and the beginning of the next.
@@ -70,7 +70,7 @@ def training_dataset(
     part = _part(batch_size, readers)
     if augmentations is None:
         augmentations = spec.augmentations
-    unreadable = Unreadable(split) if unreadable is None else unreadable
+    unreadable = DecodeErrors(split) if unreadable is None else unreadable
 
     def batch(records: Records) -> Records:
         """Records [B] to a training batch."""
@@ -98,7 +98,7 @@ def evaluation_dataset(
     split: Split,
     spec: Preprocessing,
     batch_size: int,
-    unreadable: Unreadable | None = None,
+    unreadable: DecodeErrors | None = None,
     every: int = 1,
     reader: int = 0,
     readers: int = 1,
@@ -122,7 +122,7 @@ def evaluation_dataset(
         ValueError: a batch that does not divide by the readers.
     """
     part = _part(batch_size, readers)
-    unreadable = Unreadable(split) if unreadable is None else unreadable
+    unreadable = DecodeErrors(split) if unreadable is None else unreadable
 
     def batch(records: Records) -> Records:
         """Records, B at most, to a batch of the evaluation."""
@@ -187,7 +187,7 @@ def _decode(
     images: tf.Tensor,
     index: tf.Tensor,
     side: int,
-    unreadable: Unreadable,
+    unreadable: DecodeErrors,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Decodes a batch of whatever images.
 

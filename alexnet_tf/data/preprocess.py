@@ -21,24 +21,28 @@ class Preprocessor:
     """The preprocessing of one variant with the statistics of one training set.
 
     Args:
-        spec: the variant's.
+        preprocessing: the variant's.
         statistics: the training set's.
 
     Raises:
         ValueError: a mean image of another size than the variant's.
     """
 
-    def __init__(self, spec: Preprocessing, statistics: Statistics):
-        side = spec.image_size
+    def __init__(self, preprocessing: Preprocessing, statistics: Statistics):
+        side = preprocessing.image_size
         if statistics.mean.shape != (side, side, 3):
             raise ValueError(
                 f"Expected a mean image of shape {(side, side, 3)}. "
                 f"Received: {statistics.mean.shape}"
             )
-        self.spec = spec
+        self.preprocessing = preprocessing
         self.statistics = statistics
-        self._centre = (side - spec.crop_size) // 2
-        constants = np.array(spec.mean, np.float32) if isinstance(spec.mean, tuple) else None
+        self._centre = (side - preprocessing.crop_size) // 2
+        constants = (
+            np.array(preprocessing.mean, np.float32)
+            if isinstance(preprocessing.mean, tuple)
+            else None
+        )
         self._mean = statistics.mean if constants is None else constants
 
     def training(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -53,9 +57,9 @@ class Preprocessor:
         """
         mean = tf.constant(self._mean)
         centred = self._centred(batch["image"], batch["offset"], batch["reflect"], mean)
-        if self.spec.lighting is not None:
+        if self.preprocessing.lighting is not None:
             centred += self.lighting(batch["alpha"])
-            divisor = tf.where(batch["lit"], self.spec.lighting.divisor, 1.0)
+            divisor = tf.where(batch["lit"], self.preprocessing.lighting.divisor, 1.0)
             centred /= divisor[:, None, None, None]
         return self._finish(centred)
 
@@ -108,7 +112,7 @@ class Preprocessor:
             float32 [B, 1, 1, 3], RGB, in 0 to 255.
         """
         values = self.statistics.eigenvalues
-        if self.spec.lighting.scaled_by == "standard_deviation":
+        if self.preprocessing.lighting.scaled_by == "standard_deviation":
             values = np.sqrt(values)
         directions = 255 * self.statistics.eigenvectors * values  # [3 of RGB, 3 components]
         return tf.einsum("bi,ci->bc", alpha, tf.constant(directions))[:, None, None]
@@ -119,7 +123,10 @@ class Preprocessor:
         """Each view's crop [B, C, C, 3], its offset, and whether it is yet to be reflected."""
         if views not in VIEWS:
             raise ValueError(f"Expected 1 or 10 views. Received: views={views}")
-        crop, end = self.spec.crop_size, self.spec.image_size - self.spec.crop_size
+        crop, end = (
+            self.preprocessing.crop_size,
+            self.preprocessing.image_size - self.preprocessing.crop_size,
+        )
         corners = [(0, 0), (0, end), (end, 0), (end, end)] if views == 10 else []
         for reflect in (False, True)[: 1 if views == 1 else 2]:
             for top, left in (*corners, (self._centre, self._centre)):
@@ -137,7 +144,7 @@ class Preprocessor:
             mean: float32 [S, S, 3], or [3].
         """
         images, mean = tf.cast(images, tf.float32), self._mean_at(offsets, mean)
-        if self.spec.mean == "pixel_centre":
+        if self.preprocessing.mean == "pixel_centre":
             # The original code subtracts the unreflected mean from the reflected crop; elsewhere
             # the mean belongs to the image and is reflected with it.
             return _reflected(images, reflect) - mean
@@ -147,17 +154,17 @@ class Preprocessor:
         """What is subtracted from crops at offsets [B, 2] or [1, 2]; broadcasts to them."""
         if mean.shape.rank == 1:
             return mean
-        if self.spec.mean == "pixel_centre":
+        if self.preprocessing.mean == "pixel_centre":
             offsets = tf.fill([1, 2], self._centre)
-        places = offsets[:, :, None] + tf.range(self.spec.crop_size)  # [B, 2, C]
+        places = offsets[:, :, None] + tf.range(self.preprocessing.crop_size)  # [B, 2, C]
         rows = tf.gather(mean, places[:, 0])  # [B, C, S, 3]
         return tf.gather(rows, places[:, 1], axis=2, batch_dims=1)  # [B, C, C, 3]
 
     def _finish(self, images: tf.Tensor) -> tf.Tensor:
         """[..., 3] divided by the standard deviation, in the network's channel order."""
-        if any(value != 1 for value in self.spec.std):
-            images /= tf.constant(self.spec.std)
-        return tf.reverse(images, axis=[-1]) if self.spec.channels == "bgr" else images
+        if any(value != 1 for value in self.preprocessing.std):
+            images /= tf.constant(self.preprocessing.std)
+        return tf.reverse(images, axis=[-1]) if self.preprocessing.channels == "bgr" else images
 
 
 def _reflected(images: tf.Tensor, which: tf.Tensor | bool) -> tf.Tensor:

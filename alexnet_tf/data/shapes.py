@@ -6,7 +6,7 @@ near chance) while a small convolutional network learns it within minutes. The s
 lighter than what surrounds it: when either may be, training spends most of its time on a plateau.
 
 Outlines are complex arrays [K], x + iy with x rightwards and y downwards, of any scale; `slim` runs
-from 0 (stout) to 1 (slender): a ring's width, a cross's arms. Pictures are uint8 in 0…255.
+from 0 (stout) to 1 (slender): a ring's width, a cross's arms. Images are uint8 in 0…255.
 
 The JPEG bytes of picture `index` of a split depend on (SEED, split, index) alone, so every machine
 with the same Pillow and NumPy makes the same pictures and stores them in the same order.

@@ -1,7 +1,7 @@
 """Where examples come from, behind one interface.
 
     shapes         the built-in dataset, rendered on first use (`shapes.py`)
-    folder         data_dir/train/<class>/... and data_dir/val/<class>/... (`folder.py`)
+    folder         data_dir/train/<class>/... and data_dir/val/<class>/... (`image_folder.py`)
     DIR            a dataset that `alexnet_tf.prepare`, or TFDS, wrote there
     anything else  a TensorFlow Datasets image classification dataset of that name
 
@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import os
 
-from alexnet_tf.data import folder, tfds_source
+from alexnet_tf.data import image_folder, tfds_source
+from alexnet_tf.data.dataset import ImageDataset
 from alexnet_tf.data.limits import MAX_UNREADABLE
-from alexnet_tf.data.split import Source
-from alexnet_tf.errors import UserError
+from alexnet_tf.system.errors import UserError
 
 
-def directory_of(name: str) -> str | None:
+def dataset_directory(name: str) -> str | None:
     """The absolute path of the directory that a dataset's name is, if it is one.
 
     What is built in goes first: a directory that happens to be called shapes is `./shapes`.
@@ -29,12 +29,12 @@ def directory_of(name: str) -> str | None:
     return os.path.abspath(directory)
 
 
-def open_source(
+def open_dataset(
     name: str,
     data_dir: str | None = None,
     max_unreadable: float = MAX_UNREADABLE,
     only: str | None = None,
-) -> Source:
+) -> ImageDataset:
     """Opens a dataset by name, preparing it first where that is needed.
 
     Args:
@@ -54,5 +54,5 @@ def open_source(
             raise UserError(
                 "--dataset=folder needs --data_dir=DIR with DIR/train/<class>/ and DIR/val/<class>/"
             )
-        return folder.open_folder(data_dir, max_unreadable, only)
-    return tfds_source.open_tfds(directory_of(name) or name, data_dir)
+        return image_folder.open_folder(data_dir, max_unreadable, only)
+    return tfds_source.open_tfds(dataset_directory(name) or name, data_dir)

@@ -8,13 +8,13 @@ import zipfile
 
 import numpy as np
 
+from alexnet_tf.data.dataset import Split
+from alexnet_tf.data.decode_errors import DecodeErrors
+from alexnet_tf.data.moments import Moments
 from alexnet_tf.data.pipeline import evaluation_dataset
-from alexnet_tf.data.split import Split
-from alexnet_tf.data.unreadable import Unreadable
-from alexnet_tf.errors import UserError
 from alexnet_tf.models.spec import Preprocessing
-from alexnet_tf.preparation.moments import Moments
-from alexnet_tf.progress import Progress
+from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.progress import Progress
 
 # A mean over 50,000 images has a standard error of about 0.3 of 255 a pixel: more of them cost
 # an hour on ImageNet's original photographs and change nothing.
@@ -92,7 +92,7 @@ def principal_components(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def compute_statistics(
-    split: Split, spec: Preprocessing, unreadable: Unreadable | None = None
+    split: Split, spec: Preprocessing, unreadable: DecodeErrors | None = None
 ) -> Statistics:
     """Goes once over a training set, or over `MAX_IMAGES` of it spread evenly.
 
@@ -104,7 +104,7 @@ def compute_statistics(
     Raises:
         UserError: no image could be decoded, or too many could not.
     """
-    unreadable = Unreadable(split) if unreadable is None else unreadable
+    unreadable = DecodeErrors(split) if unreadable is None else unreadable
     stride = -(-split.examples // MAX_IMAGES)
     expected = -(-split.examples // stride)
     moments = Moments(spec.image_size)

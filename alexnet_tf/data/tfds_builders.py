@@ -11,7 +11,7 @@ import sys
 
 import tensorflow_datasets as tfds
 
-from alexnet_tf.errors import UserError, first_line
+from alexnet_tf.system.errors import UserError, first_line
 
 METADATA = "dataset_info.json"  # TFDS's, in every dataset of its
 _BUILT_IN = ("shapes", "folder")

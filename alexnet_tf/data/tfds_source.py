@@ -8,15 +8,15 @@ import pathlib
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from alexnet_tf.data import recorded
-from alexnet_tf.data.split import Records, Source, Split
+from alexnet_tf.data import prepare_report
+from alexnet_tf.data.dataset import ImageDataset, Records, Split
 from alexnet_tf.data.tfds_builders import builder_of_directory, builder_of_name, image_and_label
-from alexnet_tf.errors import UserError
+from alexnet_tf.system.errors import UserError
 
 STATISTICS = "statistics.npz"  # of its training set, in a directory that `prepare` wrote
 
 
-def open_tfds(name: str, data_dir: str | None) -> Source:
+def open_tfds(name: str, data_dir: str | None) -> ImageDataset:
     """Opens a dataset by its name or its directory, preparing it first where that is needed.
 
     Raises:
@@ -37,7 +37,7 @@ def open_tfds(name: str, data_dir: str | None) -> Source:
         train, held_out = "train[:90%]", "train[90%:]"
         print(f"{name} has no split for validation: its last tenth is held out of training")
     statistics = pathlib.Path(builder.data_dir) / STATISTICS
-    return Source(
+    return ImageDataset(
         name,
         tuple(builder.info.features[keys[1]].names),
         _split(builder.info, train, keys),
@@ -48,8 +48,8 @@ def open_tfds(name: str, data_dir: str | None) -> Source:
 
 def _check_files(builder: tfds.core.DatasetBuilder) -> None:
     """Sees that the files of all shards are there, and as long as `prepare` has noted."""
-    report = recorded.read_report(pathlib.Path(builder.data_dir))
-    noted = recorded.sizes(report) if report else {}
+    report = prepare_report.read_report(pathlib.Path(builder.data_dir))
+    noted = prepare_report.sizes(report) if report else {}
     for split in builder.info.splits.values():
         for path in map(os.fspath, split.filepaths):
             size = os.path.getsize(path) if os.path.exists(path) else None

@@ -7,14 +7,14 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.classifier import TOP, Classifier
+from alexnet_tf.data.dataset import Split
+from alexnet_tf.data.decode_errors import DecodeErrors
 from alexnet_tf.data.distribute import distribute
 from alexnet_tf.data.pipeline import PADDING, evaluation_dataset
-from alexnet_tf.data.split import Split
-from alexnet_tf.data.unreadable import Unreadable
-from alexnet_tf.errors import UserError
+from alexnet_tf.evaluation.classifier import TOP, Classifier
 from alexnet_tf.evaluation.predictions import Evaluation, Predictions
-from alexnet_tf.progress import Progress
+from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.progress import Progress
 
 
 class Evaluator:
@@ -44,7 +44,7 @@ class Evaluator:
         split: Split,
         title: str = "evaluating",
         stop: Callable[[], bool] = lambda: False,
-        unreadable: Unreadable | None = None,
+        unreadable: DecodeErrors | None = None,
     ) -> Evaluation | None:
         """The errors on a split; arguments, result and errors as those of `predict`."""
         predictions = self.predict(split, title, stop, unreadable)
@@ -55,7 +55,7 @@ class Evaluator:
         split: Split,
         title: str = "evaluating",
         stop: Callable[[], bool] = lambda: False,
-        unreadable: Unreadable | None = None,
+        unreadable: DecodeErrors | None = None,
     ) -> Predictions | None:
         """Goes once over a split; several workers all get the whole result.
 
@@ -73,7 +73,7 @@ class Evaluator:
         """
         if not split.examples:
             raise UserError("Expected a split with images. Received: an empty one")
-        unreadable = Unreadable(split) if unreadable is None else unreadable
+        unreadable = DecodeErrors(split) if unreadable is None else unreadable
         integers, floats = [], []
         with Progress(title, split.examples, "images") as progress:
             for batch in self._distributed(split, unreadable):
@@ -92,7 +92,7 @@ class Evaluator:
         return predictions
 
     def _distributed(
-        self, split: Split, unreadable: Unreadable
+        self, split: Split, unreadable: DecodeErrors
     ) -> tf.distribute.DistributedDataset:
         """The split's batches; made anew only if either is another one than last time."""
 
@@ -102,7 +102,7 @@ class Evaluator:
                 split, spec, self.batch_size, unreadable, reader=reader, readers=readers
             )
 
-        spec = self.classifier.preprocessor.spec
+        spec = self.classifier.preprocessor.preprocessing
         if self._batches is None or self._batches[:2] != (split, unreadable):
             batches = distribute(self.strategy, make_dataset, self.batch_size)
             self._batches = split, unreadable, batches

@@ -8,7 +8,7 @@ from typing import TextIO
 
 import numpy as np
 
-from alexnet_tf.data.split import Split
+from alexnet_tf.data.dataset import Split
 from alexnet_tf.evaluation.predictions import Predictions
 
 

@@ -7,7 +7,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from alexnet_tf.errors import UserError
+from alexnet_tf.system.errors import UserError
 
 try:
     import faiss

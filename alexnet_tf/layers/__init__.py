@@ -6,7 +6,7 @@ given; those that add up squares do so in float32, because 16 bits overflow or l
 
 import keras
 
-from alexnet_tf.errors import UserError
+from alexnet_tf.system.errors import UserError
 
 if keras.backend.backend() != "tensorflow":
     raise UserError(

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from alexnet_tf.layers.random_share import check_share, draw_share
+from alexnet_tf.layers.channel_shard import check_channel_shard, draw_channel_shard
 from alexnet_tf.layers.replica_seed import replica_seed
 
 
@@ -44,7 +44,7 @@ class UnscaledDropout(keras.layers.Layer):
         super().__init__(**kwargs)
         if not 0 <= rate < 1:
             raise ValueError(f"`rate` must lie in [0, 1). Received: rate={rate}")
-        self.rate, self.seed, self.share = rate, seed, check_share(share)
+        self.rate, self.seed, self.share = rate, seed, check_channel_shard(share)
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_masking = True
 
@@ -53,7 +53,7 @@ class UnscaledDropout(keras.layers.Layer):
         if not training:
             return inputs * tf.cast(1 - self.rate, inputs.dtype)
         seed = replica_seed(self.seed_generator)
-        draws = draw_share(tf.random.stateless_uniform, tf.shape(inputs), seed, self.share)
+        draws = draw_channel_shard(tf.random.stateless_uniform, tf.shape(inputs), seed, self.share)
         return tf.where(draws >= self.rate, inputs, tf.zeros_like(inputs))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:

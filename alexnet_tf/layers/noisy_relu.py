@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from alexnet_tf.layers.random_share import check_share, draw_share
+from alexnet_tf.layers.channel_shard import check_channel_shard, draw_channel_shard
 from alexnet_tf.layers.replica_seed import replica_seed
 
 
@@ -14,7 +14,7 @@ class NoisyReLU(keras.layers.Layer):
         training:  y = max(0, x + n),  n ~ N(0, sigmoid(x))
         test:      y = max(0, x)
 
-    Source: Nair and Hinton, Rectified Linear Units Improve Restricted Boltzmann Machines, §2.
+    ImageDataset: Nair and Hinton, Rectified Linear Units Improve Restricted Boltzmann Machines, §2.
 
     Args:
         seed: of the noise; None for one drawn from Keras's global seed.
@@ -29,7 +29,7 @@ class NoisyReLU(keras.layers.Layer):
 
     def __init__(self, seed: int | None = None, share: tuple[int, int] = (0, 1), **kwargs):
         super().__init__(**kwargs)
-        self.seed, self.share = seed, check_share(share)
+        self.seed, self.share = seed, check_channel_shard(share)
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_masking = True
 
@@ -38,7 +38,7 @@ class NoisyReLU(keras.layers.Layer):
         if not training:
             return tf.nn.relu(inputs)
         seed = replica_seed(self.seed_generator)
-        noise = draw_share(tf.random.stateless_normal, tf.shape(inputs), seed, self.share)
+        noise = draw_channel_shard(tf.random.stateless_normal, tf.shape(inputs), seed, self.share)
         # The noise is a sample, not a path for the gradient: Nair and Hinton sample, too.
         sigma = tf.stop_gradient(tf.sqrt(tf.sigmoid(inputs)))
         return tf.nn.relu(inputs + tf.cast(noise, inputs.dtype) * sigma)

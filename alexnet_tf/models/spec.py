@@ -91,7 +91,7 @@ class Dense:
 
 
 @dataclass(frozen=True)
-class Lighting:
+class PCANoise:
     """PCA colour noise (paper §4.1), one draw an image."""
 
     sigma: float = 0.1  # of the Gaussian α
@@ -113,7 +113,7 @@ class Preprocessing:
     mean: Literal["pixel", "pixel_centre"] | tuple[float, float, float] = "pixel"
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)  # R, G, B: divides after the mean is gone
     channels: Literal["rgb", "bgr"] = "rgb"  # what the network sees
-    lighting: Lighting | None = None
+    lighting: PCANoise | None = None
     augmentations: tuple[str, ...] = ("crop", "reflect", "lighting")  # where a run names none
     chunk: int = 1  # training images that follow each other and share one offset and reflection
 

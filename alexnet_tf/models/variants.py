@@ -16,19 +16,19 @@ from __future__ import annotations
 
 import dataclasses
 
-from alexnet_tf.errors import UserError
 from alexnet_tf.models.spec import (
     ACTIVATION,
     Conv,
     Dense,
     Dropout,
-    Lighting,
     Norm,
+    PCANoise,
     Pool,
     Preprocessing,
     Variant,
     WithinMapNorm,
 )
+from alexnet_tf.system.errors import UserError
 
 # 224 pixels give 55 outputs only if the last window may hang over the edge: 1 + ceil((224-11)/4)
 # (`layer.py`, modulesX). The same as 3 rows and columns of zeros after the mean is subtracted.
@@ -84,7 +84,7 @@ def _paper_denses(
 
 # Paper §4.1: 224 of 256, per-pixel mean, α ~ N(0, .1) times the eigenvalue. The paper does not
 # say in which unit; only [0, 1] makes sense of it (in 0 to 255 the noise would have σ ≈ 1400).
-_PAPER_INPUT = Preprocessing(image_size=256, crop_size=224, mean="pixel", lighting=Lighting())
+_PAPER_INPUT = Preprocessing(image_size=256, crop_size=224, mean="pixel", lighting=PCANoise())
 
 PAPER = Variant(
     name="paper",
@@ -120,7 +120,7 @@ CODE2012 = Variant(
     preprocessing=dataclasses.replace(
         _PAPER_INPUT,
         mean="pixel_centre",  # the original data provider subtracts the mean's centre crop
-        lighting=Lighting(scaled_by="standard_deviation", divisor=1.1),  # and divides by 1.1
+        lighting=PCANoise(scaled_by="standard_deviation", divisor=1.1),  # and divides by 1.1
         chunk=32,  # and crops 32 images of a batch at one offset, reflected together
     ),
 )
@@ -235,7 +235,7 @@ TINY = Variant(
         ("conv5", 64, 3, 1, "same", 2),
     ),
     denses=_small_denses(256),
-    preprocessing=Preprocessing(image_size=72, crop_size=64, std=_SMALL_STD, lighting=Lighting()),
+    preprocessing=Preprocessing(image_size=72, crop_size=64, std=_SMALL_STD, lighting=PCANoise()),
 )
 
 TINY32 = Variant(
@@ -249,7 +249,7 @@ TINY32 = Variant(
         ("conv5", 96, 3, 1, "same", 2),
     ),
     denses=_small_denses(384),
-    preprocessing=Preprocessing(image_size=32, crop_size=28, std=_SMALL_STD, lighting=Lighting()),
+    preprocessing=Preprocessing(image_size=32, crop_size=28, std=_SMALL_STD, lighting=PCANoise()),
 )
 
 VARIANTS: dict[str, Variant] = {

@@ -14,15 +14,15 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from alexnet_tf.errors import UserError
-from alexnet_tf.preparation.chunks import Chunk, Done
-from alexnet_tf.preparation.inputs import Input
+from alexnet_tf.data.moments import Moments
+from alexnet_tf.preparation.chunks import Chunk, ChunkResult
 from alexnet_tf.preparation.journal import Entry, Finished, Journal
-from alexnet_tf.preparation.moments import Moments
 from alexnet_tf.preparation.plan import Settings, Shard
 from alexnet_tf.preparation.shards import serialize, write_shard
+from alexnet_tf.preparation.sources import Source
 from alexnet_tf.preparation.workers import Pool
-from alexnet_tf.progress import Progress
+from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.progress import Progress
 
 _CHUNK = 32  # pictures
 _NAMED = 3  # skipped pictures in a message
@@ -38,7 +38,7 @@ class SkipLimit:
         share: of a split's pictures that may be unusable.
     """
 
-    def __init__(self, source: Input, share: float):
+    def __init__(self, source: Source, share: float):
         self._counts = {split: pictures.count for split, pictures in source.splits.items()}
         self._share = share
         self._skipped: dict[str, list[tuple[str, str]]] = {split: [] for split in source.splits}
@@ -65,7 +65,7 @@ class SkipLimit:
 class _Assembly:
     """A shard whose examples arrive."""
 
-    def __init__(self, shard: Shard, source: Input, size: int):
+    def __init__(self, shard: Shard, source: Source, size: int):
         self.shard = shard
         self.missing = len(shard.indices)
         self.counts = np.zeros((len(source.splits), len(source.classes)), np.int64)
@@ -75,7 +75,7 @@ class _Assembly:
         self._records: list[bytes | None] = [None] * self.missing
         self._row = self.counts[list(source.splits).index(shard.split)]
 
-    def add(self, part: _Part, done: Done) -> list[tuple[str, str]]:
+    def add(self, part: _Part, done: ChunkResult) -> list[tuple[str, str]]:
         """Takes a chunk's results; returns the name and reason of what could not be used."""
         skipped = []
         _, positions, names = part
@@ -103,7 +103,7 @@ class _Assembly:
 
 
 def prepare_shards(
-    source: Input,
+    source: Source,
     settings: Settings,
     shards: list[Shard],
     journal: Journal | Finished,
@@ -150,7 +150,7 @@ def prepare_shards(
 
 
 def _chunks(
-    source: Input, settings: Settings, shards: list[Shard]
+    source: Source, settings: Settings, shards: list[Shard]
 ) -> Iterator[tuple[_Part, Chunk]]:
     """The work, shard by shard, each in the order of the source."""
     for shard in shards:

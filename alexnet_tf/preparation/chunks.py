@@ -8,12 +8,12 @@ import functools
 import os
 import time
 
+from alexnet_tf.data.image_checks import read_file
 from alexnet_tf.data.limits import MAX_BYTES
-from alexnet_tf.errors import UserError
-from alexnet_tf.preparation.inputs import Place
-from alexnet_tf.preparation.moments import Moments
-from alexnet_tf.preparation.picture import read_file
-from alexnet_tf.preparation.transform import Prepared, Refused, prepare
+from alexnet_tf.data.moments import Moments
+from alexnet_tf.preparation.resize import InvalidImage, Prepared, prepare
+from alexnet_tf.preparation.sources import Place
+from alexnet_tf.system.errors import UserError
 
 _WAITS = (0.2, 2.0)  # seconds, after a disk or memory has failed
 
@@ -36,7 +36,7 @@ class Chunk:
 
 
 @dataclasses.dataclass(frozen=True)
-class Done:
+class ChunkResult:
     """What became of a chunk.
 
     Attributes:
@@ -48,7 +48,7 @@ class Done:
     moments: Moments | None
 
 
-def prepare_chunk(chunk: Chunk) -> Done:
+def prepare_chunk(chunk: Chunk) -> ChunkResult:
     """Reads, prepares and measures; runs in a worker.
 
     Raises:
@@ -62,9 +62,9 @@ def prepare_chunk(chunk: Chunk) -> Done:
             if measured:
                 moments.add(result.jpeg)
             results.append(result)
-        except Refused as reason:
+        except InvalidImage as reason:
             results.append(str(reason))
-    return Done(results, moments)
+    return ChunkResult(results, moments)
 
 
 @functools.lru_cache(maxsize=16)
@@ -77,7 +77,7 @@ def _try_again(picture: bytes | Place, chunk: Chunk) -> Prepared:
     """Reads and prepares; what does not lie in a picture's bytes may be better the next time.
 
     Raises:
-        Refused: the picture cannot be used.
+        InvalidImage: the picture cannot be used.
         UserError: it did not get better.
     """
     for wait in (*_WAITS, None):
@@ -100,7 +100,7 @@ def _read(place: Place) -> bytes:
     if place.size is None:
         return read_file(place.path)
     if place.size > MAX_BYTES:
-        raise Refused("too large")
+        raise InvalidImage("too large")
     encoded = os.pread(_descriptor(place.path), place.size, place.offset)
     if len(encoded) < place.size:
         raise OSError(errno.EIO, "the archive has become shorter")

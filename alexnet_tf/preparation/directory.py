@@ -8,13 +8,13 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from alexnet_tf import disk
-from alexnet_tf.data import recorded
+from alexnet_tf.data import prepare_report
 from alexnet_tf.data.tfds_builders import METADATA
-from alexnet_tf.errors import UserError
 from alexnet_tf.preparation.journal import NAME, Journal, check_identity
 from alexnet_tf.preparation.shards import PARTIAL, room, sha256
-from alexnet_tf.progress import Progress
+from alexnet_tf.system import files
+from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.progress import Progress
 
 
 @contextlib.contextmanager
@@ -26,7 +26,7 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
     """
     with room(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with disk.locked(folder, "--output"):
+    with files.locked(folder, "--output"):
         yield
 
 
@@ -62,14 +62,14 @@ def complete(
     """
     if Journal.exists(folder) or not (folder / METADATA).exists():
         return None, set()
-    found = recorded.read_report(folder)
+    found = prepare_report.read_report(folder)
     if found is None:
         raise UserError(
             f"Expected --output to be of an earlier run of this command. Received: {folder}, "
-            f"with {METADATA} but without its {recorded.REPORT}"
+            f"with {METADATA} but without its {prepare_report.REPORT}"
         )
     check_identity(folder, found, identity)
-    digests = recorded.digests(found)
+    digests = prepare_report.digests(found)
     damaged = set(digests) - intact(folder, digests, workers)
     others = sorted(damaged & set(found["files"]))
     if others:

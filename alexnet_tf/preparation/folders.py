@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import pathlib
 
-from alexnet_tf.data.folder import class_names, split_folders
-from alexnet_tf.errors import UserError
-from alexnet_tf.preparation.inputs import Input, Listing
+from alexnet_tf.data.image_folder import class_names, split_folders
+from alexnet_tf.preparation.sources import Listing, Source
+from alexnet_tf.system.errors import UserError
 
 
-def open_folders(data_dir: str) -> Input:
+def open_folders(data_dir: str) -> Source:
     """Lists the files.
 
     Args:
@@ -40,7 +40,7 @@ def open_folders(data_dir: str) -> Input:
         names, labels, stamps = zip(*files, strict=True)
         splits[name] = Listing(str(folder), list(names), labels, stamps=stamps)
         ignored += others
-    return Input("folder", f"a folder, train/ and {validation.name}/", classes, splits, ignored)
+    return Source("folder", f"a folder, train/ and {validation.name}/", classes, splits, ignored)
 
 
 def refuse_inside(data_dir: str, output: str) -> None:

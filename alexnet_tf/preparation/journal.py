@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_tf.errors import UserError
-from alexnet_tf.preparation.moments import Moments
+from alexnet_tf.data.moments import Moments
 from alexnet_tf.preparation.shards import PARTIAL, put, room
+from alexnet_tf.system.errors import UserError
 
 NAME = "unfinished.npz"
 

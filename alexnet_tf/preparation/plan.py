@@ -12,7 +12,7 @@ import hashlib
 
 import numpy as np
 
-from alexnet_tf.preparation.inputs import Input, Pictures
+from alexnet_tf.preparation.sources import ExampleReader, Source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Shard:
     measured: np.ndarray
 
 
-def plan(source: Input, settings: Settings, measured: int) -> list[Shard]:
+def plan(source: Source, settings: Settings, measured: int) -> list[Shard]:
     """Lays all splits out.
 
     Args:
@@ -70,7 +70,7 @@ def plan(source: Input, settings: Settings, measured: int) -> list[Shard]:
     return shards
 
 
-def _order(pictures: Pictures, salt: str, shard_examples: int) -> np.ndarray:
+def _order(pictures: ExampleReader, salt: str, shard_examples: int) -> np.ndarray:
     """Numbers of examples in the order of the records of all shards, int64 [N]."""
     hashes = np.empty(pictures.count, np.uint64)
     for index in range(pictures.count):

@@ -12,16 +12,16 @@ from typing import Any
 from PIL import features as pillow
 
 import alexnet_tf
-from alexnet_tf.data import recorded
+from alexnet_tf.data import prepare_report
 from alexnet_tf.data.statistics import MAX_IMAGES
-from alexnet_tf.errors import UserError
-from alexnet_tf.preparation import directory, fast
+from alexnet_tf.preparation import directory, turbojpeg
 from alexnet_tf.preparation.assembly import SkipLimit, prepare_shards
-from alexnet_tf.preparation.finish import finish
-from alexnet_tf.preparation.inputs import Input
 from alexnet_tf.preparation.journal import Finished, Journal
+from alexnet_tf.preparation.metadata import finish
 from alexnet_tf.preparation.plan import Settings, plan
-from alexnet_tf.training.interrupt import Interrupt
+from alexnet_tf.preparation.sources import Source
+from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.signals import Interrupt
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Result:
 
 
 def prepare_dataset(
-    source: Input, output: str, settings: Settings, workers: int, max_skipped: float
+    source: Source, output: str, settings: Settings, workers: int, max_skipped: float
 ) -> Result:
     """Prepares what an earlier run has not, and the statistics and reports of it all.
 
@@ -82,7 +82,7 @@ def prepare_dataset(
 
 
 def _repair(
-    source: Input,
+    source: Source,
     settings: Settings,
     folder: pathlib.Path,
     report: dict[str, Any],
@@ -94,7 +94,7 @@ def _repair(
         return Result(report, images=0)
     print(f"shards that are not as they were written, and are made again: {len(damaged):,}")
     shards = [shard for shard in plan(source, settings, MAX_IMAGES) if shard.file in damaged]
-    finished = Finished(folder, recorded.digests(report))
+    finished = Finished(folder, prepare_report.digests(report))
     limit = SkipLimit(source, share=1.0)  # it was kept when they were made
     with Interrupt() as interrupt:
         images = prepare_shards(source, settings, shards, finished, limit, workers, interrupt)
@@ -113,7 +113,7 @@ def _check_names(classes: tuple[str, ...]) -> None:
             )
 
 
-def _identity(source: Input, settings: Settings) -> dict[str, Any]:
+def _identity(source: Source, settings: Settings) -> dict[str, Any]:
     """All that the bytes of the dataset depend on; a run goes on only where this is the same."""
     names = "\0".join(source.classes).encode(errors="surrogateescape")
     return {
@@ -132,6 +132,6 @@ def _identity(source: Input, settings: Settings) -> dict[str, Any]:
             "alexnet_tf": alexnet_tf.__version__,
             "Pillow": importlib.metadata.version("pillow"),
             "libjpeg-turbo": pillow.version("libjpeg_turbo") or "none",
-            **fast.libraries(),
+            **turbojpeg.libraries(),
         },
     }

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 
 import tensorflow as tf
 
-from alexnet_tf.disk import force_to_disk
-from alexnet_tf.errors import UserError
+from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.files import fsync_path
 
 PARTIAL = ".partial"  # ends the name of a file that is being written
 
@@ -49,9 +49,9 @@ def write_shard(path: pathlib.Path, records: Iterable[bytes]) -> str:
 
 def put(partial: pathlib.Path, path: pathlib.Path) -> None:
     """Gives a written file its name, once all of it is on disk."""
-    force_to_disk(partial)
+    fsync_path(partial)
     os.replace(partial, path)
-    force_to_disk(path.parent)
+    fsync_path(path.parent)
 
 
 def sha256(path: pathlib.Path) -> str:

@@ -19,9 +19,9 @@ import tarfile
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-from alexnet_tf.errors import UserError
-from alexnet_tf.preparation.inputs import Input, Listing
-from alexnet_tf.progress import Progress
+from alexnet_tf.preparation.sources import Listing, Source
+from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.progress import Progress
 
 TRAIN = "ILSVRC2012_img_train.tar"
 VALIDATION = "ILSVRC2012_img_val.tar"
@@ -56,7 +56,7 @@ class _Members:
         return Listing(str(path), self.names, labels, self.offsets, self.sizes)
 
 
-def open_imagenet(data_dir: str, val_labels: str) -> Input:
+def open_imagenet(data_dir: str, val_labels: str) -> Source:
     """Indexes the two archives.
 
     Args:
@@ -80,7 +80,7 @@ def open_imagenet(data_dir: str, val_labels: str) -> Input:
     with _Archive(folder / VALIDATION) as archive:
         validation = _index_validation(archive, classes, val_labels)
         ignored += archive.ignored
-    return Input(
+    return Source(
         "imagenet2012",
         f"{TRAIN} and {VALIDATION}",
         classes,

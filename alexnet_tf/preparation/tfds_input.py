@@ -12,14 +12,14 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from alexnet_tf.data.tfds_builders import builder_of_name, image_and_label
-from alexnet_tf.errors import UserError
-from alexnet_tf.preparation.inputs import Example, Input, Pictures
+from alexnet_tf.preparation.sources import Example, ExampleReader, Source
+from alexnet_tf.system.errors import UserError
 
 _NAMES = ("file_name", "image/filename", "filename", "id")  # features that name an example
 _BATCH = 64  # examples taken out of TensorFlow at a time
 
 
-class Stream(Pictures):
+class Stream(ExampleReader):
     """A split of a TFDS dataset."""
 
     in_order_only = True
@@ -34,7 +34,7 @@ class Stream(Pictures):
         return str(index)
 
     def examples(self, indices: np.ndarray) -> Iterator[Example]:
-        """As `Pictures` has it; the numbers must follow one another."""
+        """As `ExampleReader` has it; the numbers must follow one another."""
         first, end = int(indices[0]), int(indices[-1]) + 1
         dataset = self._builder.as_dataset(
             split=tfds.core.ReadInstruction(self._split, from_=first, to=end, unit="abs"),
@@ -64,7 +64,7 @@ def _text(name: object) -> str:
     return name.decode(errors="replace") if isinstance(name, bytes) else str(name)
 
 
-def open_tfds_input(name: str, data_dir: str | None) -> Input:
+def open_tfds_source(name: str, data_dir: str | None) -> Source:
     """Opens a dataset by name, preparing it first where that is needed.
 
     Args:
@@ -83,7 +83,7 @@ def open_tfds_input(name: str, data_dir: str | None) -> Input:
             f"Expected splits train and validation, or test, in {name}. "
             f"Received: {', '.join(splits)}"
         )
-    return Input(
+    return Source(
         builder.name,
         f"{builder.info.full_name} of TFDS",
         tuple(builder.info.features[keys[1]].names),

@@ -20,10 +20,10 @@ from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-from alexnet_tf.errors import UserError
-from alexnet_tf.preparation.chunks import Chunk, Done, prepare_chunk
-from alexnet_tf.preparation.moments import Moments
-from alexnet_tf.preparation.transform import Prepared
+from alexnet_tf.data.moments import Moments
+from alexnet_tf.preparation.chunks import Chunk, ChunkResult, prepare_chunk
+from alexnet_tf.preparation.resize import Prepared
+from alexnet_tf.system.errors import UserError
 
 _SECONDS = 0.2  # between two questions whether to stop
 # A chunk takes a tenth of a second, and by `picture.py`'s limits at most a minute of the CPU; the
@@ -31,7 +31,7 @@ _SECONDS = 0.2  # between two questions whether to stop
 _PATIENCE = 600.0  # seconds
 _IN_A_ROW = 8  # pictures that may end their process one after the other: more is not their doing
 
-# Reasons why there is no result of a picture, besides those of `transform.Refused`.
+# Reasons why there is no result of a picture, besides those of `transform.InvalidImage`.
 ENDS = "ends the decoder"
 LASTS = "takes too long"
 
@@ -53,7 +53,7 @@ class Pool:
     def __init__(
         self,
         workers: int,
-        work: Callable[[Chunk], Done] = prepare_chunk,
+        work: Callable[[Chunk], ChunkResult] = prepare_chunk,
         patience: float = _PATIENCE,
     ):
         self._workers, self._work, self._patience = workers, work, patience
@@ -69,7 +69,7 @@ class Pool:
 
     def map(
         self, chunks: Iterable[tuple[Tag, Chunk]], stop: Callable[[], bool]
-    ) -> Iterator[tuple[Tag, Done]]:
+    ) -> Iterator[tuple[Tag, ChunkResult]]:
         """Results in the order of the chunks, each with the tag that came with it.
 
         Args:
@@ -118,7 +118,7 @@ class Pool:
             (tag, chunk, future if _has_result(future) else None) for tag, chunk, future in queue
         )
 
-    def _one_by_one(self, chunk: Chunk, stop: Callable[[], bool]) -> Done | None:
+    def _one_by_one(self, chunk: Chunk, stop: Callable[[], bool]) -> ChunkResult | None:
         """As `work`, while the processes have nothing else to do; None if told to stop."""
         results: list[Prepared | str] = []
         moments = Moments(chunk.size) if any(chunk.measured) else None
@@ -134,12 +134,12 @@ class Pool:
                 done = future.result()
                 self._lost = 0
             else:
-                done = Done([ENDS if future.done() else LASTS], None)
+                done = ChunkResult([ENDS if future.done() else LASTS], None)
                 self._lose()
             results += done.results
             if done.moments is not None:
                 moments.merge(done.moments)
-        return Done(results, moments)
+        return ChunkResult(results, moments)
 
     def _lose(self) -> None:
         """New processes, after one picture has ended the old ones."""

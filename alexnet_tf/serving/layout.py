@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import pathlib
 
-from alexnet_tf.errors import UserError
+from alexnet_tf.system.errors import UserError
 
 MAX_VERSION = 2**63 - 1  # TensorFlow Serving's are int64
 LABELS = pathlib.PurePath("assets", "labels.txt")

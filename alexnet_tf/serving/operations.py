@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from alexnet_tf.errors import UserError
+from alexnet_tf.system.errors import UserError
 
 # Decoding, and the dataset that drops an image which cannot be decoded (data/decode.py).
 _IMAGES = """

@@ -10,14 +10,14 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.classifier import Classifier
-from alexnet_tf.disk import force_to_disk, locked, reason_of
-from alexnet_tf.errors import UserError
+from alexnet_tf.evaluation.classifier import Classifier
 from alexnet_tf.serving.layout import version_of, write_labels
 from alexnet_tf.serving.model_card import ModelCard
 from alexnet_tf.serving.operations import check_operations
 from alexnet_tf.serving.signatures import CLASSIFY, Servable
 from alexnet_tf.serving.warmup import write_warmup
+from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.files import fsync_path, locked, reason_of
 
 _SCRATCH = ".writing-"  # begins the name of what is not whole yet
 
@@ -58,7 +58,7 @@ def export(
                 scratch.chmod(0o755)  # mkdtemp lets only the owner in
                 _force_all_to_disk(scratch)
                 scratch.rename(target)
-                force_to_disk(base)
+                fsync_path(base)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)  # there is none if all went well
     except (OSError, tf.errors.OpError) as error:
@@ -76,7 +76,7 @@ def _next_version(base: pathlib.Path) -> pathlib.Path:
 def _force_all_to_disk(directory: pathlib.Path) -> None:
     for folder, _, names in os.walk(directory):
         for name in (*names, "."):
-            force_to_disk(pathlib.Path(folder, name))
+            fsync_path(pathlib.Path(folder, name))
 
 
 def _write(classifier: Classifier, directory: pathlib.Path, card: ModelCard) -> None:

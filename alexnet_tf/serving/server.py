@@ -30,10 +30,10 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from alexnet_tf.serving.batching import Answer, Batcher, OverloadedError, Places
-from alexnet_tf.serving.guards import OwnSite
 from alexnet_tf.serving.limits import Bodies, Limits, Rates, Room
-from alexnet_tf.serving.loaded import LoadedModel
-from alexnet_tf.serving.questions import Parser, Question
+from alexnet_tf.serving.loaded_model import LoadedModel
+from alexnet_tf.serving.middleware import OwnSite
+from alexnet_tf.serving.requests import Parser, Question
 from alexnet_tf.serving.rest import RequestError
 
 _PAGE = pathlib.Path(__file__).parent / "page"

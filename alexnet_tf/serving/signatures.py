@@ -27,8 +27,8 @@ from collections.abc import Iterable
 
 import tensorflow as tf
 
-from alexnet_tf.classifier import TOP, Classifier
-from alexnet_tf.models.inside import feature_model, first_layer_model
+from alexnet_tf.evaluation.classifier import TOP, Classifier
+from alexnet_tf.models.feature_extraction import feature_model, first_layer_model
 
 EXAMPLE_KEY = "image/encoded"  # of a tf.Example, as TensorFlow's own image datasets have it
 CLASSIFY = "classify"
@@ -57,7 +57,7 @@ class Servable(tf.Module):
         self, names: Iterable[str] = SIGNATURES
     ) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """Name to traced function; the batch dimension is free everywhere."""
-        side = self._classifier.preprocessor.spec.image_size
+        side = self._classifier.preprocessor.preprocessing.image_size
         encoded = tf.TensorSpec([None], tf.string, name="image_bytes")
         squares = tf.TensorSpec([None, side, side, 3], tf.uint8, name="images")
         examples = tf.TensorSpec([None], tf.string, name="inputs")

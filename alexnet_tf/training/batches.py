@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
+from alexnet_tf.data.cache import open_decoded_cache
+from alexnet_tf.data.dataset import Split
+from alexnet_tf.data.decode_errors import DecodeErrors
 from alexnet_tf.data.distribute import distribute
 from alexnet_tf.data.pipeline import training_dataset
-from alexnet_tf.data.split import Split
-from alexnet_tf.data.squares import make_squares
-from alexnet_tf.data.unreadable import Unreadable
 from alexnet_tf.models.spec import Preprocessing
 from alexnet_tf.training.options import Options
 
@@ -22,7 +22,7 @@ def training_batches(
     spec: Preprocessing,
     options: Options,
     first_step: int,
-    unreadable: Unreadable,
+    unreadable: DecodeErrors,
     directory: pathlib.Path,
     show: Callable[[tf.data.Dataset], None] = lambda batches: None,
     stop: Callable[[], bool] = lambda: False,
@@ -46,7 +46,7 @@ def training_batches(
     squares = None
     if options.cache != "none":
         file = directory / "cache" / "train.npy" if options.cache == "disk" else None
-        squares = make_squares(split, spec, unreadable, file, stop)
+        squares = open_decoded_cache(split, spec, unreadable, file, stop)
 
     def make_dataset(reader: int, readers: int) -> tf.data.Dataset:
         """One reader's part of every batch."""

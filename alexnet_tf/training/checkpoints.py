@@ -23,9 +23,9 @@ import shutil
 
 import tensorflow as tf
 
-from alexnet_tf.disk import force_to_disk, reason_of
-from alexnet_tf.errors import UserError
 from alexnet_tf.evaluation.predictions import Evaluation
+from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.files import fsync_path, reason_of
 from alexnet_tf.training.manifest import (
     DamagedError,
     read_facts,
@@ -141,7 +141,7 @@ class CheckpointStore:
             checkpoint.write(str(partial / "variables"))
             write_manifest(partial, {"step": step, **_figures(evaluation)})
             partial.rename(self.path / name)
-            force_to_disk(self.path)
+            fsync_path(self.path)
             self._delete_old(keep)
         except (OSError, tf.errors.OpError) as problem:
             shutil.rmtree(partial, ignore_errors=True)

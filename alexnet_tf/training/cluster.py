@@ -17,7 +17,7 @@ import time
 
 import tensorflow as tf
 
-from alexnet_tf.errors import UserError
+from alexnet_tf.system.errors import UserError
 
 _MAX_LINE = 2**16  # bytes that a worker may send
 _PAUSE = 0.2  # seconds between attempts to reach worker 0

@@ -20,14 +20,14 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from alexnet_tf.classifier import Classifier, Ensemble
 from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.data.statistics import Statistics
-from alexnet_tf.disk import locked
-from alexnet_tf.errors import UserError, first_line
+from alexnet_tf.evaluation.classifier import Classifier, Ensemble
 from alexnet_tf.models.build import AlexNet
 from alexnet_tf.models.spec import Variant
 from alexnet_tf.models.variants import get_variant
+from alexnet_tf.system.errors import UserError, first_line
+from alexnet_tf.system.files import locked
 from alexnet_tf.training.checkpoints import CheckpointStore, Saved
 from alexnet_tf.training.options import as_flag
 
@@ -47,7 +47,7 @@ _FREE_OPTIONS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Card:
+class RunMetadata:
     """What a model is, in words and numbers; `model.json`.
 
     Attributes:
@@ -85,7 +85,7 @@ class ModelDirectory:
 
     def __init__(self, path: str | os.PathLike):
         self.path = pathlib.Path(path).expanduser()
-        self.card_path = self.path / "model.json"
+        self.metadata_path = self.path / "model.json"
         self.statistics_path = self.path / "statistics.npz"
         self.checkpoints = CheckpointStore(self.path / "checkpoints")
         self.tensorboard = self.path / "tensorboard"
@@ -127,15 +127,15 @@ class ModelDirectory:
                 for path in made:
                     path.rmdir()
 
-    def check_card(self, card: Card) -> bool:
+    def check_metadata(self, card: RunMetadata) -> bool:
         """Whether there is an earlier run here to go on with.
 
         Raises:
             UserError: there is one of another model or dataset.
         """
-        if not self.card_path.exists():
+        if not self.metadata_path.exists():
             return False
-        earlier = self.read_card()
+        earlier = self.read_metadata()
         facts = {name: (getattr(earlier, name), getattr(card, name)) for name in _FIXED}
         if card.dataset == "folder":
             facts["--data_dir"] = (earlier.data_dir, card.data_dir)
@@ -153,9 +153,9 @@ class ModelDirectory:
                 )
         return True
 
-    def changes(self, card: Card) -> list[str]:
+    def changes(self, card: RunMetadata) -> list[str]:
         """What has changed since the card here, one line an option, of the options that may."""
-        earlier = self.read_card().options
+        earlier = self.read_metadata().options
         now = json.loads(json.dumps(card.options))  # tuples are lists there
         return [
             f"--{name} {as_flag(earlier[name])} → {as_flag(value)}"
@@ -163,25 +163,26 @@ class ModelDirectory:
             if name not in _FREE_OPTIONS and name in earlier and earlier[name] != value
         ]
 
-    def write_card(self, card: Card) -> None:
+    def write_metadata(self, card: RunMetadata) -> None:
         """Writes `model.json`, under another name first so that it is never half there."""
-        partial = self.card_path.with_suffix(".partial")
+        partial = self.metadata_path.with_suffix(".partial")
         partial.write_text(json.dumps(dataclasses.asdict(card), indent=1) + "\n")
-        os.replace(partial, self.card_path)
+        os.replace(partial, self.metadata_path)
 
-    def read_card(self) -> Card:
+    def read_metadata(self) -> RunMetadata:
         """Reads `model.json`.
 
         Raises:
             UserError: missing or damaged.
         """
         try:
-            values = json.loads(self.card_path.read_text())
-            return Card(**{**values, "classes": tuple(values["classes"])})
+            values = json.loads(self.metadata_path.read_text())
+            return RunMetadata(**{**values, "classes": tuple(values["classes"])})
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise UserError(
                 f"Expected --model_dir to be a directory that alexnet_tf.train wrote. Received: "
-                f"{self.path} ({self.card_path.name}: {getattr(error, 'strerror', None) or error})"
+                f"{self.path} ({self.metadata_path.name}: "
+                f"{getattr(error, 'strerror', None) or error})"
             ) from None
 
     def find_checkpoint(self, which: str = "newest") -> Saved:
@@ -200,7 +201,7 @@ class ModelDirectory:
             raise UserError(f"Expected a {kind} in {store.path}. Received: none there")
         return saved
 
-    def load(self, which: str = "newest") -> tuple[Classifier, Card, Saved]:
+    def load(self, which: str = "newest") -> tuple[Classifier, RunMetadata, Saved]:
         """The trained classifier, its card and its checkpoint.
 
         Call it under a strategy's scope to have the weights there.
@@ -211,9 +212,9 @@ class ModelDirectory:
         Raises:
             UserError: something is missing or damaged.
         """
-        card = self.read_card()
+        card = self.read_metadata()
         saved = self.find_checkpoint(which)
-        spec = card.spec()
+        spec = card.resolve_variant()
         statistics = Statistics.load(str(self.statistics_path))
         model = AlexNet(spec, classes=len(card.classes))
         try:
@@ -230,7 +231,7 @@ class ModelDirectory:
 
 def load_classifier(
     paths: list[str], which: str = "newest"
-) -> tuple[Classifier, list[Card], list[int]]:
+) -> tuple[Classifier, list[RunMetadata], list[int]]:
     """One trained classifier, or several as one that averages their probabilities.
 
     Args:

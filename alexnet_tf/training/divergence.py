@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
-from alexnet_tf.errors import UserError
+from alexnet_tf.system.errors import UserError
 from alexnet_tf.training.checkpoints import RunState
 
 _MAX_HALVINGS = 5  # of the rate, after which a run that diverges is given up

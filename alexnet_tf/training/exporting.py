@@ -34,7 +34,9 @@ def export_run(
     """
     classifier, card, saved = directory.load(which)
     validation = Validation(saved.error, saved.top5_error, saved.examples)
-    model_card = ModelCard(card.spec(), card.dataset, saved.step, validation, card.options)
+    model_card = ModelCard(
+        card.resolve_variant(), card.dataset, saved.step, validation, card.options
+    )
     return export(classifier, base or directory.saved_model, model_card, version), model_card
 
 

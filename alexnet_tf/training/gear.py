@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from alexnet_tf.data.split import Source
+from alexnet_tf.data.dataset import ImageDataset
+from alexnet_tf.data.decode_errors import DecodeErrors
 from alexnet_tf.data.statistics import Statistics
-from alexnet_tf.data.unreadable import Unreadable
 from alexnet_tf.models.spec import Variant
 from alexnet_tf.training.callbacks import Callbacks
 from alexnet_tf.training.checkpoints import RunState
@@ -42,7 +42,7 @@ class Gear:
         self,
         options: Options,
         variant: Variant,
-        source: Source,
+        source: ImageDataset,
         statistics: Statistics,
         directory: ModelDirectory,
         strategy: tf.distribute.Strategy,
@@ -75,7 +75,7 @@ class Gear:
             )
         self.profiler = Profiler(options.profile, directory.tensorboard, cluster.is_chief)
         self.unreadable = {
-            split.name: Unreadable(split, options.max_unreadable)
+            split.name: DecodeErrors(split, options.max_unreadable)
             for split in (source.train, source.validation)
         }
         self.callbacks = Callbacks(

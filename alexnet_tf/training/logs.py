@@ -14,8 +14,8 @@ import tensorflow as tf
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.plugins.hparams import api as hparams
 
-from alexnet_tf.disk import reason_of
 from alexnet_tf.evaluation.predictions import Evaluation
+from alexnet_tf.system.files import reason_of
 from alexnet_tf.training.directory import ModelDirectory
 from alexnet_tf.training.options import Options, as_flag
 from alexnet_tf.visualize.kernels import kernel_grid

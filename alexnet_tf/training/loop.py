@@ -8,9 +8,9 @@ import signal
 from collections.abc import Callable
 
 from alexnet_tf.evaluation.predictions import Evaluation
+from alexnet_tf.system.signals import Interrupt
 from alexnet_tf.training.divergence import Divergence
 from alexnet_tf.training.gear import Gear
-from alexnet_tf.training.interrupt import Interrupt
 from alexnet_tf.training.opening import describe_run
 from alexnet_tf.training.result import Result
 from alexnet_tf.training.stretch import Stretch

@@ -6,7 +6,7 @@ import hashlib
 import json
 import pathlib
 
-from alexnet_tf.disk import force_to_disk
+from alexnet_tf.system.files import fsync_path
 
 NAME = "manifest.json"
 
@@ -30,7 +30,7 @@ def write_manifest(directory: pathlib.Path, facts: dict) -> None:
     # The manifest's own fingerprint is its first line.
     (directory / NAME).write_text(f"{hashlib.sha256(content.encode()).hexdigest()}\n{content}")
     for path in (*directory.iterdir(), directory):
-        force_to_disk(path)
+        fsync_path(path)
 
 
 def read_facts(directory: pathlib.Path) -> dict:

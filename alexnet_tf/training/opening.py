@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from alexnet_tf.data.split import Source
+from alexnet_tf.data.dataset import ImageDataset
 from alexnet_tf.models.spec import Variant
+from alexnet_tf.towers.placement import describe_placement
 from alexnet_tf.training.options import Options
 from alexnet_tf.training.parts import Parts
-from alexnet_tf.training.placement import describe_placement
 from alexnet_tf.training.steps import make_gradients
 from alexnet_tf.training.timetable import Timetable
 
 
 def describe_run(
-    options: Options, variant: Variant, source: Source, timetable: Timetable, parts: Parts
+    options: Options, variant: Variant, source: ImageDataset, timetable: Timetable, parts: Parts
 ) -> str:
     """The network, the data and the length of the run; and its towers' devices, if it has them."""
     devices = 2 if parts.towers else parts.replicas

@@ -9,18 +9,18 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
-from alexnet_tf.classifier import Classifier
 from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.data.statistics import Statistics
+from alexnet_tf.evaluation.classifier import Classifier
 from alexnet_tf.evaluation.evaluator import Evaluator
 from alexnet_tf.models.build import AlexNet
 from alexnet_tf.models.spec import Variant
+from alexnet_tf.towers.training import Towers
 from alexnet_tf.training.optimizers import make_optimizer
 from alexnet_tf.training.options import PRECISIONS, Options
 from alexnet_tf.training.sgd import PaperSGD
 from alexnet_tf.training.steps import TrainSteps, make_train_steps
 from alexnet_tf.training.timetable import Rates
-from alexnet_tf.training.towers import Towers
 
 _POLICIES = dict(zip(PRECISIONS, ("float32", "mixed_bfloat16", "mixed_float16"), strict=True))
 

@@ -6,7 +6,7 @@ import pathlib
 
 import tensorflow as tf
 
-from alexnet_tf.errors import UserError
+from alexnet_tf.system.errors import UserError
 
 
 def parse_span(span: tuple[float, ...]) -> tuple[int, ...]:

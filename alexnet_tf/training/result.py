@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import signal
 
-from alexnet_tf.classifier import Classifier
+from alexnet_tf.evaluation.classifier import Classifier
 from alexnet_tf.evaluation.predictions import Evaluation
 from alexnet_tf.training.directory import ModelDirectory
 

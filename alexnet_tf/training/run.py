@@ -11,20 +11,20 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
-from alexnet_tf import determinism
-from alexnet_tf.data.sources import directory_of, open_source
-from alexnet_tf.data.split import Source
+from alexnet_tf.data.dataset import ImageDataset
+from alexnet_tf.data.decode_errors import DecodeErrors
+from alexnet_tf.data.sources import dataset_directory, open_dataset
 from alexnet_tf.data.statistics import Statistics, compute_statistics
-from alexnet_tf.data.unreadable import Unreadable
-from alexnet_tf.disk import reason_of
-from alexnet_tf.errors import UserError
 from alexnet_tf.models.spec import Variant
-from alexnet_tf.models.towers import check_towers
 from alexnet_tf.models.variants import get_variant
+from alexnet_tf.system import determinism
+from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.files import reason_of
+from alexnet_tf.system.signals import Interrupt
+from alexnet_tf.towers.network import check_towers
 from alexnet_tf.training.cluster import Cluster, join_cluster
-from alexnet_tf.training.directory import Card, ModelDirectory
+from alexnet_tf.training.directory import ModelDirectory, RunMetadata
 from alexnet_tf.training.gear import Gear
-from alexnet_tf.training.interrupt import Interrupt
 from alexnet_tf.training.loop import Run
 from alexnet_tf.training.options import Options
 from alexnet_tf.training.profiler import parse_span
@@ -93,16 +93,16 @@ def _train(
     parse_layer_rates(options.layer_rates, variant)  # only to see that it can be done
     parse_span(options.profile)  # likewise
     _check_devices(options, variant, strategy, callbacks)
-    dataset = directory_of(options.dataset) or options.dataset
+    dataset = dataset_directory(options.dataset) or options.dataset
     short = os.path.basename(dataset) if os.path.isabs(dataset) else re.sub("[/:]", "-", dataset)
     default = f"runs/{short}-{variant.name}"
     directory = ModelDirectory(options.model_dir or default)
     directory.check_possible()
     _check_augmentations(options, variant)
-    source = open_source(options.dataset, options.data_dir, options.max_unreadable)
+    source = open_dataset(options.dataset, options.data_dir, options.max_unreadable)
     _check_examples(source.train.examples, options.batch_size)
     Timetable(options, variant, source.train.examples)  # only to see that there is one
-    card = Card(
+    card = RunMetadata(
         variant=variant.name,
         activation=variant.activation,
         classes=source.classes,
@@ -117,8 +117,8 @@ def _train(
 
 def _train_there(
     directory: ModelDirectory,
-    card: Card,
-    source: Source,
+    card: RunMetadata,
+    source: ImageDataset,
     options: Options,
     variant: Variant,
     strategy: tf.distribute.Strategy,
@@ -134,7 +134,7 @@ def _train_there(
                 "room or mend the disk, and start again"
             ) from None
     Consensus(strategy, cluster).wait()  # for worker 0 to have written what the others read
-    if not directory.check_card(card):
+    if not directory.check_metadata(card):
         raise UserError(
             "Expected --model_dir on a file system that all workers share. Received: "
             f"{directory.path}"
@@ -146,11 +146,11 @@ def _train_there(
 
 
 def _open_directory(
-    directory: ModelDirectory, card: Card, source: Source, variant: Variant
+    directory: ModelDirectory, card: RunMetadata, source: ImageDataset, variant: Variant
 ) -> None:
     """Begins a run in the directory, or goes on with the one there."""
     try:
-        known = directory.check_card(card)
+        known = directory.check_metadata(card)
     except UserError:
         if directory.checkpoints.begun or directory.saved_model.exists():
             raise
@@ -161,16 +161,16 @@ def _open_directory(
     if not known or not directory.statistics_path.exists():
         statistics = _statistics(source, variant, card.options["max_unreadable"])
         statistics.save(str(directory.statistics_path))
-    directory.write_card(card)
+    directory.write_metadata(card)
 
 
-def _statistics(source: Source, variant: Variant, max_unreadable: float) -> Statistics:
+def _statistics(source: ImageDataset, variant: Variant, max_unreadable: float) -> Statistics:
     """The dataset's own, where it brings them for the variant's squares; or computed now."""
     if source.statistics is not None:
         statistics = Statistics.load(source.statistics)
         if len(statistics.mean) == variant.preprocessing.image_size:
             return statistics
-    unreadable = Unreadable(source.train, max_unreadable)
+    unreadable = DecodeErrors(source.train, max_unreadable)
     return compute_statistics(source.train, variant.preprocessing, unreadable)
 
 

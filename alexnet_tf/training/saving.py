@@ -6,8 +6,8 @@ import time
 
 import tensorflow as tf
 
-from alexnet_tf.errors import UserError, first_line
 from alexnet_tf.evaluation.predictions import Evaluation
+from alexnet_tf.system.errors import UserError, first_line
 from alexnet_tf.training.checkpoints import CheckpointStore, RunState, Saved
 from alexnet_tf.training.options import Options
 from alexnet_tf.training.parts import Parts

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from alexnet_tf.errors import UserError, WorkerLostError, first_line
-from alexnet_tf.progress import quiet
+from alexnet_tf.system.errors import UserError, WorkerLostError, first_line
+from alexnet_tf.system.progress import quiet
 from alexnet_tf.training.cluster import Cluster
 from alexnet_tf.training.options import STRATEGIES
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
+from alexnet_tf.data.cache import StoppedError
 from alexnet_tf.data.contact_sheet import first_batch
-from alexnet_tf.data.squares import StoppedError
-from alexnet_tf.errors import UserError
-from alexnet_tf.progress import Progress
+from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.progress import Progress
 from alexnet_tf.training.batches import training_batches
 from alexnet_tf.training.divergence import diagnose
 from alexnet_tf.training.gear import Gear

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from alexnet_tf.errors import UserError
 from alexnet_tf.models.spec import Variant
+from alexnet_tf.system.errors import UserError
 from alexnet_tf.training.checkpoints import RunState
 from alexnet_tf.training.options import Options
 from alexnet_tf.training.schedules import AtEpochs, make_schedule

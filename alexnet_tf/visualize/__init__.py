@@ -1,1 +1,1 @@
-"""Pictures, as arrays: uint8 [height, width, 3], RGB."""
+"""Images, as arrays: uint8 [height, width, 3], RGB."""

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.split import Split
+from alexnet_tf.data.dataset import Split
 
 
 def shade_png(shade, side=8):

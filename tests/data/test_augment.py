@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 
 from alexnet_tf.data.augment import draw, resized_crop
-from alexnet_tf.models.spec import Lighting, Preprocessing
+from alexnet_tf.models.spec import PCANoise, Preprocessing
 
-SPEC = Preprocessing(image_size=12, crop_size=8, lighting=Lighting(sigma=0.1))
+SPEC = Preprocessing(image_size=12, crop_size=8, lighting=PCANoise(sigma=0.1))
 
 
 def draws(number, seed=0, epoch=0, spec=SPEC, places=None, augmentations=None):
@@ -77,8 +77,8 @@ def test_a_chunk_shares_offset_and_reflection_but_not_lighting():
     spec = dataclasses.replace(SPEC, chunk=32)
     places = np.random.default_rng(0).permutation(320)
     values = draws(320, spec=spec, places=places)
-    geometry = np.column_stack([values["offset"], values["reflect"]])
-    chunks = [geometry[places // 32 == chunk] for chunk in range(10)]
+    layer_summary = np.column_stack([values["offset"], values["reflect"]])
+    chunks = [layer_summary[places // 32 == chunk] for chunk in range(10)]
     assert all((chunk == chunk[0]).all() for chunk in chunks)
     assert len({tuple(chunk[0]) for chunk in chunks}) > 5
     assert len(np.unique(values["alpha"][:, 0])) == 320

@@ -15,8 +15,8 @@ from alexnet_tf.data.decode import (
     decode_resized_crop,
     decode_square,
 )
+from alexnet_tf.data.image_checks import examine
 from alexnet_tf.models.spec import Preprocessing
-from alexnet_tf.preparation.picture import examine
 from tests.preparation import pictures
 
 WHOLE = 10_000  # pixels: more than any picture here has, so that none is decoded small

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_tf.data import order
+from alexnet_tf.data import shuffle
+from alexnet_tf.data.decode_errors import DecodeErrors
 from alexnet_tf.data.pipeline import evaluation_dataset, training_dataset
-from alexnet_tf.data.unreadable import Unreadable
-from alexnet_tf.models.spec import Lighting, Preprocessing
+from alexnet_tf.models.spec import PCANoise, Preprocessing
 from tests.data.splits import sharded_split
 
-SPEC = Preprocessing(image_size=8, crop_size=6, lighting=Lighting())
+SPEC = Preprocessing(image_size=8, crop_size=6, lighting=PCANoise())
 LENGTHS, BATCH = (9, 9, 4), 4
 EXAMPLES = sum(LENGTHS)
 
@@ -54,7 +54,7 @@ def test_the_stream_can_start_at_any_step(first_step, broken):
 
 @pytest.mark.parametrize("readers", [1, 2, 4])
 def test_several_readers_together_yield_what_one_would(readers, monkeypatch):
-    monkeypatch.setattr(order, "WINDOW_BYTES", 100 * 5)
+    monkeypatch.setattr(shuffle, "WINDOW_BYTES", 100 * 5)
     parts = [batches(11, reader=reader, readers=readers) for reader in range(readers)]
     joined = [
         {name: np.concatenate([part[name] for part in step]) for name in step[0]}
@@ -107,7 +107,7 @@ def test_the_global_seed_does_not_matter():
 
 def test_broken_images_have_weight_0_and_are_told():
     split = sharded_split(LENGTHS, broken=(2, 7))
-    unreadable = Unreadable(split)
+    unreadable = DecodeErrors(split)
     for batch, whole in zip(batches(11, split, unreadable=unreadable), batches(11), strict=True):
         broken = np.isin(batch["index"], (2, 7))
         np.testing.assert_array_equal(batch["weight"], ~broken)
@@ -120,7 +120,7 @@ def test_broken_images_have_weight_0_and_are_told():
 
 def test_a_batch_of_broken_images_alone():
     split = sharded_split((4,), broken=(0, 1, 2, 3))
-    unreadable = Unreadable(split)
+    unreadable = DecodeErrors(split)
     (batch,) = batches(1, split, unreadable=unreadable)
     assert not batch["weight"].any()
     assert len(unreadable) == 4
@@ -130,7 +130,7 @@ def test_a_batch_of_broken_images_alone():
 @pytest.mark.parametrize("broken", [(), (1, 6)])
 def test_evaluation_weighs_every_example_exactly_once(lengths, broken):
     weight_of = collections.Counter()
-    unreadable = Unreadable(sharded_split(lengths))
+    unreadable = DecodeErrors(sharded_split(lengths))
     dataset = evaluation_dataset(sharded_split(lengths, broken), SPEC, BATCH, unreadable)
     for batch in dataset.as_numpy_iterator():
         assert batch["image"].shape == (BATCH, 8, 8, 3)

@@ -6,19 +6,19 @@ import tensorflow as tf
 
 from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.data.statistics import Statistics, principal_components
-from alexnet_tf.models.spec import Lighting, Preprocessing
+from alexnet_tf.models.spec import PCANoise, Preprocessing
 
 SIDE, CROP = 12, 8
 RNG = np.random.default_rng(0)
 _VALUES, _VECTORS = principal_components(np.cov(RNG.random((3, 100))))
 STATISTICS = Statistics(RNG.uniform(0, 255, (SIDE, SIDE, 3)).astype(np.float32), _VALUES, _VECTORS)
 SPECS = {
-    "paper": Preprocessing(SIDE, CROP, lighting=Lighting()),
+    "paper": Preprocessing(SIDE, CROP, lighting=PCANoise()),
     "code2012": Preprocessing(
         SIDE,
         CROP,
         mean="pixel_centre",
-        lighting=Lighting(scaled_by="standard_deviation", divisor=1.1),
+        lighting=PCANoise(scaled_by="standard_deviation", divisor=1.1),
     ),
     "caffe": Preprocessing(SIDE, CROP, channels="bgr"),
     "torch": Preprocessing(SIDE, CROP, mean=(120.0, 110.0, 100.0), std=(60.0, 50.0, 40.0)),

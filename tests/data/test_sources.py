@@ -5,8 +5,8 @@ import shutil
 import pytest
 
 from alexnet_tf.data.shapes import CLASSES
-from alexnet_tf.data.sources import directory_of, open_source
-from alexnet_tf.errors import UserError
+from alexnet_tf.data.sources import dataset_directory, open_dataset
+from alexnet_tf.system.errors import UserError
 from tests.folders import write_folder
 
 
@@ -16,7 +16,7 @@ def folder(tmp_path):
 
 
 def test_folder_yields_files_with_labels_in_order(folder):
-    source = open_source("folder", str(folder))
+    source = open_dataset("folder", str(folder))
     assert source.classes == tuple(sorted(CLASSES))
     assert (source.train.examples, source.validation.examples) == (20, 10)
     assert source.train.lengths == (20,)
@@ -31,13 +31,13 @@ def test_folder_yields_files_with_labels_in_order(folder):
 
 def test_val_may_be_called_validation(folder):
     (folder / "val").rename(folder / "validation")
-    assert open_source("folder", str(folder)).validation.examples == 10
+    assert open_dataset("folder", str(folder)).validation.examples == 10
 
 
 def test_other_files_than_images_are_passed_over(folder):
     (folder / "train" / "disk" / "notes.txt").write_text("not an image, and not called one")
     (folder / "val" / "ring" / "photo.heic").write_text("of a telephone")
-    source = open_source("folder", str(folder))
+    source = open_dataset("folder", str(folder))
     assert (source.train.examples, source.passed_over) == (20, 2)
 
 
@@ -46,14 +46,14 @@ def test_what_is_no_file_is_passed_over_whatever_its_name(folder):
     (place / "nowhere.jpg").symlink_to(folder / "missing")
     (place / "folder.jpg").mkdir()
     os.mkfifo(place / "pipe.jpg")  # whoever opens it waits for ever
-    source = open_source("folder", str(folder))
+    source = open_dataset("folder", str(folder))
     assert (source.train.examples, source.passed_over) == (20, 3)
 
 
 def test_a_name_that_is_no_text_is_refused_in_one_line(folder):
     (folder / "train" / CLASSES[0] / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"\xff\xd8\xff")
     with pytest.raises(UserError, match=r"in UTF-8. Received: b'.*caf\\xe9\.jpg'; rename it"):
-        open_source("folder", str(folder))
+        open_dataset("folder", str(folder))
 
 
 def test_files_that_are_too_large_are_never_read(folder):
@@ -62,8 +62,8 @@ def test_files_that_are_too_large_are_never_read(folder):
         file.write(image.read_bytes())
         file.truncate(2**25 + 1)
     with pytest.raises(UserError, match=r"large.jpg, which has over 33,554,432 bytes"):
-        open_source("folder", str(folder), max_unreadable=0.01)
-    source = open_source("folder", str(folder), max_unreadable=0.1)
+        open_dataset("folder", str(folder), max_unreadable=0.01)
+    source = open_dataset("folder", str(folder), max_unreadable=0.1)
     assert (source.train.examples, source.passed_over) == (20, 1)
 
 
@@ -102,23 +102,23 @@ def text_named_jpg(folder):
 def test_a_spoilt_folder_is_refused_in_one_line(folder, spoil, complaint):
     spoil(folder)
     with pytest.raises(UserError, match=complaint) as error:
-        open_source("folder", str(folder))
+        open_dataset("folder", str(folder))
     assert "\n" not in str(error.value)
 
 
 def test_missing_folders_are_refused(tmp_path):
     with pytest.raises(UserError, match="needs --data_dir"):
-        open_source("folder", None)
+        open_dataset("folder", None)
     with pytest.raises(UserError, match="Received: .*nowhere"):
-        open_source("folder", str(tmp_path / "nowhere"))
+        open_dataset("folder", str(tmp_path / "nowhere"))
 
 
 def test_unknown_datasets_are_refused_with_a_suggestion(tmp_path):
     with pytest.raises(UserError, match="did you mean .*cifar10") as error:
-        open_source("cifar01", str(tmp_path))
+        open_dataset("cifar01", str(tmp_path))
     assert "\n" not in str(error.value)
     with pytest.raises(UserError, match="did you mean shapes"):
-        open_source("shape", str(tmp_path))
+        open_dataset("shape", str(tmp_path))
 
 
 def test_a_dataset_without_class_labels_is_refused(tmp_path, monkeypatch):
@@ -131,24 +131,24 @@ def test_a_dataset_without_class_labels_is_refused(tmp_path, monkeypatch):
     builder.download_and_prepare()
     monkeypatch.setattr(tfds, "builder", lambda *args, **kwargs: builder)
     with pytest.raises(UserError, match="image classification"):
-        open_source("numbers", str(tmp_path))
+        open_dataset("numbers", str(tmp_path))
 
 
 def test_what_is_built_in_goes_before_a_directory_of_that_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("shapes", "mine"):
         (tmp_path / name).mkdir()
-    assert directory_of("shapes") is None
-    assert directory_of("./shapes") == str(tmp_path / "shapes")
-    assert directory_of("mine") == str(tmp_path / "mine")
-    assert directory_of("cifar10") is None
+    assert dataset_directory("shapes") is None
+    assert dataset_directory("./shapes") == str(tmp_path / "shapes")
+    assert dataset_directory("mine") == str(tmp_path / "mine")
+    assert dataset_directory("cifar10") is None
 
 
 def test_a_split_that_is_not_wanted_need_not_be_there(folder):
     remove_val(folder)
-    assert open_source("folder", str(folder), only="train").validation.examples == 0
+    assert open_dataset("folder", str(folder), only="train").validation.examples == 0
     with pytest.raises(UserError, match=r"no .*val"):
-        open_source("folder", str(folder), only="validation")
+        open_dataset("folder", str(folder), only="validation")
 
 
 def labels_by_image(split):
@@ -157,9 +157,9 @@ def labels_by_image(split):
 
 
 def test_labels_are_those_of_a_model_that_has_its_classes_in_another_order_and_more(folder):
-    source = open_source("folder", str(folder))
+    source = open_dataset("folder", str(folder))
     classes = ("zebra", *reversed(source.classes), "ant")
-    same = source.in_classes_of(classes)
+    same = source.with_class_order(classes)
     assert same.classes == classes
     for before, after in ((source.train, same.train), (source.validation, same.validation)):
         labels = labels_by_image(after)
@@ -169,6 +169,8 @@ def test_labels_are_those_of_a_model_that_has_its_classes_in_another_order_and_m
 
 
 def test_classes_that_a_model_does_not_have_are_named(folder):
-    source = open_source("folder", str(folder))
+    source = open_dataset("folder", str(folder))
     with pytest.raises(UserError, match=r"folder with 10, of which .* not know 2 \(disk, \.\.\.\)"):
-        source.in_classes_of(tuple(name for name in source.classes if name not in ("disk", "ring")))
+        source.with_class_order(
+            tuple(name for name in source.classes if name not in ("disk", "ring"))
+        )

@@ -5,12 +5,12 @@ import pytest
 import tensorflow as tf
 
 from alexnet_tf.data import statistics
-from alexnet_tf.data.sources import open_source
-from alexnet_tf.data.split import make_split
+from alexnet_tf.data.dataset import make_split
+from alexnet_tf.data.decode_errors import DecodeErrors
+from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.statistics import Statistics, compute_statistics, principal_components
-from alexnet_tf.data.unreadable import Unreadable
-from alexnet_tf.errors import UserError
 from alexnet_tf.models.spec import Preprocessing
+from alexnet_tf.system.errors import UserError
 from tests.folders import write_folder
 
 SPEC = Preprocessing(image_size=8, crop_size=8)
@@ -75,18 +75,18 @@ def test_large_sets_are_sampled_evenly(monkeypatch):
 def test_images_that_do_not_decode_are_counted():
     images = colours(5)
     split = split_of([*images, b"broken", b""])
-    unreadable = Unreadable(split)
+    unreadable = DecodeErrors(split)
     result = compute_statistics(split, SPEC, unreadable)
     assert len(unreadable) == 2
     np.testing.assert_allclose(result.mean, images.mean(axis=0), rtol=1e-6)
     with pytest.raises(UserError, match="none that decodes"):
         compute_statistics(split_of([b"broken"]), SPEC)
     with pytest.raises(UserError, match="to be unreadable"):
-        compute_statistics(split, SPEC, Unreadable(split, limit=0.2))
+        compute_statistics(split, SPEC, DecodeErrors(split, limit=0.2))
 
 
 def test_round_trip_and_damage(tmp_path):
-    result = compute_statistics(open_source("folder", write_folder(tmp_path, 1, 1)).train, SPEC)
+    result = compute_statistics(open_dataset("folder", write_folder(tmp_path, 1, 1)).train, SPEC)
     path = tmp_path / "statistics.npz"
     result.save(str(path))
     again = Statistics.load(str(path))

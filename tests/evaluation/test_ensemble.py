@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_tf.classifier import Classifier, Ensemble
 from alexnet_tf.data.preprocess import Preprocessor
-from alexnet_tf.errors import UserError
+from alexnet_tf.evaluation.classifier import Classifier, Ensemble
 from alexnet_tf.evaluation.evaluator import Evaluator
+from alexnet_tf.system.errors import UserError
 from alexnet_tf.training.strategies import make_strategy
 from tests.evaluation.test_evaluator import (
     LABELS,

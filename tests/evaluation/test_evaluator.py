@@ -3,15 +3,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_tf.classifier import Classifier
+from alexnet_tf.data.dataset import make_split as split_of
 from alexnet_tf.data.pipeline import evaluation_dataset
 from alexnet_tf.data.preprocess import Preprocessor
-from alexnet_tf.data.split import make_split as split_of
 from alexnet_tf.data.statistics import Statistics
-from alexnet_tf.errors import UserError
 from alexnet_tf.evaluation import evaluator
+from alexnet_tf.evaluation.classifier import Classifier
 from alexnet_tf.evaluation.evaluator import Evaluator
 from alexnet_tf.models.spec import Preprocessing
+from alexnet_tf.system.errors import UserError
 from alexnet_tf.training.strategies import make_strategy
 
 SPEC = Preprocessing(image_size=6, crop_size=4, mean=(0.0, 0.0, 0.0))

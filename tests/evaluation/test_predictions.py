@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from alexnet_tf.data.split import make_split
+from alexnet_tf.data.dataset import make_split
 from alexnet_tf.evaluation import report
 from alexnet_tf.evaluation.predictions import Predictions
 from alexnet_tf.evaluation.published import published

@@ -1,9 +1,9 @@
 import pytest
 
 from alexnet_tf.training.run import train
-from tests.figures.subjects import make_subject
+from tests.figures.contexts import make_subject
 from tests.folders import write_folder
-from tests.training.runs import options
+from tests.training.short_runs import options
 
 
 @pytest.fixture(scope="session")

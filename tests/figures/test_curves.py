@@ -7,9 +7,9 @@ import shutil
 import numpy as np
 import pytest
 
-from alexnet_tf.errors import UserError
-from alexnet_tf.figures.curves import Run, distinguish, draw_curves, picture, read_runs
+from alexnet_tf.figures.plots.curves import Run, distinguish, draw_curves, picture, read_runs
 from alexnet_tf.figures.style import CYCLE, GREY
+from alexnet_tf.system.errors import UserError
 from tests.figures.texts import find_faults
 
 

@@ -5,9 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from alexnet_tf.errors import UserError
-from alexnet_tf.figures.architecture import draw_architecture
-from alexnet_tf.figures.first_layer import (
+from alexnet_tf.figures.plots.architecture import draw_architecture
+from alexnet_tf.figures.plots.first_layer import (
     colour_scores,
     draw_first_layer,
     more_coloured,
@@ -15,6 +14,7 @@ from alexnet_tf.figures.first_layer import (
 )
 from alexnet_tf.models.build import AlexNet
 from alexnet_tf.models.variants import get_variant
+from alexnet_tf.system.errors import UserError
 from tests.figures.texts import find_faults
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from alexnet_tf.errors import UserError
 from alexnet_tf.figures.search import Neighbors, precision
+from alexnet_tf.system.errors import UserError
 
 POINTS = np.random.default_rng(0).normal(size=(60, 7)).astype(np.float32)
 

@@ -8,10 +8,17 @@ import pytest
 import tensorflow as tf
 
 from alexnet_tf.data.preprocess import Preprocessor
-from alexnet_tf.figures import attention, augmentation, confusions, convolution, pooling, units
-from alexnet_tf.figures.nonlinearities import measure_activity
-from alexnet_tf.figures.normalization import draw_normalization, normalize
-from alexnet_tf.figures.survey import Survey
+from alexnet_tf.figures.activations import Activations
+from alexnet_tf.figures.plots import (
+    attention,
+    augmentation,
+    confusions,
+    convolution,
+    pooling,
+    units,
+)
+from alexnet_tf.figures.plots.nonlinearities import measure_activity
+from alexnet_tf.figures.plots.normalization import draw_normalization, normalize
 from alexnet_tf.layers import LocalResponseNormalization
 from alexnet_tf.models.spec import Preprocessing
 
@@ -132,9 +139,9 @@ def test_a_guided_network_computes_the_same(subject):
 
 
 def survey(labels, responses):
-    fields = dict.fromkeys(field.name for field in dataclasses.fields(Survey))
+    fields = dict.fromkeys(field.name for field in dataclasses.fields(Activations))
     known = None if labels is None else np.array(labels)
-    return Survey(**{**fields, "labels": known, "responses": np.array(responses, np.float32)})
+    return Activations(**{**fields, "labels": known, "responses": np.array(responses, np.float32)})
 
 
 def test_the_units_that_tell_classes_apart_are_found():

@@ -16,13 +16,13 @@ import tensorflow as tf
 from PIL import Image
 
 from alexnet_tf.data.shapes import jpeg
-from alexnet_tf.errors import UserError
-from alexnet_tf.figures import album
-from alexnet_tf.figures.catalogue import CATALOGUE
+from alexnet_tf.figures import report
 from alexnet_tf.figures.page import render_page
 from alexnet_tf.figures.picture import Picture
+from alexnet_tf.figures.registry import FIGURES
 from alexnet_tf.figures.search import Neighbors
 from alexnet_tf.figures.style import new_figure
+from alexnet_tf.system.errors import UserError
 from tests.browser import all_text, complaints, loaded_images, open_browser
 from tests.commands import run
 from tests.tensorboard_server import serve_tensorboard
@@ -32,9 +32,9 @@ from tests.tensorboard_server import serve_tensorboard
 def drawn(model_dir, tmp_path_factory):
     """What the command wrote, moved to another place: no file may depend on where it is."""
     output = tmp_path_factory.mktemp("drawn") / "figures"
-    done = run("tools.figures", f"--model_dir={model_dir}", f"--output={output}")
+    done = run("alexnet_tf.figures", f"--model_dir={model_dir}", f"--output={output}")
     assert done.returncode == 0, done.stderr
-    assert f"{len(CATALOGUE)} pictures in {output}" in done.stdout
+    assert f"{len(FIGURES)} pictures in {output}" in done.stdout
     return output.rename(output.with_name("moved"))
 
 
@@ -56,7 +56,7 @@ def fetched(browser):
 
 
 def test_everything_is_written(drawn):
-    for name in CATALOGUE:
+    for name in FIGURES:
         for suffix in ("png", "svg", "txt", "json"):
             assert (drawn / f"{name}.{suffix}").stat().st_size > 0
     assert Neighbors.load(drawn / "neighbours").features.shape == (20, 256)
@@ -64,7 +64,7 @@ def test_everything_is_written(drawn):
 
 def test_the_page_shows_all_and_loads_nothing(drawn, browser):
     browser.get(f"file://{drawn / 'index.html'}")
-    assert loaded_images(browser) == len(CATALOGUE)
+    assert loaded_images(browser) == len(FIGURES)
     text = all_text(browser)
     for word in ("Images that excite the same neurons", "precision@5, fc7", "tiny", "40"):
         assert word in text
@@ -132,7 +132,7 @@ def test_a_list_of_like_things_is_a_table_with_a_row_for_each():
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(model_dir, tmp_path, flags, words):
-    done = run("tools.figures", f"--model_dir={model_dir}", f"--output={tmp_path}", *flags)
+    done = run("alexnet_tf.figures", f"--model_dir={model_dir}", f"--output={tmp_path}", *flags)
     assert done.returncode == 1
     (line,) = done.stderr.strip().splitlines()
     assert re.match(f"error: .*{words}", line), line
@@ -147,7 +147,8 @@ def test_images_of_other_classes_and_a_photograph(model_dir, tmp_path):
     (tmp_path / "photo.jpg").write_bytes(jpeg(1, 4))
     output = tmp_path / "drawn"
     done = run(
-        "tools.figures", f"--model_dir={model_dir}", "--dataset=folder", f"--data_dir={tmp_path}",
+        "alexnet_tf.figures", f"--model_dir={model_dir}",
+        "--dataset=folder", f"--data_dir={tmp_path}",
         f"--photo={tmp_path / 'photo.jpg'}", f"--output={output}", "neighbours", "confusions",
     )  # fmt: skip
     assert done.returncode == 1 and "1 picture in" in done.stdout
@@ -158,7 +159,7 @@ def test_images_of_other_classes_and_a_photograph(model_dir, tmp_path):
 
 
 def test_a_variant_is_drawn_without_a_model(tmp_path):
-    done = run("tools.figures", "--variant=tiny32", f"--output={tmp_path}")
+    done = run("alexnet_tf.figures", "--variant=tiny32", f"--output={tmp_path}")
     assert done.returncode == 0, done.stderr
     assert {path.stem for path in tmp_path.iterdir()} == {"convolution", "architecture"}
 
@@ -176,13 +177,13 @@ def fail(subject):
 
 
 def small_catalogue(monkeypatch, **more):
-    few = {name: CATALOGUE[name] for name in ("convolution", "architecture")}
-    monkeypatch.setattr(album, "CATALOGUE", {**few, **more})
+    few = {name: FIGURES[name] for name in ("convolution", "architecture")}
+    monkeypatch.setattr(report, "FIGURES", {**few, **more})
 
 
 def test_pictures_that_fail_do_not_harm_the_others(subject, monkeypatch, tmp_path):
     small_catalogue(monkeypatch, units=refuse, training=fill_disk)
-    pictures, missing = album.draw_album(subject, tmp_path, facts={"a fact": 1})
+    pictures, missing = report.draw_report(subject, tmp_path, facts={"a fact": 1})
     assert [picture.name for picture in pictures] == ["convolution", "architecture"]
     assert set(missing) == {"units", "training"}
     assert missing["units"] == "Expected something else"
@@ -199,26 +200,26 @@ def test_a_dataset_that_is_not_there_fails_only_what_needs_it(subject, monkeypat
         asked.append(1)
         raise UserError("Expected a dataset")
 
-    monkeypatch.setattr(album, "CATALOGUE", {n: CATALOGUE[n] for n in ("architecture", "crops")})
+    monkeypatch.setattr(report, "FIGURES", {n: FIGURES[n] for n in ("architecture", "crops")})
     names = ["architecture", "units", "predictions", "crops"]
     without = dataclasses.replace(subject, open_images=gone)
-    pictures, missing = album.draw_album(without, tmp_path, names)
+    pictures, missing = report.draw_report(without, tmp_path, names)
     assert [picture.name for picture in pictures] == ["architecture"] and len(asked) == 1
     assert missing == dict.fromkeys(["units", "predictions", "crops"], "Expected a dataset")
     photo = dataclasses.replace(without, photo=jpeg(1, 0))
-    pictures, missing = album.draw_album(photo, tmp_path, names)
+    pictures, missing = report.draw_report(photo, tmp_path, names)
     assert [picture.name for picture in pictures] == ["architecture", "crops"]
 
 
 def test_a_fault_of_ours_is_not_hidden_and_the_page_is_written(subject, monkeypatch, tmp_path):
     small_catalogue(monkeypatch, training=fail)
     with pytest.raises(RuntimeError, match="a fault of ours"):
-        album.draw_album(subject, tmp_path)
+        report.draw_report(subject, tmp_path)
     assert (tmp_path / "index.html").read_text(encoding="utf-8").count("<img ") == 2
 
 
 def test_named_pictures_leave_the_page_as_it_is(subject, tmp_path):
     (tmp_path / "index.html").write_text("all of them")
-    album.draw_album(subject, tmp_path, ["convolution"])
+    report.draw_report(subject, tmp_path, ["convolution"])
     assert (tmp_path / "index.html").read_text() == "all of them"
     assert (tmp_path / "convolution.json").exists()

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from alexnet_tf.errors import UserError
 from alexnet_tf.models.build import AlexNet
 from alexnet_tf.models.variants import get_variant
+from alexnet_tf.system.errors import UserError
 from alexnet_tf.training.sgd import PaperSGD
 
 

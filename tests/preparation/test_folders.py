@@ -3,9 +3,9 @@ import os
 import numpy as np
 import pytest
 
-from alexnet_tf.errors import UserError
 from alexnet_tf.preparation.chunks import _read
 from alexnet_tf.preparation.folders import open_folders, refuse_inside
+from alexnet_tf.system.errors import UserError
 
 
 def write(root, paths):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from alexnet_tf.preparation.inputs import Input, Listing
 from alexnet_tf.preparation.plan import Settings, plan
+from alexnet_tf.preparation.sources import Listing, Source
 
 CLASSES = 10
 EACH = 100
@@ -12,7 +12,7 @@ NAMES = [f"n{label}_{i}" for label in range(CLASSES) for i in range(EACH)]  # so
 def source(names=NAMES, in_order_only=False):
     train = Listing("/", names, [int(name[1]) for name in names])
     train.in_order_only = in_order_only
-    return Input(
+    return Source(
         "birds", "", tuple("abcdefghij"), {"train": train, "val": Listing("/", ["v"], [0])}
     )
 

@@ -11,17 +11,17 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from alexnet_tf.data.sources import open_source
+from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.statistics import Statistics
-from alexnet_tf.errors import UserError
-from alexnet_tf.preparation import assembly, finish, journal, shards, workers
+from alexnet_tf.preparation import assembly, journal, metadata, shards, workers
 from alexnet_tf.preparation.folders import open_folders
 from alexnet_tf.preparation.journal import Journal
 from alexnet_tf.preparation.plan import Settings
 from alexnet_tf.preparation.run import prepare_dataset
-from alexnet_tf.preparation.tfds_input import open_tfds_input
+from alexnet_tf.preparation.tfds_input import open_tfds_source
+from alexnet_tf.system.errors import UserError
 from tests import commands
-from tests.preparation import deadly
+from tests.preparation import crashing_images
 from tests.preparation.pictures import encode, photo
 
 SETTINGS = Settings(size=32, quality=90, shard_examples=8, seed=0)
@@ -193,8 +193,8 @@ def test_a_complete_dataset_is_checked_to_the_bit(folder, whole, name):
 
 def test_all_of_it_is_on_disk_before_the_journal_goes(folder, tmp_path, monkeypatch):
     forced = set()
-    for module in (shards, finish):
-        monkeypatch.setattr(module, "force_to_disk", lambda path: forced.add(path.name))
+    for module in (shards, metadata):
+        monkeypatch.setattr(module, "fsync_path", lambda path: forced.add(path.name))
     monkeypatch.setattr(Journal, "remove", lambda journal: before.update(forced))
     before = set()
     prepare(folder, tmp_path / "output")
@@ -205,8 +205,10 @@ def test_all_of_it_is_on_disk_before_the_journal_goes(folder, tmp_path, monkeypa
 
 
 def test_a_picture_that_ends_the_decoder_is_skipped_and_reported(folder, tmp_path, monkeypatch):
-    (folder / "val" / "a" / "deadly.jpg").write_bytes(deadly.DEADLY_FILE)
-    monkeypatch.setattr(assembly, "Pool", functools.partial(workers.Pool, work=deadly.work))
+    (folder / "val" / "a" / "deadly.jpg").write_bytes(crashing_images.DEADLY_FILE)
+    monkeypatch.setattr(
+        assembly, "Pool", functools.partial(workers.Pool, work=crashing_images.work)
+    )
     try:
         report = prepare(folder, tmp_path / "output", max_skipped=0.2).report
     finally:
@@ -241,7 +243,7 @@ def test_two_runs_do_not_share_a_directory(folder, whole):
 
 def test_a_dataset_of_tfds_is_a_source(folder, tmp_path):
     prepare(folder, tmp_path / "folder" / "1.0.0")
-    source = open_tfds_input("folder", str(tmp_path))
+    source = open_tfds_source("folder", str(tmp_path))
     assert source.classes == ("a", "b")
     result = prepare_dataset(source, str(tmp_path / "out"), SETTINGS, 1, 0.0)
     assert result.report["prepared"]["train"]["notes"] == {"kept": 20}
@@ -273,13 +275,13 @@ def test_a_shard_that_is_not_as_it_was_written_is_named(whole, tmp_path):
     content = shard.read_bytes()
     shard.write_bytes(content[:-1])
     with pytest.raises(UserError, match=f"another {shard.name}"):
-        open_source(str(mine))
+        open_dataset(str(mine))
     shard.unlink()
     with pytest.raises(UserError, match=f"no {shard.name}"):
-        open_source(str(mine))
+        open_dataset(str(mine))
     middle = len(content) // 2
     shard.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
-    open_source(str(mine))  # as long as before: its records would be wrong
+    open_dataset(str(mine))  # as long as before: its records would be wrong
     for command in ("doctor", "train"):
         flags = (f"--dataset={mine}", "--variant=tiny32")
         if command == "train":

@@ -4,9 +4,9 @@ import tarfile
 import numpy as np
 import pytest
 
-from alexnet_tf.errors import UserError
 from alexnet_tf.preparation.chunks import _read
 from alexnet_tf.preparation.tars import TRAIN, VALIDATION, open_imagenet
+from alexnet_tf.system.errors import UserError
 from tests.preparation.archives import LINK, tar, write_archives
 
 LONG = "n02_" + 150 * "x" + ".JPEG"  # needs a header of its own

@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from alexnet_tf.data.shapes import jpeg
-from alexnet_tf.data.sources import open_source
+from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.statistics import Statistics, compute_statistics
 from alexnet_tf.models.spec import Preprocessing
 from tests import commands
@@ -124,7 +124,7 @@ def test_the_report_counts_what_was_odd_and_what_was_skipped(prepared):
 
 def test_statistics_are_those_of_the_decoded_pictures(prepared):
     brought = Statistics.load(str(prepared / "statistics.npz"))
-    source = open_source(str(prepared))
+    source = open_dataset(str(prepared))
     assert source.statistics == str(prepared / "statistics.npz")
     computed = compute_statistics(source.train, Preprocessing())
     for name in ("mean", "eigenvalues", "eigenvectors"):
@@ -150,7 +150,7 @@ def test_a_network_is_trained_and_evaluated_on_it(prepared, tmp_path):
 
 
 def test_shards_are_mixtures_of_all_classes(prepared):
-    source = open_source(str(prepared))
+    source = open_dataset(str(prepared))
     first = next(iter(source.train.in_order().batch(30)))
     _, labels = source.train.parse(first)
     assert len(set(labels.numpy())) == 4
@@ -224,7 +224,7 @@ def test_a_folder_of_pictures(tmp_path):
         *(f"--data_dir={tmp_path / 'in'}", f"--output={tmp_path / 'out'}"),
     )
     assert done.returncode == 0, done.stderr
-    source = open_source(str(tmp_path / "out"))
+    source = open_dataset(str(tmp_path / "out"))
     assert source.classes == ("cat", "dog")
     assert (source.train.examples, source.train.side) == (2, 64)
     assert Image.open(io.BytesIO(first_image(source.train))).size == (64, 64)

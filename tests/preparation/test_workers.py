@@ -6,12 +6,12 @@ import time
 
 import pytest
 
-from alexnet_tf.errors import UserError
-from alexnet_tf.preparation import chunks, transform, workers
+from alexnet_tf.preparation import chunks, resize, workers
 from alexnet_tf.preparation.chunks import Chunk, prepare_chunk
-from alexnet_tf.preparation.inputs import Place
+from alexnet_tf.preparation.sources import Place
 from alexnet_tf.preparation.workers import Pool
-from tests.preparation import deadly
+from alexnet_tf.system.errors import UserError
+from tests.preparation import crashing_images
 from tests.preparation.pictures import encode, photo
 
 GOOD = [encode(photo(index, 40, 30)) for index in range(4)]
@@ -35,10 +35,10 @@ def outcomes(pool, work):
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_picture_that_ends_its_process_costs_only_itself(processes):
     work = [
-        chunk(*GOOD), chunk(GOOD[0], deadly.DEADLY, b"text", GOOD[1]), chunk(*GOOD[:2]),
-        chunk(deadly.DEADLY), chunk(*GOOD), chunk(GOOD[2]),
+        chunk(*GOOD), chunk(GOOD[0], crashing_images.DEADLY, b"text", GOOD[1]), chunk(*GOOD[:2]),
+        chunk(crashing_images.DEADLY), chunk(*GOOD), chunk(GOOD[2]),
     ]  # fmt: skip
-    with Pool(processes, deadly.work) as pool:
+    with Pool(processes, crashing_images.work) as pool:
         found = outcomes(pool, work)
     good = "prepared"
     assert [(tag, results) for tag, results, _ in found] == [
@@ -51,28 +51,28 @@ def test_a_picture_that_ends_its_process_costs_only_itself(processes):
 
 
 def test_a_picture_that_never_ends_is_given_up():
-    with Pool(1, deadly.work, patience=8.0) as pool:
-        assert [results for _, results, _ in outcomes(pool, [chunk(GOOD[0], deadly.ENDLESS)])] == [
-            ["prepared", workers.LASTS]
-        ]
+    with Pool(1, crashing_images.work, patience=8.0) as pool:
+        assert [
+            results for _, results, _ in outcomes(pool, [chunk(GOOD[0], crashing_images.ENDLESS)])
+        ] == [["prepared", workers.LASTS]]
 
 
 def test_processes_that_always_die_are_not_the_pictures_fault():
-    with Pool(1, deadly.die) as pool, pytest.raises(UserError, match="perhaps with fewer"):
+    with Pool(1, crashing_images.die) as pool, pytest.raises(UserError, match="perhaps with fewer"):
         outcomes(pool, [chunk(*GOOD, *GOOD, *GOOD)])
 
 
 def test_to_stop_ends_a_process_that_hangs():
     started = time.monotonic()
-    with Pool(1, deadly.work) as pool:
+    with Pool(1, crashing_images.work) as pool:
         times = iter(range(10**6))
-        assert list(pool.map([(0, chunk(deadly.ENDLESS))], lambda: next(times) > 5)) == []
+        assert list(pool.map([(0, chunk(crashing_images.ENDLESS))], lambda: next(times) > 5)) == []
     assert time.monotonic() - started < 60
 
 
 def test_to_stop_ends_a_process_that_has_sent_half_a_result():
     def run():
-        with Pool(1, deadly.stop_in_mid_sentence) as pool:
+        with Pool(1, crashing_images.stop_in_mid_sentence) as pool:
             end = time.monotonic() + 10
             assert list(pool.map([(0, chunk(*GOOD))], lambda: time.monotonic() > end)) == []
 
@@ -90,7 +90,7 @@ def hasty(monkeypatch):
 def test_a_disk_that_fails_once_is_asked_again(tmp_path, monkeypatch, hasty):
     file = tmp_path / "a.jpg"
     file.write_bytes(GOOD[0])
-    failures = [OSError(5, "Input/output error"), OSError(5, "Input/output error")]
+    failures = [OSError(5, "Source/output error"), OSError(5, "Source/output error")]
 
     def read(path):
         if failures:
@@ -99,7 +99,7 @@ def test_a_disk_that_fails_once_is_asked_again(tmp_path, monkeypatch, hasty):
 
     monkeypatch.setattr(chunks, "read_file", read)
     (result,) = prepare_chunk(chunk(Place(str(file)))).results
-    assert result == transform.prepare(GOOD[0], 16, 90)
+    assert result == resize.prepare(GOOD[0], 16, 90)
 
 
 @pytest.mark.parametrize("size", [None, 100])
@@ -121,6 +121,6 @@ def test_memory_that_runs_out_is_no_large_picture(monkeypatch, hasty):
     def resize(*arguments, **options):
         raise MemoryError
 
-    monkeypatch.setattr(transform, "prepare_jpeg", resize)
+    monkeypatch.setattr(resize, "prepare_jpeg", resize)
     with pytest.raises(UserError, match="Received: not enough memory"):
         prepare_chunk(chunk(GOOD[0]))

@@ -1,6 +1,6 @@
 import pytest
 
-from alexnet_tf.serving.loaded import LoadedModel
+from alexnet_tf.serving.loaded_model import LoadedModel
 from alexnet_tf.serving.saved_model import export
 from tests.serving.servable import make_card, make_classifier
 

@@ -9,7 +9,7 @@ from alexnet_tf.serving.batching import Batcher, OverloadedError, Places
 
 
 class Doubling:
-    """Doubles rows, the first call only when it is let; 13 spoils the batch it is in."""
+    """Duplicates rows, the first call only when it is let; 13 spoils the batch it is in."""
 
     def __init__(self):
         self.go_on = threading.Event()

@@ -8,7 +8,7 @@ import pytest
 
 from tests.browser import all_text, complaints, loaded_images, open_browser
 from tests.serving.servable import CLASSES, make_picture
-from tools.served import serving
+from tools.server_process import serving
 
 pytest.importorskip("starlette", reason="needs the extra `serve`")
 

@@ -12,7 +12,7 @@ from alexnet_tf.serving.limits import Limits
 from alexnet_tf.serving.server import Server
 from tests.serving.servable import make_picture
 from tools.load_server import b64
-from tools.served import PREDICT
+from tools.server_process import PREDICT
 
 MB = 2**20
 

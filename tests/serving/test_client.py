@@ -14,12 +14,12 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from alexnet_tf.errors import UserError
+from alexnet_tf import client
+from alexnet_tf.client import in_parts, over_rest
+from alexnet_tf.system.errors import UserError
 from tests import commands
 from tests.serving.servable import CLASSES, make_picture
-from tools import client
-from tools.client import in_parts, over_rest
-from tools.served import serving
+from tools.server_process import serving
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_over_rest(exported, loaded, folder):
     with serving(exported) as served:
         host, port = served.address
         flags = (f"--server=http://{host}:{port}", "--views=10", "--batch_size=2")
-        check_answers(commands.run("tools.client", *flags, folder), loaded, folder)
+        check_answers(commands.run("alexnet_tf.client", *flags, folder), loaded, folder)
 
 
 class Servicer(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -86,20 +86,20 @@ def grpc_server(loaded):
 
 
 def test_over_grpc(grpc_server, loaded, folder):
-    done = commands.run("tools.client", f"--server={grpc_server}", "--views=10", folder)
+    done = commands.run("alexnet_tf.client", f"--server={grpc_server}", "--views=10", folder)
     check_answers(done, loaded, folder)
 
 
 def test_who_does_not_answer_is_named(grpc_server, folder, tmp_path):
-    done = commands.run("tools.client", f"--server={grpc_server}", "--model=other", folder)
+    done = commands.run("alexnet_tf.client", f"--server={grpc_server}", "--model=other", folder)
     assert done.returncode == 1
     assert "NOT_FOUND Servable not found" in done.stderr
-    done = commands.run("tools.client", "--server=http://127.0.0.1:9", folder)
+    done = commands.run("alexnet_tf.client", "--server=http://127.0.0.1:9", folder)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1 and "Connection refused" in done.stderr
-    done = commands.run("tools.client", "--server=ftp://127.0.0.1:9", folder)
+    done = commands.run("alexnet_tf.client", "--server=ftp://127.0.0.1:9", folder)
     assert "Expected --server=http://... or grpc://..." in done.stderr
-    assert commands.run("tools.client", tmp_path).returncode == 1
+    assert commands.run("alexnet_tf.client", tmp_path).returncode == 1
 
 
 @pytest.fixture
@@ -193,5 +193,5 @@ def test_files_are_sent_in_parts_that_the_server_takes():
 
 
 def test_asking_over_rest_needs_no_tensorflow():
-    code = "import sys, tools.client; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, alexnet_tf.client; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=commands.ROOT).returncode == 0

@@ -11,7 +11,7 @@ import pytest
 
 from tests.serving.servable import make_picture, make_scan_bomb
 from tools.load_server import b64
-from tools.served import PREDICT, serving
+from tools.server_process import PREDICT, serving
 
 pytest.importorskip("starlette", reason="needs the extra `serve`")
 

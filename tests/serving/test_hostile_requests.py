@@ -11,7 +11,7 @@ import pytest
 from tests import commands
 from tests.serving.servable import make_picture
 from tools.load_server import Load
-from tools.served import Served
+from tools.server_process import Served
 
 pytest.importorskip("starlette", reason="needs the extra `serve`")
 

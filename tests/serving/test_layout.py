@@ -6,12 +6,12 @@ import shutil
 import pytest
 import tensorflow as tf
 
-from alexnet_tf.disk import locked
-from alexnet_tf.errors import UserError
 from alexnet_tf.serving import saved_model
 from alexnet_tf.serving.layout import read_labels, version_of, write_labels
-from alexnet_tf.serving.loaded import LoadedModel, find_version
+from alexnet_tf.serving.loaded_model import LoadedModel, find_version
 from alexnet_tf.serving.saved_model import export
+from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.files import locked
 from tests.serving.servable import make_card
 
 
@@ -83,7 +83,7 @@ def test_all_is_on_disk_before_it_has_its_name(quick_export, tmp_path, monkeypat
     def force(path):
         forced.append((os.path.normpath(path), (tmp_path / "1").exists()))
 
-    monkeypatch.setattr(saved_model, "force_to_disk", force)
+    monkeypatch.setattr(saved_model, "fsync_path", force)
     quick_export(tmp_path)
     before = {
         os.path.relpath(path, tmp_path).partition("/")[2] for path, done in forced if not done

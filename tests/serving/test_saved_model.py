@@ -8,12 +8,12 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from alexnet_tf.errors import UserError
 from alexnet_tf.serving import saved_model
 from alexnet_tf.serving.model_card import recipe
 from alexnet_tf.serving.operations import check_operations
 from alexnet_tf.serving.saved_model import export
 from alexnet_tf.serving.signatures import SIGNATURES, Servable
+from alexnet_tf.system.errors import UserError
 from alexnet_tf.training.options import Options
 from tests.serving.servable import CLASSES, make_card, make_classifier, make_picture
 

@@ -17,7 +17,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2
 from alexnet_tf.serving.signatures import SIGNATURES
 from tests import commands
 from tests.serving.servable import CLASSES, make_picture
-from tools.served import PREDICT, serving
+from tools.server_process import PREDICT, serving
 
 pytest.importorskip("starlette", reason="needs the extra `serve`")
 

@@ -7,9 +7,9 @@ import functools
 import keras
 import pytest
 
-from alexnet_tf.errors import UserError
+from alexnet_tf.system.errors import UserError
 from alexnet_tf.training.run import train
-from tests.training.runs import options, weights
+from tests.training.short_runs import options, weights
 
 STEPS = 5  # an epoch
 

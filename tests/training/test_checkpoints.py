@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_tf.errors import UserError
 from alexnet_tf.evaluation.predictions import Evaluation
+from alexnet_tf.system.errors import UserError
 from alexnet_tf.training.checkpoints import CheckpointStore, RunState
 from tests.commands import ROOT
 

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from alexnet_tf.errors import UserError
 from alexnet_tf.launch import free_ports
+from alexnet_tf.system.errors import UserError
 from alexnet_tf.training.cluster import Cluster, find_cluster, join_cluster, meet
 
 

@@ -13,7 +13,7 @@ def directory(tmp_path):
     return ModelDirectory(tmp_path)
 
 
-def write_card(directory, version, step):
+def write_metadata(directory, version, step):
     assets = directory.saved_model / version / "assets"
     assets.mkdir(parents=True)
     (assets / "model_card.json").write_text(json.dumps({"step": step}))
@@ -21,11 +21,11 @@ def write_card(directory, version, step):
 
 def test_there_is_none_before_the_first(directory):
     assert exported_steps(directory) == set()
-    write_card(directory, ".writing-1", 7)  # killed before it was whole
+    write_metadata(directory, ".writing-1", 7)  # killed before it was whole
     assert exported_steps(directory) == set()
 
 
 def test_they_are_those_of_all_versions(directory):
     for version, step in (("2", 20), ("10", 100), (".writing-x", 500)):
-        write_card(directory, version, step)
+        write_metadata(directory, version, step)
     assert exported_steps(directory) == {20, 100}

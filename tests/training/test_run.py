@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_tf.errors import UserError
 from alexnet_tf.models import variants
+from alexnet_tf.system.errors import UserError
 from alexnet_tf.training import run
 from alexnet_tf.training.checkpoints import CheckpointStore
 from alexnet_tf.training.directory import ModelDirectory
-from tests.training.runs import Killer, assert_equal_weights, options, weights
+from tests.training.short_runs import Killer, assert_equal_weights, options, weights
 from tests.training.without_dropout import tiny_without_dropout
 
 

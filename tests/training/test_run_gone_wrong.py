@@ -10,11 +10,11 @@ import keras
 import numpy as np
 import pytest
 
-from alexnet_tf.errors import UserError
 from alexnet_tf.evaluation.evaluator import Evaluator
+from alexnet_tf.system.errors import UserError
 from alexnet_tf.training import run
 from alexnet_tf.training.directory import ModelDirectory
-from tests.training.runs import Killer, options
+from tests.training.short_runs import Killer, options
 
 
 def test_a_damaged_directory_is_named(folder, tmp_path):
@@ -31,7 +31,7 @@ def test_a_damaged_directory_is_named(folder, tmp_path):
     shutil.rmtree(directory.checkpoints.path)
     with pytest.raises(UserError, match="Received: none there"):
         directory.load()
-    directory.card_path.write_text("{")
+    directory.metadata_path.write_text("{")
     with pytest.raises(UserError, match="model.json"):
         directory.load()
 

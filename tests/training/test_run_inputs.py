@@ -5,12 +5,12 @@ import pathlib
 
 import pytest
 
-from alexnet_tf.data.unreadable import Unreadable
-from alexnet_tf.errors import UserError
+from alexnet_tf.data.decode_errors import DecodeErrors
+from alexnet_tf.system.errors import UserError
 from alexnet_tf.training import run
 from alexnet_tf.training.directory import ModelDirectory
 from tests.folders import write_folder
-from tests.training.runs import Killer, assert_equal_weights, options
+from tests.training.short_runs import Killer, assert_equal_weights, options
 
 
 def spoil(folder, number):
@@ -51,7 +51,7 @@ def test_too_many_unreadable_images_end_a_run_that_is_saved(folder, tmp_path, mo
             raise UserError("too many")
 
     run.train(options(folder, tmp_path, steps=1))
-    monkeypatch.setattr(Unreadable, "check", check)
+    monkeypatch.setattr(DecodeErrors, "check", check)
     with pytest.raises(UserError, match="too many"):
         run.train(options(folder, tmp_path, save_minutes=1e6))
     assert ModelDirectory(tmp_path).checkpoints.newest().step == 5

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from alexnet_tf.training import logs, run
-from tests.training.runs import assert_equal_weights, options, weights
+from tests.training.short_runs import assert_equal_weights, options, weights
 
 
 def test_a_layer_freezes_at_its_epoch_and_stays_frozen_after_a_resume(folder, tmp_path):

@@ -6,7 +6,7 @@ import types
 import keras
 import pytest
 
-from alexnet_tf.errors import UserError
+from alexnet_tf.system.errors import UserError
 from alexnet_tf.training.checkpoints import CheckpointStore, RunState
 from alexnet_tf.training.options import Options
 from alexnet_tf.training.saving import Saving

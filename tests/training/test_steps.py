@@ -9,11 +9,11 @@ from alexnet_tf.data.augment import draw
 from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.models.build import AlexNet
-from alexnet_tf.models.towers import build_towers
 from alexnet_tf.models.variants import get_variant, variants
+from alexnet_tf.towers.network import build_towers
 from alexnet_tf.training.sgd import PaperSGD
 from alexnet_tf.training.steps import make_train_steps
-from tests.figures.subjects import narrow
+from tests.figures.contexts import narrow
 from tests.training.without_dropout import tiny_without_dropout, without_dropout
 
 CLASSES = 10

@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from alexnet_tf.errors import UserError, WorkerLostError
+from alexnet_tf.system.errors import UserError, WorkerLostError
 from alexnet_tf.training.cluster import Cluster
 from alexnet_tf.training.strategies import (
     check_batch_size,

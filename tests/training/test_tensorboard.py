@@ -8,7 +8,7 @@ from alexnet_tf.training.run import train
 from tests.browser import all_text, complaints, loaded_images, open_browser
 from tests.folders import write_folder
 from tests.tensorboard_server import serve_tensorboard
-from tests.training.runs import options
+from tests.training.short_runs import options
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from alexnet_tf.errors import UserError
 from alexnet_tf.flags import read_flagfile
 from alexnet_tf.models.variants import get_variant
+from alexnet_tf.system.errors import UserError
 from alexnet_tf.training.checkpoints import RunState
 from alexnet_tf.training.options import Options
 from alexnet_tf.training.timetable import Timetable, parse_layer_rates

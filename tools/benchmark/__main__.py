@@ -29,9 +29,9 @@ import tempfile
 from absl import flags as absl_flags
 
 from alexnet_tf import app
-from alexnet_tf.errors import UserError
+from alexnet_tf.system.errors import UserError
 from tools.benchmark import inference, inputs, layers, report, scaling, training
-from tools.benchmark.contest import Contestant, Settings
+from tools.benchmark.contestants import Contestant, Settings
 from tools.benchmark.rounds import serve_turns, take_rounds
 
 _FLAGS = absl_flags.FLAGS
@@ -64,7 +64,7 @@ def main(argv: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         facts = {}
         if argv[0] == "input":
-            facts = inputs.make_squares(_FLAGS.photos, folder)
+            facts = inputs.open_decoded_cache(_FLAGS.photos, folder)
             command.append(f"--squares={folder}")
         results = take_rounds(list(chosen), _FLAGS.rounds, command)
     gemm = {

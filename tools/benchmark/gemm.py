@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tools.benchmark.contest import Contestant, Settings, Turn
+from tools.benchmark.contestants import Contestant, Settings, Turn
 
 _SIDE = 2048  # rows and columns: too large for the caches, as a network's layers are
 _GIGAFLOP = 2 * _SIDE**3 / 1e9

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_tf.models.geometry import geometry
+from alexnet_tf.models.layer_summary import layer_summary
 from alexnet_tf.models.variants import get_variant
 from tools.benchmark import gemm
-from tools.benchmark.contest import Contestant, Settings, Turn
+from tools.benchmark.contestants import Contestant, Settings, Turn
 from tools.benchmark.peers.weights import draw_images, draw_weights, to_channels_first
 
 CLASSES = 1000
@@ -20,7 +20,7 @@ Network = tuple[Callable[[Any], np.ndarray], Any]
 
 def contestants(variant: str) -> dict[str, Contestant]:
     """By name, ours first."""
-    layers = geometry(get_variant(variant), CLASSES)
+    layers = layer_summary(get_variant(variant), CLASSES)
     gigaflop = sum(2 * layer.multiply_adds for layer in layers) / 1e9
 
     def row(
@@ -79,7 +79,7 @@ def pytorch(settings: Settings, compiled: bool, channels_last: bool) -> Network:
     variant = get_variant(settings.variant)
     network = build(variant, CLASSES).eval()
     modules = [m for m in network if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear))]
-    maps = geometry(variant, CLASSES)[len(variant.convs) - 1].passed_on
+    maps = layer_summary(variant, CLASSES)[len(variant.convs) - 1].passed_on
     drawn = draw_weights(variant, CLASSES).items()
     for module, (name, (kernel, bias)) in zip(modules, drawn, strict=True):
         before = maps if name == variant.denses[0].name else None

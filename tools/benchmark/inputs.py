@@ -19,8 +19,8 @@ import os
 import pathlib
 from collections.abc import Callable, Iterator
 
-from alexnet_tf.errors import UserError
-from tools.benchmark.contest import Contestant, Settings, Turn
+from alexnet_tf.system.errors import UserError
+from tools.benchmark.contestants import Contestant, Settings, Turn
 
 _SIDE, _CROP = 256, 224  # pixels: paper §2, §4.1
 _BATCHES = 20  # for each of the settings' steps: they are quicker than a network's
@@ -66,8 +66,8 @@ def _turn(settings: Settings, make: Callable[[Settings], Iterator]) -> Turn:
 def _ours(settings: Settings) -> Iterator:
     import tensorflow as tf
 
+    from alexnet_tf.data.dataset import Split
     from alexnet_tf.data.pipeline import training_dataset
-    from alexnet_tf.data.split import Split
     from alexnet_tf.models.variants import get_variant
 
     path, count = str(settings.squares / _RECORDS), 0
@@ -122,7 +122,7 @@ def _torch(settings: Settings, full: bool = True) -> Iterator:
     import torch
     from PIL import Image
 
-    class Squares(torch.utils.data.Dataset):
+    class DecodedCache(torch.utils.data.Dataset):
         """Crops as tensors, float32 [3, C, C] or uint8 [C, C, 3]."""
 
         def __init__(self):
@@ -145,7 +145,7 @@ def _torch(settings: Settings, full: bool = True) -> Iterator:
 
     return iter(
         torch.utils.data.DataLoader(
-            Squares(),
+            DecodedCache(),
             settings.batch_size,
             shuffle=True,
             num_workers=len(settings.cores),
@@ -177,7 +177,7 @@ def _dali(settings: Settings) -> Iterator:
     return iter(pipe.run, None)
 
 
-def make_squares(photos: str | None, folder: str) -> dict[str, str]:
+def open_decoded_cache(photos: str | None, folder: str) -> dict[str, str]:
     """Makes squares of photographs, the files that all readers read.
 
     Args:
@@ -190,11 +190,11 @@ def make_squares(photos: str | None, folder: str) -> dict[str, str]:
     Raises:
         UserError: there are none.
     """
-    from alexnet_tf.preparation.transform import Refused, prepare
+    from alexnet_tf.preparation.resize import InvalidImage, prepare
 
     sizes = []
     for path in sorted(pathlib.Path(photos or os.devnull).expanduser().rglob("*")):
-        with contextlib.suppress(Refused, IsADirectoryError):
+        with contextlib.suppress(InvalidImage, IsADirectoryError):
             jpeg = prepare(path.read_bytes(), _SIDE).jpeg
             pathlib.Path(folder, f"{len(sizes):06d}.jpg").write_bytes(jpeg)
             sizes.append(len(jpeg))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tools.benchmark.contest import Contestant, Settings, Turn
+from tools.benchmark.contestants import Contestant, Settings, Turn
 
 _TIMES = 4  # calls for each of the settings' steps: layers are quicker than networks
 

@@ -7,7 +7,7 @@ import pathlib
 import platform
 import statistics
 
-from tools.benchmark.contest import Contestant, Settings
+from tools.benchmark.contestants import Contestant, Settings
 
 
 def header(kind: str, settings: Settings, rounds: int, results: dict[str, dict]) -> dict[str, str]:

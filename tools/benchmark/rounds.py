@@ -18,9 +18,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 
-from alexnet_tf.errors import UserError
-from alexnet_tf.progress import Progress
-from tools.benchmark.contest import Contestant, Settings
+from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.progress import Progress
+from tools.benchmark.contestants import Contestant, Settings
 
 
 class _Process:

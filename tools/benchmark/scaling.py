@@ -12,10 +12,10 @@ import statistics
 import subprocess
 import sys
 
-from alexnet_tf.errors import UserError
-from alexnet_tf.models.geometry import geometry
+from alexnet_tf.models.layer_summary import layer_summary
 from alexnet_tf.models.variants import get_variant
-from tools.benchmark.contest import Contestant, Settings, Turn
+from alexnet_tf.system.errors import UserError
+from tools.benchmark.contestants import Contestant, Settings, Turn
 from tools.benchmark.training import CLASSES, gigaflop_of, train_on
 
 _IMAGES, _EPOCHS = 1_281_167, 90  # ILSVRC-2012; paper §5: "roughly 90 cycles"
@@ -47,7 +47,7 @@ def remarks(settings: Settings, results: dict[str, dict], price: float) -> list[
     }
     count = len(settings.cores)
     gradient = 4 * sum(
-        layer.parameters for layer in geometry(get_variant(settings.variant), CLASSES)
+        layer.parameters for layer in layer_summary(get_variant(settings.variant), CLASSES)
     )
     lines = [
         f"{name}: {rates[name] / (count * rates['one']):.0%} of the ideal, "

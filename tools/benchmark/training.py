@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import typing
 
-from alexnet_tf.models.geometry import geometry
+from alexnet_tf.models.layer_summary import layer_summary
 from alexnet_tf.models.variants import get_variant
 from tools.benchmark import gemm
-from tools.benchmark.contest import Contestant, Settings, Turn
+from tools.benchmark.contestants import Contestant, Settings, Turn
 
 if typing.TYPE_CHECKING:  # each contestant imports what it needs
     import tensorflow as tf
@@ -56,7 +56,7 @@ def contestants(variant: str) -> dict[str, Contestant]:
 
 def gigaflop_of(variant: str) -> float:
     """Of one image's step: forward, and gradients of weights and of all inputs but the image."""
-    layers = geometry(get_variant(variant), CLASSES)
+    layers = layer_summary(get_variant(variant), CLASSES)
     passes = [2 if number == 0 else 3 for number in range(len(layers))]
     return sum(
         2 * layer.multiply_adds * times for layer, times in zip(layers, passes, strict=True)

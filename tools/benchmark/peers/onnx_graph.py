@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from alexnet_tf.models.geometry import geometry
+from alexnet_tf.models.layer_summary import layer_summary
 from alexnet_tf.models.spec import ACTIVATION, Dropout, Norm, Op, Pool, Variant
 from tools.benchmark.peers.weights import to_channels_first
 
@@ -62,7 +62,7 @@ def build(
         )  # fmt: skip
         _apply(graph, conv.then, conv.filters)
     graph.add("Flatten", graph.last, axis=1)
-    maps = geometry(variant, 1)[len(variant.convs) - 1].passed_on
+    maps = layer_summary(variant, 1)[len(variant.convs) - 1].passed_on
     for number, dense in enumerate(variant.denses):
         kernel, bias = weights[dense.name]
         _apply(graph, dense.before, 0)

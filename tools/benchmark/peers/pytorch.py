@@ -8,7 +8,7 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own habit
 
 from alexnet_tf.models.spec import ACTIVATION, Dropout, Norm, Op, Pool, Variant
 from alexnet_tf.models.variants import get_variant
-from tools.benchmark.contest import Settings, Turn
+from tools.benchmark.contestants import Settings, Turn
 
 _CLASSES = 1000
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from alexnet_tf.models.geometry import geometry
+from alexnet_tf.models.layer_summary import layer_summary
 from alexnet_tf.models.spec import Variant
 
 
@@ -16,7 +16,7 @@ def draw_weights(variant: Variant, classes: int) -> dict[str, tuple[np.ndarray, 
     """
     draw = np.random.default_rng(0)
     weights = {}
-    for layer in geometry(variant, classes):
+    for layer in layer_summary(variant, classes):
         fan_in = layer.inputs[-1] // layer.towers * (layer.kernel or 1) ** 2
         sides = (layer.kernel,) * 2 if layer.kernel else ()
         shape = (*sides, layer.inputs[-1] // layer.towers, layer.outputs[-1])

@@ -1,0 +1,1 @@
+"""Whether a dataset is fit to train on: statistics, duplicates and findings."""

@@ -1,0 +1,106 @@
+"""Where the layers of a split network are computed, read from the traced graph."""
+
+from __future__ import annotations
+
+import collections
+import re
+from collections.abc import Callable, Iterable
+
+import keras
+import tensorflow as tf
+
+from alexnet_tf.towers.network import OnDevice
+
+_IMAGES = 127  # a batch; prime, so that whatever is as long as some batches is of images
+_OUTSIDE = "preprocessing, loss"  # operations of no layer
+
+
+def describe_placement(gradients_of: Callable, model: keras.Model, devices: tuple[str, str]) -> str:
+    """Traces forward and backward pass and tells what is where.
+
+    Args:
+        gradients_of: `steps.make_gradients`'s.
+        model: `towers.build_towers`'s.
+        devices: of the towers; the first is also where operations without a device are.
+
+    Returns:
+        A table of the layers that have weights or where bytes cross: layer, its device, and the
+        bytes of each image that cross to it from the other device on the way forward, and from it
+        on the way back. A tensor counts once however many operations there want it.
+    """
+    side = model.input_shape[1]
+    kinds = {
+        **{"image": ([side, side, 3], tf.uint8), "label": ([], tf.int64)},
+        **{"weight": ([], tf.float32), "offset": ([2], tf.int32), "alpha": ([3], tf.float32)},
+        **{"reflect": ([], tf.bool), "lit": ([], tf.bool)},
+    }
+    batch = {name: tf.TensorSpec([_IMAGES, *shape], kind) for name, (shape, kind) in kinds.items()}
+    graph = tf.function(gradients_of).get_concrete_function(batch).graph
+    layers = [layer.name for layer in model.layers if isinstance(layer, OnDevice)]
+    places, forward, backward = read_graph(graph.get_operations(), layers, devices[0])
+    rows = [("layer", "device", "bytes in, forward", "bytes out, backward")]
+    weighty = {layer.name for layer in model.layers if layer.weights}
+    for layer in [*layers, _OUTSIDE]:
+        if layer in weighty or forward[layer] or backward[layer]:
+            crossing = (f"{total[layer] / _IMAGES:,.0f}" for total in (forward, backward))
+            rows.append((layer, ", ".join(sorted(places[layer])), *crossing))
+    totals = (f"{sum(total.values()) / _IMAGES:,.0f}" for total in (forward, backward))
+    rows.append(("in all, for each image", "", *totals))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        f"  {name:{widths[0]}}  {device:{widths[1]}}  {there:>{widths[2]}}  {back:>{widths[3]}}"
+        for name, device, there, back in rows
+    )
+
+
+def read_graph(
+    operations: Iterable[tf.Operation], layers: list[str], default: str
+) -> tuple[dict[str, set[str]], collections.Counter, collections.Counter]:
+    """Devices of layers, and the bytes that cross between them.
+
+    Args:
+        operations: of the graph.
+        layers: names, as parts of the operations' names.
+        default: the device of operations that name none.
+
+    Returns:
+        From layer to the devices of its operations; to bytes that come to it from elsewhere; and
+        to bytes of its gradients that are wanted elsewhere.
+    """
+    pattern = re.compile(rf"/({'|'.join(map(re.escape, layers))})(_\d+)?/")
+
+    def layer_of(operation: tf.Operation) -> str:
+        """The layer whose name is in that of the operation."""
+        found = pattern.search(operation.name)
+        return found.group(1) if found else _OUTSIDE
+
+    def device_of(operation: tf.Operation) -> str:
+        """As in CPU:1."""
+        spec = tf.DeviceSpec.from_string(operation.device or default)
+        return f"{spec.device_type}:{spec.device_index}"
+
+    places = collections.defaultdict(set)
+    forward, backward = collections.Counter(), collections.Counter()
+    crossed = set()
+    for operation in operations:
+        place = device_of(operation)
+        if operation.device:
+            places[layer_of(operation)].add(place)
+        for tensor in operation.inputs:
+            if not operation.device or not _is_of_images(tensor):
+                continue
+            if device_of(tensor.op) == place or (tensor.name, place) in crossed:
+                continue
+            size = tensor.shape.num_elements()
+            crossed.add((tensor.name, place))
+            if "gradients/" in tensor.name:
+                backward[layer_of(tensor.op)] += size * tensor.dtype.size
+            else:
+                forward[layer_of(operation)] += size * tensor.dtype.size
+    return places, forward, backward
+
+
+def _is_of_images(tensor: tf.Tensor) -> bool:
+    """Whether it is of a batch, as no weights, seeds and sizes are."""
+    shape = tensor.shape
+    return bool(shape.rank) and shape.is_fully_defined() and shape[0] % _IMAGES == 0

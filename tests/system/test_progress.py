@@ -1,0 +1,43 @@
+import io
+import sys
+
+from alexnet_tf.system import progress
+from alexnet_tf.system.progress import Progress
+
+
+class Clock:
+    """Stands in for `time`: moves only when told."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def monotonic(self):
+        return self.now
+
+
+def test_plain_lines_tell_rate_and_time_left(monkeypatch, capsys):
+    clock = Clock()
+    monkeypatch.setattr(progress, "time", clock)
+    with Progress("training", 1000, "images", done=200) as bar:
+        for seconds in (4, 4, 4):
+            clock.now += seconds
+            bar.advance(80, "loss 1.5")
+    # After 12 s: 240 of them done now, 20 a second, 560 left. At 4 and 8 s it was too early.
+    assert capsys.readouterr().err.splitlines() == [
+        "training: 440 of 1,000 images, 20/s, 0:28 left, loss 1.5"
+    ]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_gets_a_bar(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with Progress("training", 10, "images") as bar:
+        bar.advance(10, "loss 1.5")
+        assert bar._bar.n == 10
+    assert "training" in terminal.getvalue()
+    assert "images" in terminal.getvalue()
