@@ -135,7 +135,7 @@ def test_peers_compute_what_we_compute(variant, library, make):
 
 def test_what_a_peer_has_no_layer_for_is_said():
     row = get_variant("code2012")
-    assert any(isinstance(op, WithinMapNorm) for conv in row.convs for op in conv.then)
+    assert any(isinstance(op, WithinMapNorm) for conv in row.convs for op in conv.post_ops)
     build = importlib.import_module("tools.benchmark.peers.plain_keras").build
     with pytest.raises(NotImplementedError, match="WithinMapNorm"):
         build(row, 10)

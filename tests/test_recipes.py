@@ -41,7 +41,7 @@ def report_of(variant, sources):
     return blocks
 
 
-SHARED = {"epochs": 90.0, "validate_every": 1.0, "steps_per_call": 20, "variant": None}
+SHARED = {"epochs": 90.0, "validate_every": 1.0, "steps_per_execution": 20, "variant": None}
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ SHARED = {"epochs": 90.0, "validate_every": 1.0, "steps_per_call": 20, "variant"
             "code2012",
             {
                 **{**SHARED, "variant": "code2012", "batch_size": 128, "epochs": 93.0},
-                **{"decay_epochs": (23.0, 51.0, 78.0), "lighting_until": 68.0},
+                **{"decay_epochs": (23.0, 51.0, 78.0), "pca_noise_until": 68.0},
                 **{"layer_rates": ("conv1/kernel:68:0.1", "conv1:72:0")},
                 **{"bias_rate": 2.0, "bias_decay_epochs": (23.0,)},
             },

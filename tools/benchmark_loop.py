@@ -40,7 +40,7 @@ def _options(directory: str) -> Options:
         data_dir=_FLAGS.data_dir,
         batch_size=_FLAGS.batch_size,
         precision=_FLAGS.precision,
-        steps_per_call=_FLAGS.steps_per_call,
+        steps_per_execution=_FLAGS.steps_per_execution,
         steps=_WARM_UP + _FLAGS.steps,
         decay_epochs=(),
         validate_every=1e6,
@@ -145,7 +145,15 @@ def main(argv: list[str]) -> None:
             else:
                 print(json.dumps(_loop(options, _FLAGS.only == "synthetic")))
             return
-    names = ("dataset", "data_dir", "variant", "batch_size", "precision", "steps_per_call", "steps")
+    names = (
+        "dataset",
+        "data_dir",
+        "variant",
+        "batch_size",
+        "precision",
+        "steps_per_execution",
+        "steps",
+    )
     given = [f"--{name}={getattr(_FLAGS, name)}" for name in names if getattr(_FLAGS, name)]
     rates: dict[str, list[float]] = {kind: [] for kind in _KINDS}
     for _, kind in itertools.product(range(_FLAGS.rounds), _KINDS):
@@ -171,7 +179,7 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     flags.define_as_in_training(
-        "dataset", "data_dir", "variant", "batch_size", "precision", "steps_per_call"
+        "dataset", "data_dir", "variant", "batch_size", "precision", "steps_per_execution"
     )
     absl_flags.DEFINE_integer("steps", 20, "measured in each round", lower_bound=1)
     absl_flags.DEFINE_integer("rounds", 5, "how often each is measured", lower_bound=1)

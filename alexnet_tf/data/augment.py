@@ -30,7 +30,7 @@ def draw(
     place: tf.Tensor,
     spec: Preprocessing,
     augmentations: tuple[str, ...],
-    lighting_until: float = math.inf,
+    pca_noise_until: float = math.inf,
 ) -> dict[str, tf.Tensor]:
     """Draws where to crop, whether to reflect and how to light images.
 
@@ -43,7 +43,7 @@ def draw(
         spec: says the sides and whether there is lighting.
         augmentations: which of `spec.AUGMENTATIONS` are on; without "crop" the offset is the
             centre's.
-        lighting_until: epochs after which there is no lighting any more.
+        pca_noise_until: epochs after which there is no lighting any more.
 
     Returns:
         offset int32 [B, 2] (row and column, uniform on 0 to S - C, ends included), reflect bool
@@ -59,14 +59,14 @@ def draw(
         offset = tf.minimum(offset, margin)  # uniform · (margin + 1) may round up to the end
     else:
         offset = tf.fill([tf.size(index), 2], margin // 2)
-    reflect = geometry[:, 2] < (0.5 if "reflect" in augmentations else 0.0)
-    if "lighting" in augmentations and spec.lighting is not None:
-        lit = tf.cast(epoch, tf.float32) < lighting_until
-        alpha = spec.lighting.sigma * normal(make_key(seed, _LIGHTING, epoch, index), 3)
+    reflect = geometry[:, 2] < (0.5 if "flip" in augmentations else 0.0)
+    if "pca_noise" in augmentations and spec.pca_noise is not None:
+        lit = tf.cast(epoch, tf.float32) < pca_noise_until
+        alpha = spec.pca_noise.sigma * normal(make_key(seed, _LIGHTING, epoch, index), 3)
         alpha = tf.where(lit[:, None], alpha, 0.0)
     else:
         lit, alpha = tf.fill([tf.size(index)], False), tf.zeros([tf.size(index), 3])
-    draws = {"offset": offset, "reflect": reflect, "lit": lit, "alpha": alpha}
+    draws = {"offset": offset, "flip": reflect, "pca_applied": lit, "pca_noise": alpha}
     if "resized_crop" in augmentations:
         window = uniform(make_key(seed, _WINDOW, epoch, index), 4 * _TRIES)
         draws["window"] = tf.reshape(window, [-1, _TRIES, 4])

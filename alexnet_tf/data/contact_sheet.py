@@ -58,7 +58,7 @@ def contact_sheet(
             corners = [left + x, top + y, left + x + crop - 1, top + y + crop - 1]
             draw.rectangle(corners, outline=_FRAME, width=max(1, side // 128))
         top += side + _GAP
-        reflected = ", reflected" if batch["reflect"][column] else ""
+        reflected = ", reflected" if batch["flip"][column] else ""
         draw.text((left, top), f"as trained on{reflected}", "black")
         sheet.paste(Image.fromarray(inputs[column]), (left + (side - crop) // 2, top + _TEXT))
     buffer = io.BytesIO()

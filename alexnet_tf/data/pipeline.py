@@ -43,7 +43,7 @@ def training_dataset(
     reader: int = 0,
     readers: int = 1,
     squares: DecodedCache | None = None,
-    lighting_until: float = math.inf,
+    pca_noise_until: float = math.inf,
 ) -> tf.data.Dataset:
     """Batches without end; one may hold the end of an epoch and the beginning of the next.
 
@@ -58,7 +58,7 @@ def training_dataset(
         reader: number of this one of the readers, who together yield what one alone would.
         readers: how many; each yields its own part of every batch.
         squares: the split's decoded images, where there is a cache of them.
-        lighting_until: epochs after which there is no lighting any more.
+        pca_noise_until: epochs after which there is no lighting any more.
 
     Returns:
         Batches of image uint8 [b, C, C, 3], index, epoch and label int64 [b], weight float32 [b],
@@ -76,7 +76,7 @@ def training_dataset(
         """Records [B] to a training batch."""
         images, labels = split.parse(records)
         epoch, index, place = (records[name] for name in ("epoch", "index", "place"))
-        draws = augment.draw(seed, epoch, index, place, spec, augmentations, lighting_until)
+        draws = augment.draw(seed, epoch, index, place, spec, augmentations, pca_noise_until)
         if squares is not None:
             pixels, weight = squares.crops(index, draws["offset"], spec.crop_size)
         else:

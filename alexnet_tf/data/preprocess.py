@@ -56,10 +56,10 @@ class Preprocessor:
             float32 [B, C, C, 3].
         """
         mean = tf.constant(self._mean)
-        centred = self._centred(batch["image"], batch["offset"], batch["reflect"], mean)
-        if self.preprocessing.lighting is not None:
-            centred += self.lighting(batch["alpha"])
-            divisor = tf.where(batch["lit"], self.preprocessing.lighting.divisor, 1.0)
+        centred = self._centred(batch["image"], batch["offset"], batch["flip"], mean)
+        if self.preprocessing.pca_noise is not None:
+            centred += self.lighting(batch["pca_noise"])
+            divisor = tf.where(batch["pca_applied"], self.preprocessing.pca_noise.divisor, 1.0)
             centred /= divisor[:, None, None, None]
         return self._finish(centred)
 
@@ -112,7 +112,7 @@ class Preprocessor:
             float32 [B, 1, 1, 3], RGB, in 0 to 255.
         """
         values = self.statistics.eigenvalues
-        if self.preprocessing.lighting.scaled_by == "standard_deviation":
+        if self.preprocessing.pca_noise.scaled_by == "standard_deviation":
             values = np.sqrt(values)
         directions = 255 * self.statistics.eigenvectors * values  # [3 of RGB, 3 components]
         return tf.einsum("bi,ci->bc", alpha, tf.constant(directions))[:, None, None]

@@ -72,13 +72,13 @@ def AlexNet(  # noqa: N802 - a constructor in the eyes of its users, as in keras
     x = inputs
     for number, conv in enumerate(spec.convs, start=1):
         x = _conv(x, conv, number)
-        x = _ops(x, conv.then, number, spec)
+        x = _ops(x, conv.post_ops, number, spec)
     if include_top:
         x = keras.layers.Flatten(name="flatten")(x)
         for number, dense in enumerate(spec.denses, start=len(spec.convs) + 1):
-            x = _ops(x, dense.before, number, spec)
+            x = _ops(x, dense.pre_ops, number, spec)
             x = make_dense(dense, classes, x.shape[-1])(x)  # [B, units]
-            x = _ops(x, dense.then, number, spec)
+            x = _ops(x, dense.post_ops, number, spec)
     model = keras.Model(inputs, x, name=f"alexnet_{spec.name}")
     if weights is not None:
         _load_weights(model, os.fspath(weights))

@@ -86,7 +86,7 @@ def layer_summary(variant: Variant, classes: int = 1000) -> tuple[LayerSummary, 
         side, maps = (side + before + after - conv.kernel) // conv.stride + 1, conv.filters
         outputs = (side, side, maps)
         field = field.after(conv.kernel, conv.stride, before)
-        side, field, seen = _follow(conv.then, side, field)
+        side, field, seen = _follow(conv.post_ops, side, field)
         weights = conv.kernel**2 * inputs[2] // conv.towers * maps
         layers.append(
             LayerSummary(

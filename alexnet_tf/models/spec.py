@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Union
 
-ACTIVATION = "activation"  # stands for the variant's own nonlinearity in a row's `then`
+ACTIVATION = "activation"  # stands for the variant's own nonlinearity in a row's `post_ops`
 
 # Of training images: paper §4.1; in place of "crop", torchvision's RandomResizedCrop.
-AUGMENTATIONS = ("crop", "resized_crop", "reflect", "lighting")
+AUGMENTATIONS = ("crop", "resized_crop", "flip", "pca_noise")
 
 ActivationName = Literal["relu", "tanh", "sigmoid", "leaky_relu", "noisy_relu"]
 # σ of a zero-mean Gaussian; or "he": σ = √(2 / fan-in); or "torch": U(±1 / √fan-in), bias too.
@@ -75,7 +75,7 @@ class Conv:
     towers: int = 1  # groups of maps that see only their own tower's input
     init: Init = 0.01
     bias: float = 0.0
-    then: tuple[Op, ...] = (ACTIVATION,)
+    post_ops: tuple[Op, ...] = (ACTIVATION,)
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ class Dense:
     units: int | None  # None: the number of classes
     init: Init = 0.01
     bias: float = 0.0
-    before: tuple[Op, ...] = ()
-    then: tuple[Op, ...] = ()
+    pre_ops: tuple[Op, ...] = ()
+    post_ops: tuple[Op, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ class Preprocessing:
     mean: Literal["pixel", "pixel_centre"] | tuple[float, float, float] = "pixel"
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)  # R, G, B: divides after the mean is gone
     channels: Literal["rgb", "bgr"] = "rgb"  # what the network sees
-    lighting: PCANoise | None = None
-    augmentations: tuple[str, ...] = ("crop", "reflect", "lighting")  # where a run names none
+    pca_noise: PCANoise | None = None
+    augmentations: tuple[str, ...] = ("crop", "flip", "pca_noise")  # where a run names none
     chunk: int = 1  # training images that follow each other and share one offset and reflection
 
 

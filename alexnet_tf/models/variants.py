@@ -44,16 +44,16 @@ def _paper_convs(
     bias: float = 1.0,  # paper §5: "the constant 1"
     sigmas: tuple[float, ...] = (0.01, 0.01, 0.01, 0.01, 0.01),  # paper §5
     edge: tuple[int, int] = _CEIL_EDGE,
-    thens: tuple[tuple, ...] | None = None,
+    post_ops: tuple[tuple, ...] | None = None,
 ) -> tuple[Conv, ...]:
     """The five convolutions of paper §3.5; only what the sources dispute is an argument."""
-    if thens is None:
+    if post_ops is None:
         # Paper §3.3 to 3.5: response normalisation follows the ReLU of layers 1 and 2, pooling
         # follows both and layer 5. Its N is the maps that one GPU holds: before conv3 the GPUs
         # do not communicate (§3.2), and the original code normalises inside each tower (145).
         norm = Norm(towers=towers)
         first = (ACTIVATION, norm, _OVERLAPPING)
-        thens = (first, first, (ACTIVATION,), (ACTIVATION,), (ACTIVATION, _OVERLAPPING))
+        post_ops = (first, first, (ACTIVATION,), (ACTIVATION,), (ACTIVATION, _OVERLAPPING))
     shapes = (  # name, filters, kernel, stride, padding, towers: paper §3.5 and figure 2
         ("conv1", 96, 11, 4, edge, 1),
         ("conv2", 256, 5, 1, "same", towers),
@@ -62,8 +62,8 @@ def _paper_convs(
         ("conv5", 256, 3, 1, "same", towers),
     )
     return tuple(
-        Conv(*shape, init=sigma, bias=bias if shape[0] in one_bias_in else 0.0, then=then)
-        for shape, sigma, then in zip(shapes, sigmas, thens, strict=True)
+        Conv(*shape, init=sigma, bias=bias if shape[0] in one_bias_in else 0.0, post_ops=ops)
+        for shape, sigma, ops in zip(shapes, sigmas, post_ops, strict=True)
     )
 
 
@@ -76,15 +76,15 @@ def _paper_denses(
     """Two hidden layers with dropout (paper §4.2) and the classifier."""
     hidden = (ACTIVATION, dropout or Dropout(rate=0.5))
     return (
-        Dense("fc6", units, init=sigma, bias=bias, then=hidden),
-        Dense("fc7", units, init=sigma, bias=bias, then=hidden),
+        Dense("fc6", units, init=sigma, bias=bias, post_ops=hidden),
+        Dense("fc7", units, init=sigma, bias=bias, post_ops=hidden),
         Dense("fc8", None, init=0.01),  # every source
     )
 
 
 # Paper §4.1: 224 of 256, per-pixel mean, α ~ N(0, .1) times the eigenvalue. The paper does not
 # say in which unit; only [0, 1] makes sense of it (in 0 to 255 the noise would have σ ≈ 1400).
-_PAPER_INPUT = Preprocessing(image_size=256, crop_size=224, mean="pixel", lighting=PCANoise())
+_PAPER_INPUT = Preprocessing(image_size=256, crop_size=224, mean="pixel", pca_noise=PCANoise())
 
 PAPER = Variant(
     name="paper",
@@ -108,7 +108,7 @@ CODE2012 = Variant(
     convs=_paper_convs(
         towers=2,
         sigmas=(0.01, 0.01, 0.03, 0.03, 0.03),  # 145, initW
-        thens=(
+        post_ops=(
             (_CODE_NORM, _OVERLAPPING, ACTIVATION),
             (ACTIVATION, _CODE_NORM, WithinMapNorm(), _OVERLAPPING),
             (ACTIVATION,),
@@ -120,7 +120,7 @@ CODE2012 = Variant(
     preprocessing=dataclasses.replace(
         _PAPER_INPUT,
         mean="pixel_centre",  # the original data provider subtracts the mean's centre crop
-        lighting=PCANoise(scaled_by="standard_deviation", divisor=1.1),  # and divides by 1.1
+        pca_noise=PCANoise(scaled_by="standard_deviation", divisor=1.1),  # and divides by 1.1
         chunk=32,  # and crops 32 images of a batch at one offset, reflected together
     ),
 )
@@ -135,7 +135,7 @@ CAFFE = Variant(
         towers=2,
         bias=0.1,
         edge=(0, 0),  # 227 pixels fit without padding: (227 - 11) / 4 + 1 = 55
-        thens=(
+        post_ops=(
             _CAFFE_FIRST,
             _CAFFE_FIRST,
             (ACTIVATION,),
@@ -156,7 +156,7 @@ CAFFENET = dataclasses.replace(
         towers=2,
         bias=1.0,  # bvlc_reference_caffenet/train_val.prototxt
         edge=(0, 0),
-        thens=(
+        post_ops=(
             _CAFFENET_FIRST,
             _CAFFENET_FIRST,
             (ACTIVATION,),
@@ -179,21 +179,21 @@ ONE_WEIRD_TRICK = Variant(
     name="one_weird_trick",
     summary="torchvision's alexnet: one tower, no normalisation, dropout before fc6 and fc7",
     convs=(
-        Conv("conv1", 64, 11, 4, (2, 2), init="torch", then=(ACTIVATION, _OVERLAPPING)),
-        Conv("conv2", 192, 5, init="torch", then=(ACTIVATION, _OVERLAPPING)),
+        Conv("conv1", 64, 11, 4, (2, 2), init="torch", post_ops=(ACTIVATION, _OVERLAPPING)),
+        Conv("conv2", 192, 5, init="torch", post_ops=(ACTIVATION, _OVERLAPPING)),
         Conv("conv3", 384, 3, init="torch"),
         Conv("conv4", 256, 3, init="torch"),
-        Conv("conv5", 256, 3, init="torch", then=(ACTIVATION, _OVERLAPPING)),
+        Conv("conv5", 256, 3, init="torch", post_ops=(ACTIVATION, _OVERLAPPING)),
     ),
     denses=(
-        Dense("fc6", 4096, init="torch", before=(_HALF,), then=(ACTIVATION,)),
-        Dense("fc7", 4096, init="torch", before=(_HALF,), then=(ACTIVATION,)),
+        Dense("fc6", 4096, init="torch", pre_ops=(_HALF,), post_ops=(ACTIVATION,)),
+        Dense("fc7", 4096, init="torch", pre_ops=(_HALF,), post_ops=(ACTIVATION,)),
         Dense("fc8", None, init="torch"),
     ),
     preprocessing=Preprocessing(
         mean=(123.675, 116.28, 103.53),  # torchvision's .485 .456 .406 of 255
         std=(58.395, 57.12, 57.375),  # torchvision's .229 .224 .225 of 255
-        augmentations=("resized_crop", "reflect"),  # torchvision's references/classification
+        augmentations=("resized_crop", "flip"),  # torchvision's references/classification
     ),
 )
 
@@ -208,18 +208,18 @@ _SMALL_STD = (16.0, 16.0, 16.0)
 def _small_convs(*rows: tuple) -> tuple[Conv, ...]:
     """The paper's convolutions at other sizes: rows of name, filters, kernel, stride, padding."""
     first = (ACTIVATION, Norm(towers=2), _OVERLAPPING)
-    thens = (first, first, (ACTIVATION,), (ACTIVATION,), (ACTIVATION, _OVERLAPPING))
+    post_ops = (first, first, (ACTIVATION,), (ACTIVATION,), (ACTIVATION, _OVERLAPPING))
     return tuple(
-        Conv(*row, init="he", bias=1.0 if row[0] in _ONE_BIAS_IN else 0.0, then=then)
-        for row, then in zip(rows, thens, strict=True)
+        Conv(*row, init="he", bias=1.0 if row[0] in _ONE_BIAS_IN else 0.0, post_ops=ops)
+        for row, ops in zip(rows, post_ops, strict=True)
     )
 
 
 def _small_denses(units: int) -> tuple[Dense, ...]:
     hidden = (ACTIVATION, Dropout(rate=0.5))
     return (
-        Dense("fc6", units, init="he", bias=1.0, then=hidden),
-        Dense("fc7", units, init="he", bias=1.0, then=hidden),
+        Dense("fc6", units, init="he", bias=1.0, post_ops=hidden),
+        Dense("fc7", units, init="he", bias=1.0, post_ops=hidden),
         Dense("fc8", None, init=0.01),
     )
 
@@ -235,7 +235,7 @@ TINY = Variant(
         ("conv5", 64, 3, 1, "same", 2),
     ),
     denses=_small_denses(256),
-    preprocessing=Preprocessing(image_size=72, crop_size=64, std=_SMALL_STD, lighting=PCANoise()),
+    preprocessing=Preprocessing(image_size=72, crop_size=64, std=_SMALL_STD, pca_noise=PCANoise()),
 )
 
 TINY32 = Variant(
@@ -249,7 +249,7 @@ TINY32 = Variant(
         ("conv5", 96, 3, 1, "same", 2),
     ),
     denses=_small_denses(384),
-    preprocessing=Preprocessing(image_size=32, crop_size=28, std=_SMALL_STD, lighting=PCANoise()),
+    preprocessing=Preprocessing(image_size=32, crop_size=28, std=_SMALL_STD, pca_noise=PCANoise()),
 )
 
 VARIANTS: dict[str, Variant] = {

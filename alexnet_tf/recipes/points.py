@@ -67,7 +67,7 @@ def _order(index: int) -> Callable[[Variant, Options], str]:
     def read(variant: Variant, options: Options) -> str:
         """The order after one convolution."""
         conv = variant.convs[index]
-        return ", ".join(["convolution", *(_name(op, variant) for op in conv.then)])
+        return ", ".join(["convolution", *(_name(op, variant) for op in conv.post_ops)])
 
     return read
 
@@ -85,7 +85,10 @@ def _name(op: Op, variant: Variant) -> str:
 def _operations(variant: Variant, kind: type) -> list:
     rows: tuple[Conv | Dense, ...] = (*variant.convs, *variant.denses)
     return [
-        op for row in rows for op in (*getattr(row, "before", ()), *row.then) if type(op) is kind
+        op
+        for row in rows
+        for op in (*getattr(row, "pre_ops", ()), *row.post_ops)
+        if type(op) is kind
     ]
 
 
@@ -127,9 +130,9 @@ def _by_layer(variant: Variant, read: Callable[[Conv | Dense], str]) -> str:
 
 def _dropout(variant: Variant, options: Options) -> str:
     places = [
-        f"{'before' if _has_dropout(row.before) else 'after'} {row.name}"
+        f"{'before' if _has_dropout(row.pre_ops) else 'after'} {row.name}"
         for row in variant.denses
-        if _has_dropout(row.before) or _has_dropout(row.then)
+        if _has_dropout(row.pre_ops) or _has_dropout(row.post_ops)
     ]
     if not places:
         return "none"
@@ -224,14 +227,14 @@ def _mean(variant: Variant, options: Options) -> str:
 
 
 def _lighting(variant: Variant, options: Options) -> str:
-    lighting = variant.preprocessing.lighting
-    if lighting is None or "lighting" not in _augmentations(variant, options):
+    lighting = variant.preprocessing.pca_noise
+    if lighting is None or "pca_noise" not in _augmentations(variant, options):
         return "none"
     text = f"σ={lighting.sigma:g} times the {lighting.scaled_by.replace('_', ' ')}"
     if lighting.divisor != 1:
         text += f", then everything ÷ {lighting.divisor:g}"
-    if options.lighting_until < options.epochs:
-        text += f", until epoch {options.lighting_until:g}"
+    if options.pca_noise_until < options.epochs:
+        text += f", until epoch {options.pca_noise_until:g}"
     return text
 
 

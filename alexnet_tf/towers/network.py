@@ -91,11 +91,11 @@ class _Builder:
                 x = self.on(tower, padding, x)
             fan_in = conv.kernel**2 * x.shape[-1]
             convolved.append(self.on(tower, make_conv(half, fan_in), x))
-        return self.ops(convolved, conv.then, number)
+        return self.ops(convolved, conv.post_ops, number)
 
     def dense(self, maps: Maps, dense: Dense, number: int) -> Maps:
         """A fully connected layer, what precedes it and what follows it."""
-        maps = self.ops(maps, dense.before, number)
+        maps = self.ops(maps, dense.pre_ops, number)
         maps = self.exchange(maps, dense.name)
         if len(maps[0].shape) > 2:  # in the order of the whole network's flattened maps
             maps = [self.on(t, keras.layers.Flatten(name="flatten"), maps[t]) for t in (0, 1)]
@@ -105,7 +105,7 @@ class _Builder:
             return [OnDevice(layer, self.devices[0])(maps[0])]
         half = dataclasses.replace(dense, units=dense.units // 2)
         maps = [self.on(t, make_dense(half, self.classes, fan_in), maps[t]) for t in (0, 1)]
-        return self.ops(maps, dense.then, number)
+        return self.ops(maps, dense.post_ops, number)
 
     def ops(self, maps: Maps, ops: tuple[Op, ...], number: int) -> Maps:
         """What a row lists around its weights."""

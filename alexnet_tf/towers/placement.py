@@ -31,8 +31,8 @@ def describe_placement(gradients_of: Callable, model: keras.Model, devices: tupl
     side = model.input_shape[1]
     kinds = {
         **{"image": ([side, side, 3], tf.uint8), "label": ([], tf.int64)},
-        **{"weight": ([], tf.float32), "offset": ([2], tf.int32), "alpha": ([3], tf.float32)},
-        **{"reflect": ([], tf.bool), "lit": ([], tf.bool)},
+        **{"weight": ([], tf.float32), "offset": ([2], tf.int32), "pca_noise": ([3], tf.float32)},
+        **{"flip": ([], tf.bool), "pca_applied": ([], tf.bool)},
     }
     batch = {name: tf.TensorSpec([_IMAGES, *shape], kind) for name, (shape, kind) in kinds.items()}
     graph = tf.function(gradients_of).get_concrete_function(batch).graph

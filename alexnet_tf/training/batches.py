@@ -61,7 +61,7 @@ def training_batches(
             reader=reader,
             readers=readers,
             squares=squares,
-            lighting_until=options.lighting_until,
+            pca_noise_until=options.pca_noise_until,
         )
         show(batches)
         return batches

@@ -14,7 +14,7 @@ class Callbacks:
     """Tells Keras callbacks what `Model.fit` would tell them.
 
     Their epoch is the stretch from one validation to the next, their batch the steps of one call
-    (`--steps_per_call`), numbered by the last of them. Batches come with loss, top1_error and
+    (`--steps_per_execution`), numbered by the last of them. Batches come with loss, top1_error and
     top5_error; epochs with the same over the epoch, with val_loss, val_top1_error and
     val_top5_error, and with the learning_rate. `model.stop_training` ends the run.
 

@@ -41,7 +41,14 @@ _FIXED_OPTIONS = ("batch_size", "seed", "precision")
 _FREE_OPTIONS = (
     *_FIXED,
     *("model_dir", "data_dir", "steps", "epochs", "cache", "strategy", "workers", "worker_index"),
-    *("worker_timeout", "tpu", "tower_devices", "logical_cpus", "accumulate", "steps_per_call"),
+    *(
+        "worker_timeout",
+        "tpu",
+        "tower_devices",
+        "logical_cpus",
+        "accumulate",
+        "steps_per_execution",
+    ),
     *("stuck_after", "save_minutes", "keep_checkpoints", "profile", "export", "max_unreadable"),
 )
 

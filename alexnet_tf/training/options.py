@@ -48,7 +48,7 @@ class Options:
         "variant has it",
         enum=AUGMENTATIONS,
     )
-    lighting_until: float = _option(
+    pca_noise_until: float = _option(
         1e6,
         "epochs after which there is no lighting any more, rounded up to whole ones",
         lower_bound=0,
@@ -142,7 +142,7 @@ class Options:
         "parts that a batch is computed in, one after the other, to need less memory",
         lower_bound=1,
     )
-    steps_per_call: int = _option(
+    steps_per_execution: int = _option(
         1,
         "at most so many training steps between which Python does nothing; no more than 20 (the "
         "curves have a point there), and than fit into a second, as a signal waits for the last",

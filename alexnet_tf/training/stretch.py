@@ -36,7 +36,7 @@ class Stretch:
     def __init__(self, gear: Gear, diverged: Callable[[str], str], interrupt: Callable[[], bool]):
         self.gear, self.diverged, self.interrupt = gear, diverged, interrupt
         self.watchdogs = Watchdogs(len(gear.source.classes), gear.options.stuck_after)
-        self.pace = Pace(gear.options.steps_per_call, gear.consensus)
+        self.pace = Pace(gear.options.steps_per_execution, gear.consensus)
         self.forget()
 
     def forget(self) -> None:

@@ -7,7 +7,7 @@ import tensorflow as tf
 from alexnet_tf.data.augment import draw, resized_crop
 from alexnet_tf.models.spec import PCANoise, Preprocessing
 
-SPEC = Preprocessing(image_size=12, crop_size=8, lighting=PCANoise(sigma=0.1))
+SPEC = Preprocessing(image_size=12, crop_size=8, pca_noise=PCANoise(sigma=0.1))
 
 
 def draws(number, seed=0, epoch=0, spec=SPEC, places=None, augmentations=None):
@@ -29,11 +29,11 @@ def test_offsets_are_uniform_from_0_to_the_margin_inclusive():
 
 
 def test_half_are_reflected():
-    assert abs(draws(5000)["reflect"].mean() - 0.5) < 0.03
+    assert abs(draws(5000)["flip"].mean() - 0.5) < 0.03
 
 
 def test_alpha_has_the_papers_sigma():
-    alpha = draws(5000)["alpha"]
+    alpha = draws(5000)["pca_noise"]
     assert np.abs(alpha.std(axis=0) - 0.1).max() < 0.005
     assert np.abs(alpha.mean(axis=0)).max() < 0.006
     assert np.abs(np.corrcoef(alpha.T)[np.triu_indices(3, 1)]).max() < 0.06
@@ -45,15 +45,15 @@ def test_draws_depend_on_seed_epoch_and_index_alone():
         np.testing.assert_array_equal(first[name], again[name])
     for other in (draws(50, seed=1), draws(50, epoch=1)):
         assert (first["offset"] != other["offset"]).any()
-        assert (first["alpha"] != other["alpha"]).any()
+        assert (first["pca_noise"] != other["pca_noise"]).any()
 
 
-@pytest.mark.parametrize("off", ["crop", "reflect", "lighting"])
+@pytest.mark.parametrize("off", ["crop", "flip", "pca_noise"])
 def test_each_augmentation_can_be_switched_off(off):
-    rest = tuple(name for name in ("crop", "reflect", "lighting") if name != off)
+    rest = tuple(name for name in ("crop", "flip", "pca_noise") if name != off)
     values, usual = draws(200, augmentations=rest), draws(200)
-    names = {"crop": "offset", "reflect": "reflect", "lighting": "alpha"}
-    constant = {"crop": 2, "reflect": False, "lighting": 0.0}[off]  # 2: the centre of 12 - 8
+    names = {"crop": "offset", "flip": "flip", "pca_noise": "pca_noise"}
+    constant = {"crop": 2, "flip": False, "pca_noise": 0.0}[off]  # 2: the centre of 12 - 8
     for augmentation, name in names.items():
         if augmentation == off:
             assert (values[name] == constant).all()
@@ -64,24 +64,24 @@ def test_each_augmentation_can_be_switched_off(off):
 def test_lighting_ends_with_the_epoch_that_it_is_told():
     epochs = tf.constant([0, 66, 67, 68, 69], tf.int64)
     index = tf.range(5, dtype=tf.int64)
-    values = draw(0, epochs, index, index, SPEC, ("lighting",), lighting_until=68.0)
-    np.testing.assert_array_equal(values["lit"], [True, True, True, False, False])
-    usual = draw(0, epochs, index, index, SPEC, ("lighting",))
-    assert usual["lit"].numpy().all()
-    np.testing.assert_array_equal(values["alpha"][:3], usual["alpha"][:3])
-    assert usual["alpha"].numpy().all() and not values["alpha"][3:].numpy().any()
-    assert not draws(5, augmentations=("crop",))["lit"].any()
+    values = draw(0, epochs, index, index, SPEC, ("pca_noise",), pca_noise_until=68.0)
+    np.testing.assert_array_equal(values["pca_applied"], [True, True, True, False, False])
+    usual = draw(0, epochs, index, index, SPEC, ("pca_noise",))
+    assert usual["pca_applied"].numpy().all()
+    np.testing.assert_array_equal(values["pca_noise"][:3], usual["pca_noise"][:3])
+    assert usual["pca_noise"].numpy().all() and not values["pca_noise"][3:].numpy().any()
+    assert not draws(5, augmentations=("crop",))["pca_applied"].any()
 
 
 def test_a_chunk_shares_offset_and_reflection_but_not_lighting():
     spec = dataclasses.replace(SPEC, chunk=32)
     places = np.random.default_rng(0).permutation(320)
     values = draws(320, spec=spec, places=places)
-    layer_summary = np.column_stack([values["offset"], values["reflect"]])
+    layer_summary = np.column_stack([values["offset"], values["flip"]])
     chunks = [layer_summary[places // 32 == chunk] for chunk in range(10)]
     assert all((chunk == chunk[0]).all() for chunk in chunks)
     assert len({tuple(chunk[0]) for chunk in chunks}) > 5
-    assert len(np.unique(values["alpha"][:, 0])) == 320
+    assert len(np.unique(values["pca_noise"][:, 0])) == 320
 
 
 def torchvision_window(tries, height, width):
@@ -118,12 +118,12 @@ def test_areas_of_resized_crops_span_their_range():
 
 
 def test_no_lighting_where_the_variant_has_none():
-    assert not draws(20, spec=Preprocessing(image_size=12, crop_size=8))["alpha"].any()
+    assert not draws(20, spec=Preprocessing(image_size=12, crop_size=8))["pca_noise"].any()
 
 
 def test_no_draw_follows_from_another():
     values = draws(5000)
-    together = np.column_stack([values["offset"], values["reflect"], values["alpha"]])
+    together = np.column_stack([values["offset"], values["flip"], values["pca_noise"]])
     assert np.abs(np.corrcoef(together.T)[np.triu_indices(6, 1)]).max() < 0.06
-    squares = np.column_stack([values["offset"], values["alpha"] ** 2])
+    squares = np.column_stack([values["offset"], values["pca_noise"] ** 2])
     assert np.abs(np.corrcoef(squares.T)[np.triu_indices(5, 1)]).max() < 0.06

@@ -11,7 +11,7 @@ from alexnet_tf.data.pipeline import evaluation_dataset, training_dataset
 from alexnet_tf.models.spec import PCANoise, Preprocessing
 from tests.data.splits import sharded_split
 
-SPEC = Preprocessing(image_size=8, crop_size=6, lighting=PCANoise())
+SPEC = Preprocessing(image_size=8, crop_size=6, pca_noise=PCANoise())
 LENGTHS, BATCH = (9, 9, 4), 4
 EXAMPLES = sum(LENGTHS)
 

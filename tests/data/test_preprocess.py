@@ -13,12 +13,12 @@ RNG = np.random.default_rng(0)
 _VALUES, _VECTORS = principal_components(np.cov(RNG.random((3, 100))))
 STATISTICS = Statistics(RNG.uniform(0, 255, (SIDE, SIDE, 3)).astype(np.float32), _VALUES, _VECTORS)
 SPECS = {
-    "paper": Preprocessing(SIDE, CROP, lighting=PCANoise()),
+    "paper": Preprocessing(SIDE, CROP, pca_noise=PCANoise()),
     "code2012": Preprocessing(
         SIDE,
         CROP,
         mean="pixel_centre",
-        lighting=PCANoise(scaled_by="standard_deviation", divisor=1.1),
+        pca_noise=PCANoise(scaled_by="standard_deviation", divisor=1.1),
     ),
     "caffe": Preprocessing(SIDE, CROP, channels="bgr"),
     "torch": Preprocessing(SIDE, CROP, mean=(120.0, 110.0, 100.0), std=(60.0, 50.0, 40.0)),
@@ -40,13 +40,13 @@ def expected(spec, image, top, left, reflect, alpha):
     else:
         crop = crop - mean
         crop = crop[:, ::-1] if reflect else crop
-    if spec.lighting and alpha is not None:
+    if spec.pca_noise and alpha is not None:
         scale = STATISTICS.eigenvalues.astype(np.float64)
-        if spec.lighting.scaled_by == "standard_deviation":
+        if spec.pca_noise.scaled_by == "standard_deviation":
             scale = np.sqrt(scale)
         for i in range(3):
             crop = crop + 255 * alpha[i] * scale[i] * STATISTICS.eigenvectors[:, i]
-        crop = crop / spec.lighting.divisor
+        crop = crop / spec.pca_noise.divisor
     crop = crop / np.array(spec.std)
     return crop[..., ::-1] if spec.channels == "bgr" else crop
 
@@ -63,7 +63,13 @@ def test_training_input_follows_the_formula(name):
     )
     lit = np.arange(count) % 3 > 0
     alpha[~lit] = 0
-    batch = {"image": crops, "offset": offsets, "reflect": reflect, "lit": lit, "alpha": alpha}
+    batch = {
+        "image": crops,
+        "offset": offsets,
+        "flip": reflect,
+        "pca_applied": lit,
+        "pca_noise": alpha,
+    }
     batch = {key: tf.constant(value) for key, value in batch.items()}
     reference = np.stack(
         [

@@ -178,7 +178,7 @@ def test_the_papers_crops_are_2178():
 
 
 def test_lighting_is_added_where_a_variant_has_none(subject):
-    spec = Preprocessing(image_size=72, crop_size=64, lighting=None)
+    spec = Preprocessing(image_size=72, crop_size=64, pca_noise=None)
     lit = augmentation.with_lighting(Preprocessor(spec, subject.classifier.preprocessor.statistics))
     colour = lit.lighting(tf.constant([[0.1, 0, 0]])).numpy()
     np.testing.assert_allclose(colour.ravel(), [0.1 * 255 / 12, 0, 0], rtol=1e-5)

@@ -179,7 +179,9 @@ def test_float16_finds_its_loss_scale_and_trains(folder, tmp_path):
             assert np.abs(value - start[path]).max() > 1e-5, path
 
 
-@pytest.mark.parametrize("changes", [{"steps_per_call": 4}, {"steps_per_call": 100}], ids=str)
+@pytest.mark.parametrize(
+    "changes", [{"steps_per_execution": 4}, {"steps_per_execution": 100}], ids=str
+)
 def test_steps_in_one_call_are_the_same_steps(folder, undisturbed, tmp_path, changes):
     assert_equal_weights(undisturbed, run.train(options(folder, tmp_path, **changes)))
 

@@ -20,14 +20,16 @@ def test_a_layer_freezes_at_its_epoch_and_stays_frozen_after_a_resume(folder, tm
 def test_the_original_codes_recipe_goes_on_to_the_bit(folder, tmp_path):
     """Rates of layers and of biases, the end of lighting, in the middle of an epoch."""
     recipe = {
-        **{"lighting_until": 1.5, "layer_rates": ("conv1/kernel:1:0.1", "conv1:2:0")},
-        **{"bias_rate": 2.0, "bias_decay_epochs": (2.4,), "steps_per_call": 3},
+        **{"pca_noise_until": 1.5, "layer_rates": ("conv1/kernel:1:0.1", "conv1:2:0")},
+        **{"bias_rate": 2.0, "bias_decay_epochs": (2.4,), "steps_per_execution": 3},
     }
     whole = run.train(options(folder, tmp_path / "whole", **recipe))
     for epochs in (1.4, 2.2, 3.0):
         parts = run.train(options(folder, tmp_path / "parts", **{**recipe, "epochs": epochs}))
     assert_equal_weights(parts, whole)
-    usual = run.train(options(folder, tmp_path / "lit", **{**recipe, "lighting_until": 1e6}))
+    usual = run.train(
+        options(folder, tmp_path / "pca_applied", **{**recipe, "pca_noise_until": 1e6})
+    )
     assert not np.array_equal(weights(usual)["fc8/kernel"], weights(whole)["fc8/kernel"])
 
 

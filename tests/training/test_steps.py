@@ -24,7 +24,7 @@ def make_batch(spec, size):
     random = np.random.default_rng(0)
     index = tf.range(size, dtype=tf.int64)
     pixels = random.integers(0, 256, (size, spec.crop_size, spec.crop_size, 3), np.uint8)
-    draws = draw(0, tf.zeros_like(index), index, index, spec, ("crop", "reflect", "lighting"))
+    draws = draw(0, tf.zeros_like(index), index, index, spec, ("crop", "flip", "pca_noise"))
     return {
         "image": tf.constant(pixels),
         "label": tf.constant(random.integers(0, CLASSES, size)),

@@ -113,9 +113,9 @@ def train_on(
             "label": draw.integers(0, CLASSES, size),
             "weight": np.ones(size, np.float32),
             "offset": np.zeros((size, 2), np.int32),
-            "reflect": draw.random(size) < 0.5,
-            "lit": np.ones(size, bool),
-            "alpha": draw.normal(0, 0.1, (size, 3)).astype(np.float32),
+            "flip": draw.random(size) < 0.5,
+            "pca_applied": np.ones(size, bool),
+            "pca_noise": draw.normal(0, 0.1, (size, 3)).astype(np.float32),
         }
         return tf.data.Dataset.from_tensors(batch).repeat()
 

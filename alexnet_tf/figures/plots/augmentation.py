@@ -115,7 +115,7 @@ def draw_lighting(square: np.ndarray, preprocessor: Preprocessor) -> Figure:
         square: uint8 [S, S, 3].
         preprocessor: whose variant has lighting.
     """
-    sigma = preprocessor.preprocessing.lighting.sigma
+    sigma = preprocessor.preprocessing.pca_noise.sigma
     figure = new_figure("Lighting along the principal components of RGB")
     cells = figure.subplots(3, len(_SIGMAS))
     for component, row in enumerate(cells):
@@ -134,9 +134,9 @@ def draw_lighting(square: np.ndarray, preprocessor: Preprocessor) -> Figure:
 def with_lighting(preprocessor: Preprocessor) -> Preprocessor:
     """The same with the paper's lighting, if the variant has none."""
     spec = preprocessor.preprocessing
-    if spec.lighting is None:
+    if spec.pca_noise is None:
         preprocessor = Preprocessor(
-            dataclasses.replace(spec, lighting=PCANoise()), preprocessor.statistics
+            dataclasses.replace(spec, pca_noise=PCANoise()), preprocessor.statistics
         )
     return preprocessor
 
@@ -184,8 +184,8 @@ def ten_views_picture(subject: FigureContext) -> Picture:
 def lighting_picture(subject: FigureContext) -> Picture:
     """Lightings of the photograph."""
     preprocessor = with_lighting(subject.classifier.preprocessor)
-    statistics, spec = preprocessor.statistics, preprocessor.preprocessing.lighting
-    own = "" if subject.variant.preprocessing.lighting else " This variant trains without it."
+    statistics, spec = preprocessor.statistics, preprocessor.preprocessing.pca_noise
+    own = "" if subject.variant.preprocessing.pca_noise else " This variant trains without it."
     whose = "of the training set's colours" if subject.measured else "(here R, G and B alone)"
     return Picture(
         "lighting",

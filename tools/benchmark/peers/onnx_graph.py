@@ -60,12 +60,12 @@ def build(
             kernel_shape=[conv.kernel] * 2, strides=[conv.stride] * 2, group=conv.towers,
             pads=[before, before, after, after],
         )  # fmt: skip
-        _apply(graph, conv.then, conv.filters)
+        _apply(graph, conv.post_ops, conv.filters)
     graph.add("Flatten", graph.last, axis=1)
     maps = layer_summary(variant, 1)[len(variant.convs) - 1].passed_on
     for number, dense in enumerate(variant.denses):
         kernel, bias = weights[dense.name]
-        _apply(graph, dense.before, 0)
+        _apply(graph, dense.pre_ops, 0)
         graph.add(
             "Gemm", graph.last,
             graph.constant(
@@ -75,7 +75,7 @@ def build(
             graph.constant(f"{dense.name}_b", bias),
             transB=1,
         )  # fmt: skip
-        _apply(graph, dense.then, 0)
+        _apply(graph, dense.post_ops, 0)
     graph.nodes[-1].output[0] = "logits"
     side, classes = variant.preprocessing.crop_size, len(weights[variant.denses[-1].name][1])
     value = helper.make_tensor_value_info
@@ -113,7 +113,7 @@ def _apply(graph: _Graph, ops: tuple[Op, ...], maps: int) -> None:
 def _normalize(graph: _Graph, norm: Norm, maps: int) -> None:
     """Tower by tower; ONNX divides alpha by size whether one wants or not."""
     alpha = norm.alpha if norm.divide_by_size else norm.alpha * norm.size
-    how = {"alpha": alpha, "beta": norm.beta, "bias": norm.k, "size": norm.size}
+    how = {"pca_noise": alpha, "beta": norm.beta, "bias": norm.k, "size": norm.size}
     if norm.towers == 1:
         graph.add("LRN", graph.last, **how)
         return

@@ -45,14 +45,14 @@ def build(variant: Variant, classes: int) -> keras.Model:
             conv.filters, conv.kernel, conv.stride, padding, groups=conv.towers,
             kernel_initializer=keras.initializers.RandomNormal(0, 0.01),
         )(x)  # fmt: skip
-        x = _apply(conv.then, x)
+        x = _apply(conv.post_ops, x)
     x = keras.layers.Flatten()(x)
     for dense in variant.denses:
-        x = _apply(dense.before, x)
+        x = _apply(dense.pre_ops, x)
         x = keras.layers.Dense(
             dense.units or classes, kernel_initializer=keras.initializers.RandomNormal(0, 0.01)
         )(x)
-        x = _apply(dense.then, x)
+        x = _apply(dense.post_ops, x)
     model = keras.Model(inputs, x)
     model.compile(
         keras.optimizers.SGD(0.001, momentum=0.9, weight_decay=0.0005),

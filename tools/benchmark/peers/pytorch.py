@@ -59,16 +59,16 @@ def build(variant: Variant, classes: int = _CLASSES) -> nn.Sequential:
             nn.Conv2d(maps, conv.filters, conv.kernel, conv.stride, inside, groups=conv.towers)
         )
         side, maps = (side + before + after - conv.kernel) // conv.stride + 1, conv.filters
-        modules += [_module(op) for op in conv.then]
-        for op in conv.then:
+        modules += [_module(op) for op in conv.post_ops]
+        for op in conv.post_ops:
             side = (side - op.size) // op.stride + 1 if isinstance(op, Pool) else side
     modules.append(nn.Flatten())
     units = side * side * maps
     for dense in variant.denses:
-        modules += [_module(op) for op in dense.before]
+        modules += [_module(op) for op in dense.pre_ops]
         modules.append(nn.Linear(units, dense.units or classes))
         units = dense.units or classes
-        modules += [_module(op) for op in dense.then]
+        modules += [_module(op) for op in dense.post_ops]
     return nn.Sequential(*modules)
 
 
