@@ -33,15 +33,16 @@ def rates(timetable, epoch, state=None):
 @pytest.mark.parametrize(
     ("epoch", "rate", "biases", "layers"),
     [
-        # What run 145's log tells: epsW .01, .001, .0001, .00001; epsB .02, then .002.
+        # Run 145's log counts epochs from 1: its "epoch 23" follows 22 complete passes.
+        # epsW .01, .001, .0001, .00001; epsB .02, then .002.
         (0, 0.01, 0.02, {}),
-        (22.9, 0.01, 0.02, {}),
-        (23, 0.001, 0.002, {}),
-        (51, 0.0001, 0.002, {}),
-        (67.9, 0.0001, 0.002, {}),
-        (68, 0.0001, 0.002, {r"\bconv1[ab]?/kernel": 0.1}),  # that is 1e-5
-        (72, 0.0001, 0.002, {r"\bconv1[ab]?/kernel": 0.1, r"\bconv1[ab]?/": 0.0}),
-        (78, 0.00001, 0.002, {r"\bconv1[ab]?/kernel": 0.1, r"\bconv1[ab]?/": 0.0}),
+        (21.9, 0.01, 0.02, {}),
+        (22, 0.001, 0.002, {}),
+        (50, 0.0001, 0.002, {}),
+        (66.9, 0.0001, 0.002, {}),
+        (67, 0.0001, 0.002, {r"\bconv1[ab]?/kernel": 0.1}),  # that is 1e-5
+        (71, 0.0001, 0.002, {r"\bconv1[ab]?/kernel": 0.1, r"\bconv1[ab]?/": 0.0}),
+        (77, 0.00001, 0.002, {r"\bconv1[ab]?/kernel": 0.1, r"\bconv1[ab]?/": 0.0}),
     ],
 )
 def test_the_original_codes_rates(epoch, rate, biases, layers):
