@@ -1,4 +1,4 @@
-"""Packaging of alexnet_tf; BUILD.md says how to install, test and release, and why each part."""
+"""Packaging of alexnet_tf. BUILD.md: how to install, test and release, and why each dependency."""
 
 import pathlib
 import re
@@ -10,16 +10,16 @@ VERSION = re.search(
     r'^__version__ = "(.+)"$', (HERE / "alexnet_tf" / "__init__.py").read_text(), re.MULTILINE
 ).group(1)
 
-# Vector instructions for `alexnet_tf.prepare`; cykooz.resizer has no wheels for Linux on ARM.
+# Faster JPEGs and resizing for `alexnet_tf.prepare`; cykooz.resizer has no wheels for Linux on ARM.
 PREPARE = [
     "simplejpeg>=1.8",
     "cykooz.resizer>=3.0; sys_platform != 'linux' or platform_machine == 'x86_64'",
 ]
 
-# The REST server and its page. Predicting and exporting need neither.
+# `alexnet_tf.serve`: the REST server and its page.
 SERVE = ["starlette>=0.40", "uvicorn>=0.30"]
 
-# ExampleReader of what a network has learnt, and the images that it finds alike.
+# `alexnet_tf.figures`: drawing, and nearest neighbours.
 FIGURES = ["matplotlib>=3.9", "faiss-cpu>=1.10"]
 
 setup(
@@ -28,8 +28,42 @@ setup(
     description="AlexNet (2012) in TensorFlow 2 and Keras 3: faithful, fast and readable",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
+    author="alexnet_tf contributors",
+    maintainer="alexnet_tf contributors",
     license="Apache-2.0",
-    packages=find_packages(include=["alexnet_tf", "alexnet_tf.*"]),
+    license_files=["LICENSE"],
+    keywords=[
+        "AlexNet",
+        "ImageNet",
+        "image classification",
+        "convolutional neural network",
+        "deep learning",
+        "computer vision",
+        "TensorFlow",
+        "Keras",
+    ],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Environment :: GPU",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Education",
+        "Intended Audience :: Science/Research",
+        "Natural Language :: English",
+        "Operating System :: MacOS",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+    # The recipes of configs/ are installed as a package without code.
+    packages=[*find_packages(include=["alexnet_tf", "alexnet_tf.*"]), "alexnet_tf.configs"],
+    package_dir={"alexnet_tf.configs": "configs"},
     python_requires=">=3.10",
     install_requires=[
         "tensorflow>=2.20,<3",
@@ -38,14 +72,14 @@ setup(
         "tensorflow-datasets>=4.9.9,<5",
         "tensorflow-serving-api>=2.20,<3",
         "importlib_resources",
-        # What tensorflow-datasets asks of etils excludes 1.14 there; older pips search for an hour.
+        # tensorflow-datasets excludes etils 1.14 on Python 3.10; older pips search for an hour.
         "etils<1.14; python_version < '3.11'",
         "absl-py>=2.1",
         "numpy>=1.26",
         "pillow>=10.4",
         "tqdm>=4.66",
     ],
-    package_data={"alexnet_tf.serving": ["page/*"]},
+    package_data={"alexnet_tf.serving": ["page/*"], "alexnet_tf.configs": ["*.flags"]},
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<3"],
         "figures": FIGURES,
