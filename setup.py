@@ -29,7 +29,9 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    packages=find_packages(include=["alexnet_tf", "alexnet_tf.*"]),
+    # The recipes of configs/ are installed as a package without code.
+    packages=[*find_packages(include=["alexnet_tf", "alexnet_tf.*"]), "alexnet_tf.configs"],
+    package_dir={"alexnet_tf.configs": "configs"},
     python_requires=">=3.10",
     install_requires=[
         "tensorflow>=2.20,<3",
@@ -45,7 +47,7 @@ setup(
         "pillow>=10.4",
         "tqdm>=4.66",
     ],
-    package_data={"alexnet_tf.serving": ["page/*"]},
+    package_data={"alexnet_tf.serving": ["page/*"], "alexnet_tf.configs": ["*.flags"]},
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<3"],
         "figures": FIGURES,

@@ -144,7 +144,7 @@ def test_killed_workers_are_started_again_and_nothing_is_lost(folder, tmp_path):
     assert process.returncode == 0, complaint
     for index in (1, 0):
         assert f"Lost worker {index} (SIGKILL): starting all again" in printed
-    assert "Going on after step 1" in printed and "Going on after step 3" in printed
+    assert "Resuming after step 1" in printed and "Resuming after step 3" in printed
     alone, killed = (
         tensors(tmp_path / name / "checkpoints" / "00000060") for name in ("alone", "killed")
     )

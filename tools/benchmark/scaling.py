@@ -77,7 +77,7 @@ def _one(settings: Settings) -> Turn:
 
 
 def _replicas(settings: Settings) -> Turn:
-    from alexnet_tf.training.strategies import make_strategy
+    from alexnet_tf.training.distributed import make_strategy
 
     count = len(settings.cores)
     strategy = make_strategy("mirrored", logical_cpus=count)
@@ -102,7 +102,7 @@ def _workers(settings: Settings) -> Turn:
 def _work(settings: Settings, addresses: list[str], index: int) -> Turn:
     _pin(settings.cores[index])
     from alexnet_tf.training.cluster import join_cluster
-    from alexnet_tf.training.strategies import make_strategy
+    from alexnet_tf.training.distributed import make_strategy
 
     cluster = join_cluster(tuple(addresses), index, {}, _PATIENCE)
     strategy = make_strategy("multi_worker", cluster=cluster)
