@@ -26,5 +26,6 @@ def test_a_terminal_gets_a_bar(monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal)
     with Progress("training", 10, "images") as bar:
         bar.advance(10, "loss 1.5")
+        bar.write("a line above the bar")
     assert "training" in terminal.getvalue()
     assert "10/10" in terminal.getvalue()
