@@ -170,8 +170,8 @@ def _receive_all(cluster: Cluster, facts: dict, seconds: float) -> str:
                 )
                 if time.monotonic() >= deadline:
                     complaint = (
-                        f"{absent} did not start within {seconds:g} s (--worker_timeout). Start all "
-                        f"{cluster.workers} workers, with the same --workers."
+                        f"{absent} did not start within {seconds:g} s (--worker_timeout). Start "
+                        f"all {cluster.workers} workers, with the same --workers."
                     )
                 else:
                     print(f"Waiting for {absent}", file=sys.stderr, flush=True)
