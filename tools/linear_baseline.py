@@ -78,7 +78,7 @@ def main(argv: list[str]) -> None:
 if __name__ == "__main__":
     absl_flags.DEFINE_string("dataset", "shapes", "as in alexnet_tf.train")
     absl_flags.DEFINE_string("data_dir", None, "as in alexnet_tf.train")
-    absl_flags.DEFINE_string("variant", "tiny", "whose preprocessing makes the pixels")
+    absl_flags.DEFINE_string("variant", "tiny", "variant that defines the preprocessing")
     absl_flags.DEFINE_list("augment", [], "as in alexnet_tf.train; default none")
     absl_flags.DEFINE_integer("batch_size", 32, "images per step", lower_bound=1)
     absl_flags.DEFINE_float("epochs", 20, "passes over the training set", lower_bound=0)
