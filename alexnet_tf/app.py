@@ -1,7 +1,7 @@
-"""What every entry point does around its own work: quiet start, one-line errors, exit codes.
+"""The frame of every entry point: quiet start, one-line errors, exit codes.
 
-Exit codes: 0 done, 1 a wrong flag or something the user can mend, 75 another worker of the run was
-lost, 129, 130 or 143 interrupted.
+Exit codes: 0 done; 1 a wrong flag or another error that the user can correct; 75 another worker of
+the run was lost; 129, 130 or 143 stopped by a signal.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 from absl import app, flags, logging
 
+from alexnet_tf import flagfiles
 from alexnet_tf.system.errors import UserError, first_line
 
 
@@ -34,16 +35,16 @@ def run(
 
 
 def _parse(argv: list[str]) -> list[str]:
-    """As absl does it, but with one line for a wrong flag."""
+    """Parses the flags as absl does, but reports a wrong flag in one line."""
     try:
         if _wants_help(argv):
-            app.parse_flags_with_usage(argv)  # prints and exits, with 1 as absl sees it
-        return flags.FLAGS(argv)
+            app.parse_flags_with_usage(argv)  # prints and exits, with absl's exit code 1
+        return flags.FLAGS([argv[0], *flagfiles.expand(argv[1:], "recipe" in flags.FLAGS)])
     except SystemExit:
         sys.exit(0)
     except flags.Error as error:
         text = str(error).removeprefix("ERROR:: ")
-        # absl shows lists as Python does, which is not how they were given.
+        # absl prints lists in Python's notation; on the command line they have commas.
         text = re.sub(r"=(\['.*?'\]):", lambda m: f"={','.join(ast.literal_eval(m[1]))}:", text)
         print(f"error: {text} (--help lists the flags)", file=sys.stderr)
         sys.exit(1)
@@ -66,7 +67,7 @@ def _guarded(
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+    except BrokenPipeError:  # the reader of our output has ended, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except KeyboardInterrupt:
@@ -76,8 +77,8 @@ def _guarded(
         if type(error).__name__ != "DataLossError":  # TensorFlow's, which may not be imported
             raise
         print(
-            f"error: Expected whole records in the dataset. Received: {first_line(error)}; "
-            "alexnet_tf.doctor looks at every file",
+            f"error: The dataset is damaged: {first_line(error)}. alexnet_tf.doctor checks every "
+            "file.",
             file=sys.stderr,
         )
         sys.exit(1)
@@ -86,12 +87,12 @@ def _guarded(
 def import_tensorflow_quietly() -> None:
     """Imports TensorFlow without the lines that its C++ part prints before logging is set up.
 
-    They go to file descriptor 2, out of Python's reach; they are kept back and shown only if the
-    import fails. From then on TensorFlow prints errors, or what TF_CPP_MIN_LOG_LEVEL says.
+    They go to file descriptor 2, out of Python's reach, and are shown only if the import fails.
+    Later TensorFlow prints errors, or as much as TF_CPP_MIN_LOG_LEVEL says.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # Intel's convolutions; by default TensorFlow has them on only where the CPU has AVX-512 VNNI,
-    # but a training step is 1.5 to 1.9 times as fast with them on an AMD CPU with AVX2.
+    # Intel's convolutions. By default TensorFlow uses them only on CPUs with AVX-512 VNNI, but a
+    # training step is 1.5 to 1.9 times as fast with them on an AMD CPU with AVX2.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     sys.stderr.flush()
     with tempfile.TemporaryFile() as kept_back:
@@ -101,7 +102,7 @@ def import_tensorflow_quietly() -> None:
             import keras  # noqa: F401
             import tensorflow as tf
 
-            tf.config.list_physical_devices()  # looks for GPUs, and is wordy where there is none
+            tf.config.list_physical_devices()  # looks for GPUs, and logs several lines without one
         except Exception:
             kept_back.seek(0)
             os.write(stderr, kept_back.read())

@@ -33,7 +33,12 @@ def main(argv: list[str]) -> int:
     from alexnet_tf.system.errors import UserError
     from alexnet_tf.training.cluster import join_cluster
     from alexnet_tf.training.directory import load_classifier
-    from alexnet_tf.training.strategies import check_batch_size, make_strategy, together
+    from alexnet_tf.training.distributed import (
+        WorkerSync,
+        check_batch_size,
+        make_strategy,
+        worker_scope,
+    )
 
     if argv:
         raise UserError(f"Expected flags only. Received: {argv[0]}")
@@ -43,7 +48,7 @@ def main(argv: list[str]) -> int:
     facts = {name: _FLAGS[name].value for name in (*alike, *_CLUSTER)}
     cluster = join_cluster(*(facts[name] for name in _CLUSTER[:2]), facts, _FLAGS.worker_timeout)
     strategy = make_strategy(_FLAGS.strategy, _FLAGS.logical_cpus, cluster, _FLAGS.tpu)
-    with together(strategy, cluster, "evaluation begins anew"):
+    with worker_scope(WorkerSync(strategy, cluster), "evaluation begins again"):
         check_batch_size(_FLAGS.batch_size, strategy)
         with strategy.scope():
             classifier, cards, steps = load_classifier(_FLAGS.model_dir, _FLAGS.checkpoint)

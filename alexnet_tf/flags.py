@@ -3,48 +3,46 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
-import typing
+from typing import Any
 
 from absl import flags
 
-from alexnet_tf.training.options import Options
+from alexnet_tf import flagfiles
+from alexnet_tf.system.errors import UserError
+from alexnet_tf.training.options import OLD_NAMES, Options, check_option, option_fields
 
-flags.disclaim_key_flags()  # they are the entry point's, so that its --help lists them
+flags.disclaim_key_flags()  # they belong to the entry point, so that its --help lists them
 
 
 def define_options(where: flags.FlagValues = flags.FLAGS) -> None:
-    """Defines one flag for each field of `Options`."""
-    types = typing.get_type_hints(Options)
-    for field in dataclasses.fields(Options):
-        _define(field, types[field.name], where)
+    """Defines one flag for each field of `Options`, and their old names."""
+    for name in option_fields():
+        _define(name, where)
+    for old, name in OLD_NAMES.items():
+        # As flags of another module they are not listed by --help.
+        flags.DEFINE_alias(old, name, where, module_name="alexnet_tf.training.options")
 
 
 def read_flagfile(path: str | os.PathLike) -> Options:
-    """The options that a flagfile gives; files that it names are found as absl finds them.
+    """The options in a flagfile.
 
     Raises:
         absl.flags.Error: no such file, or no such flag.
     """
     where = flags.FlagValues()
     define_options(where)
-    where(["", f"--flagfile={os.fspath(path)}"])
+    where(["", *flagfiles.expand([f"--flagfile={os.fspath(path)}"])])
     return read_options(where)
 
 
 def read_options(where: flags.FlagValues = flags.FLAGS) -> Options:
-    """The parsed flags of `define_options`."""
-    types = typing.get_type_hints(Options)
-    values = {}
-    for field in dataclasses.fields(Options):
-        value = getattr(where, field.name)
-        if types[field.name] == tuple[float, ...]:
-            value = tuple(float(item) for item in value)
-        elif isinstance(value, list):
-            value = tuple(value)
-        values[field.name] = value
-    return Options(**values)
+    """The parsed flags of `define_options`.
+
+    Raises:
+        UserError: flags that exclude each other.
+    """
+    return Options(**{name: _value(name, getattr(where, name)) for name in option_fields()})
 
 
 def define_model_dir() -> None:
@@ -66,29 +64,33 @@ def define_model_dirs(required: bool = True) -> None:
 
 def define_as_in_training(*names: str) -> None:
     """Defines some of the flags of `define_options`."""
-    for field in dataclasses.fields(Options):
-        if field.name in names:
-            _define(field, typing.get_type_hints(Options)[field.name], flags.FLAGS)
+    for name in names:
+        _define(name, flags.FLAGS)
+    for old, name in OLD_NAMES.items():
+        if name in names:
+            flags.DEFINE_alias(old, name, module_name="alexnet_tf.training.options")
 
 
 def _define_checkpoint() -> None:
     flags.DEFINE_enum(
-        "checkpoint", "newest", ["newest", "best"], "best: that of the lowest validation error"
+        "checkpoint", "newest", ["newest", "best"], "best: with the lowest validation error"
     )
 
 
 def define_views() -> None:
     """Defines --views."""
     flags.DEFINE_enum(
-        "views", "1", ["1", "10"],
-        "1: the centre; 10: corners, centre and their reflections, averaged (paper §4.1)",
-    )  # fmt: skip
+        "views",
+        "1",
+        ["1", "10"],
+        "1: the centre; 10: four corners, the centre and their reflections, averaged (paper §4.1)",
+    )
 
 
-def _define(field: dataclasses.Field, kind: object, where: flags.FlagValues) -> None:
-    """Defines the flag of one field, whose type is `kind`."""
-    name, default, help_text = field.name, field.default, field.metadata["help"]
-    enum = field.metadata.get("enum")
+def _define(name: str, where: flags.FlagValues) -> None:
+    """Defines the flag of one field of `Options`."""
+    field, kind = option_fields()[name]
+    default, help_text, enum = field.default, field.metadata["help"], field.metadata.get("enum")
     bounds = {key: field.metadata.get(key) for key in ("lower_bound", "upper_bound")}
     if kind is bool:
         flags.DEFINE_bool(name, default, help_text, where)
@@ -96,41 +98,33 @@ def _define(field: dataclasses.Field, kind: object, where: flags.FlagValues) -> 
         flags.DEFINE_integer(name, default, help_text, **bounds, flag_values=where)
     elif kind is float:
         flags.DEFINE_float(name, default, help_text, **bounds, flag_values=where)
-        # The bounds let NaN through: it is neither below nor above them.
-        flags.register_validator(
-            name, lambda value: not math.isnan(value), "must be a number", where
-        )
-    elif kind == tuple[float, ...]:
-        flags.DEFINE_list(name, [str(value) for value in default], help_text, where)
-        _validate_numbers(name, where)
-    elif kind in (tuple[str, ...], tuple[str, ...] | None):
-        help_text = f"{help_text}: {', '.join(enum)}" if enum else help_text
-        flags.DEFINE_list(name, default and list(default), help_text, where)
+    elif kind in (str, str | None):
         if enum:
-            _validate_members(name, enum, where)
-    elif enum:
-        flags.DEFINE_enum(name, default, enum, help_text, where)
+            flags.DEFINE_enum(name, default, enum, help_text, where)
+        else:
+            flags.DEFINE_string(name, default, help_text, where)
     else:
-        flags.DEFINE_string(name, default, help_text, where)
+        help_text = f"{help_text}: {', '.join(enum)}" if enum else help_text
+        flags.DEFINE_list(name, default and list(map(str, default)), help_text, where)
+    # absl's own checks let NaN through, and know nothing of the items of lists.
+    flags.register_validator(name, lambda value: _check(field, value), flag_values=where)
 
 
-def _validate_members(name: str, allowed: tuple[str, ...], where: flags.FlagValues) -> None:
-    flags.register_validator(
-        name,
-        lambda values: set(values or ()) <= set(allowed),
-        f"must be a comma-separated list of {', '.join(allowed)}, or empty",
-        where,
-    )
+def _check(field: dataclasses.Field, value: Any) -> bool:
+    """A validator of absl's that checks a flag as `Options` does."""
+    try:
+        check_option(field.name, _value(field.name, value))
+    except UserError as error:
+        expected = str(error).partition(" to be ")[2].partition(". Received")[0]
+        raise flags.ValidationError(f"must be {expected}") from None
+    return True
 
 
-def _validate_numbers(name: str, where: flags.FlagValues) -> None:
-    def numbers(values: list[str]) -> bool:
-        """Whether all are finite and not negative."""
+def _value(name: str, value: Any) -> Any:
+    """The value of a flag as `Options` takes it: lists of numbers are text in absl."""
+    if option_fields()[name][1] == tuple[float, ...]:
         try:
-            return all(0 <= float(value) < math.inf for value in values)
+            return [float(item) for item in value]
         except ValueError:
-            return False
-
-    flags.register_validator(
-        name, numbers, "must be a comma-separated list of numbers, or empty", where
-    )
+            return value
+    return value

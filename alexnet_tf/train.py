@@ -1,27 +1,26 @@
-"""Trains an AlexNet, or goes on with a run that was interrupted.
+"""Trains an AlexNet, or resumes a run that was interrupted.
 
 python -m alexnet_tf.train                                    the main job, a few minutes
-python -m alexnet_tf.train --flagfile=configs/cifar10.flags --data_dir=DIR
+python -m alexnet_tf.train --recipe=cifar10 --data_dir=DIR    flags of configs/cifar10.flags
 python -m alexnet_tf.train --dataset=folder --data_dir=DIR    DIR/train/<class>/, DIR/val/<class>/
-python -m alexnet_tf.train --flagfile=configs/caffe.flags --recipe_report      and no training
+python -m alexnet_tf.train --recipe=caffe --recipe_report     compares sources, without training
 """
 
 from __future__ import annotations
 
-import pathlib
 import shlex
 import time
 import typing
 
 from absl import flags as absl_flags
 
-from alexnet_tf import app, flags
+from alexnet_tf import app, flagfiles, flags
 from alexnet_tf.models.variants import get_variant
 from alexnet_tf.system.errors import UserError
 
 if typing.TYPE_CHECKING:  # they import TensorFlow, which --help need not wait for
     from alexnet_tf.training.options import Options
-    from alexnet_tf.training.result import Result
+    from alexnet_tf.training.trainer import Result
 
 
 _FLAGS = absl_flags.FLAGS
@@ -43,30 +42,20 @@ def main(argv: list[str]) -> int:
 
 
 def recipe_report(options: Options) -> str:
-    """On which points the sources of AlexNet disagree, and which of them the options follow.
-
-    Raises:
-        UserError: no configs/ here.
-    """
+    """The points on which the sources of AlexNet disagree, and whom the options follow."""
     from alexnet_tf.recipes.report import read_sources, report
 
     variant = get_variant(options.variant, options.activation)
-    try:
-        sources = read_sources(pathlib.Path("configs"), flags.read_flagfile)
-    except absl_flags.Error as error:
-        raise UserError(
-            "Expected --recipe_report at the root of a clone of alexnet_tf. Received: "
-            f"{str(error).removeprefix('ERROR:: ')}"
-        ) from None
+    sources = read_sources(flagfiles.recipe_folder(), flags.read_flagfile)
     return report((variant, options), sources)
 
 
 def report(result: Result, options: Options, started: float) -> None:
-    """Prints how a run ended, after exporting a SavedModel.
+    """Exports a SavedModel and prints how the run ended.
 
     Args:
-        result: the run's.
-        options: the run's.
+        result: of the run.
+        options: of the run.
         started: when, on the monotonic clock.
     """
     from alexnet_tf.training.exporting import export_run, exported_steps
@@ -79,7 +68,7 @@ def report(result: Result, options: Options, started: float) -> None:
         f"top-5 {1 - evaluation.top5_error:.2%} of {evaluation.examples:,} images "
         f"(errors {evaluation.top1_error:.2%} and {evaluation.top5_error:.2%})"
     )
-    # Also after an earlier start that trained to the end, and was stopped while it exported.
+    # An earlier start may have trained to the end and been stopped during the export.
     if options.export and (result.trained or result.step not in exported_steps(directory)):
         saved_model, _ = export_run(directory)
         print(f"SavedModel      {saved_model}")
@@ -96,8 +85,11 @@ def report(result: Result, options: Options, started: float) -> None:
 def run() -> None:
     """Defines the flags, parses them, trains and exits."""
     flags.define_options()
+    absl_flags.DEFINE_string(
+        "recipe", None, f"flags of a recipe of configs/: {', '.join(flagfiles.recipes())}"
+    )
     absl_flags.DEFINE_bool(
-        "recipe_report", False, "print where the sources disagree and which is followed, and end"
+        "recipe_report", False, "print where the sources disagree and whom the flags follow; exit"
     )
     app.run(main, needs_tensorflow=lambda: not _FLAGS.recipe_report)
 

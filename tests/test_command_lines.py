@@ -45,7 +45,7 @@ def test_help_answers_at_once_and_lists_the_flags(name):
         ("train", ["--dataset=folder", f"--data_dir={_NO_SUCH}"], f"Received: {_NO_SUCH}"),
         ("train", ["--batch_size=0"], "positive multiple of the 1 replicas"),
         ("train", ["--batch_size=9", "--strategy=mirrored", "--logical_cpus=2"], "2 replicas"),
-        ("train", ["--model_dir=setup.py/run"], "can be written"),
+        ("train", ["--model_dir=setup.py/run"], "Cannot write to setup.py/run"),
         ("train", ["--learning_rate=fast"], "learning_rate"),
         ("train", ["--augment=blur"], "crop, resized_crop, flip, pca_noise"),
         ("train", ["--decay_epochs=often"], "list of numbers"),

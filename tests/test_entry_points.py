@@ -62,7 +62,7 @@ def test_the_same_command_again_has_nothing_to_do(trained, folder):
     assert again.returncode == 0, again.stderr
     assert "The run is complete" in again.stdout
     assert [path.name for path in (model_dir / "saved_model").iterdir()] == ["1"]
-    assert "Going on after step 10" in again.stdout
+    assert "Resuming after step 10" in again.stdout
     result = r"validation top-1 .* images"
     assert re.search(result, again.stdout)[0] == re.search(result, first.stdout)[0]
 
@@ -236,4 +236,4 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(folder, tmp_path):
     epochs = (step + 5) / 5
     more = run("train", *arguments, f"--epochs={epochs}", "--noexport")
     assert more.returncode == 0, more.stderr
-    assert f"Going on after step {step} " in more.stdout
+    assert f"Resuming after step {step} " in more.stdout

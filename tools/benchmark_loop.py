@@ -1,12 +1,12 @@
-"""How much of a bare training step's speed the loop keeps, without and with real images.
+"""The speed of the training loop, compared with a bare training step.
 
 python -m tools.benchmark_loop --dataset=folder --data_dir=DIR --variant=paper
 
     bare        a compiled step on one batch in memory: forward, backward, update, nothing else
-    synthetic   `alexnet_tf.train`'s whole loop on that batch, again and again
+    synthetic   the whole loop of `alexnet_tf.train`, always on that batch
     images      the same loop on the dataset
 
-Each is measured in a process of its own, one after the other, round after round (A B C A B C ...).
+Each is measured in its own process, in turn, round after round (A B C A B C ...).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _WARM_UP = 5  # steps
 
 
 def _options(directory: str) -> Options:
-    """A run that does nothing but train, for as many steps as are measured."""
+    """A run that only trains, for the steps of the warm-up and of the measurement."""
     return Options(
         model_dir=directory,
         variant=_FLAGS.variant,
@@ -49,7 +49,7 @@ def _options(directory: str) -> Options:
 
 
 def _first_batches(options: Options):
-    """The run's first batch for ever, in memory; its classes and statistics; its variant."""
+    """The first batch, repeated, in memory; classes, statistics and variant of the run."""
     import tensorflow as tf
 
     from alexnet_tf.data.pipeline import training_dataset
@@ -74,23 +74,24 @@ def _bare(options: Options) -> float:
     """Images a second of the step alone."""
     import tensorflow as tf
 
-    from alexnet_tf.training.parts import make_parts
-    from alexnet_tf.training.steps import make_gradients
+    from alexnet_tf.data.preprocess import Preprocessor
+    from alexnet_tf.training.run import build_network
+    from alexnet_tf.training.train_step import make_gradient_function
 
     batches, classes, statistics_, variant = _first_batches(options)
     strategy = tf.distribute.OneDeviceStrategy(
         "/GPU:0" if tf.config.list_logical_devices("GPU") else "/CPU:0"
     )
-    parts = make_parts(options, variant, classes, statistics_, strategy)
-    size = options.batch_size
-    gradients_of = make_gradients(parts.model, parts.optimizer, parts.classifier.preprocessor, size)
+    network = build_network(options, variant, len(classes), strategy)
+    preprocessor = Preprocessor(variant.preprocessing, statistics_)
+    compute_gradients = make_gradient_function(network, preprocessor, options.batch_size)
 
     @tf.function
     def step(batch: dict[str, tf.Tensor]) -> tf.Tensor:
-        gradients, figures = gradients_of(batch)
-        variables = parts.model.trainable_variables
-        parts.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return figures
+        gradients, metrics = compute_gradients(batch)
+        variables = network.model.trainable_variables
+        network.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return metrics
 
     batch = next(iter(batches))
     times = []
@@ -101,14 +102,16 @@ def _bare(options: Options) -> float:
 
 
 def _loop(options: Options, synthetic: bool) -> float:
-    """Images a second of the loop, as a callback sees its steps end."""
+    """Images a second of the loop, measured by a callback at the end of its calls."""
     import keras
 
-    from alexnet_tf.training import run, stretch
+    from alexnet_tf.training.distributed import WorkerSync, make_strategy
+    from alexnet_tf.training.run import train_on
 
+    seams = {}
     if synthetic:
         batches, *_ = _first_batches(options)
-        stretch.training_batches = lambda strategy, *_, **__: iter(
+        seams["make_batches"] = lambda strategy, *_, **__: iter(
             strategy.experimental_distribute_dataset(batches)
         )
     times = []
@@ -117,7 +120,7 @@ def _loop(options: Options, synthetic: bool) -> float:
         def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
             times.append((batch + 1, time.perf_counter()))
 
-    run.train(options, callbacks=[Clock()])
+    train_on(WorkerSync(make_strategy()), options, [Clock()], **seams)
     return rate(times, options.batch_size)
 
 

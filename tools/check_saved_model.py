@@ -56,7 +56,7 @@ def main(argv: list[str]) -> int:
     from alexnet_tf.serving.loaded_model import find_version
     from alexnet_tf.system.errors import UserError
     from alexnet_tf.training.directory import ModelDirectory
-    from alexnet_tf.training.strategies import make_strategy
+    from alexnet_tf.training.distributed import make_strategy
 
     if argv:
         raise UserError(f"Expected flags only. Received: {argv[0]}")

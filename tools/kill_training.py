@@ -1,12 +1,12 @@
-"""Kills a short training run at random moments, again and again, and looks at what is left.
+"""Kills a short training run at random moments, and checks that it can always be resumed.
 
 python -m tools.kill_training --kills=200
 
-One run is left alone. Another, of the same flags, is killed with SIGKILL: while it starts, trains
-or writes a checkpoint, which it does after every step. After every third kill its newest
-checkpoint is cut short or has a bit flipped as well. The same command then has to go on, and in
-the end every weight, velocity and random state has to be bit for bit that of the run left alone.
-Exit code 1 if not.
+One run is not disturbed. Another one with the same flags is killed with SIGKILL while it starts,
+trains or writes a checkpoint, which it does after every step. After every third kill its newest
+checkpoint is also truncated or gets a flipped bit. The same command has to resume the run each
+time, and at the end every weight, velocity and random state has to equal the undisturbed run's,
+bit for bit. Exit code 1 if not.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from alexnet_tf import app
 from alexnet_tf.system.progress import Progress
 
 _FLAGS = absl_flags.FLAGS
-_STEPS_A_KILL = 12  # of training, roughly what a process makes before it is killed
-_DELAY = 0.5  # seconds at most, from the first checkpoint of a process to its end
-_STARTING = 0.2  # share of the kills that come before the first checkpoint
-_START = 8.0  # seconds in which those come
+_STEPS_A_KILL = 12  # training steps per kill; a process makes about so many before it is killed
+_DELAY = 0.5  # seconds at most, from the first checkpoint of a process to its kill
+_STARTING = 0.2  # share of the kills that happen before the first checkpoint
+_START = 8.0  # seconds at most, from the start of a process to these kills
 
 
 def start(folder: pathlib.Path, steps: int, *flags: str) -> subprocess.Popen:
@@ -48,7 +48,7 @@ def start(folder: pathlib.Path, steps: int, *flags: str) -> subprocess.Popen:
 def kill_at_random(
     process: subprocess.Popen, folder: pathlib.Path, rng: np.random.Generator
 ) -> int:
-    """Kills the process, or sees it end; returns its exit code."""
+    """Kills the process, unless it ends first; returns its exit code."""
     if rng.random() < _STARTING:
         time.sleep(rng.uniform(0, _START))
     else:
@@ -61,12 +61,12 @@ def kill_at_random(
 
 
 def checkpoints(folder: pathlib.Path) -> list[str]:
-    """The names of the whole ones, oldest first."""
+    """The names of the complete checkpoints, oldest first."""
     return sorted(p.name for p in (folder / "checkpoints").glob("*") if not p.suffix)
 
 
 def damage(folder: pathlib.Path, rng: np.random.Generator) -> bool:
-    """Spoils a file of the newest checkpoint, if there is another to fall back on."""
+    """Damages a file of the newest checkpoint, if there is an earlier one."""
     if len(checkpoints(folder)) < 2:
         return False
     files = sorted((folder / "checkpoints" / checkpoints(folder)[-1]).iterdir())
@@ -81,7 +81,7 @@ def damage(folder: pathlib.Path, rng: np.random.Generator) -> bool:
 
 
 def differences(one: pathlib.Path, other: pathlib.Path) -> list[str]:
-    """Names of what differs between the newest checkpoints of two runs."""
+    """Names of the tensors that differ between the newest checkpoints of two runs."""
     import tensorflow as tf
 
     from alexnet_tf.training.directory import ModelDirectory
@@ -138,7 +138,9 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    absl_flags.DEFINE_integer("kills", 200, "how often", lower_bound=1)
-    absl_flags.DEFINE_integer("seed", 0, "of the moments and the damages")
-    absl_flags.DEFINE_float("validate_every", 1000.0, "epochs; there is one at the end anyway")
+    absl_flags.DEFINE_integer("kills", 200, "number of kills", lower_bound=1)
+    absl_flags.DEFINE_integer("seed", 0, "seed of the moments and the damage")
+    absl_flags.DEFINE_float(
+        "validate_every", 1000.0, "epochs between validations; there is one at the end anyway"
+    )
     app.run(main)

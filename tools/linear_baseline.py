@@ -1,4 +1,4 @@
-"""How far a linear softmax on the same pixels comes: the least that a network must beat.
+"""The error of a linear softmax on the same pixels, which a network must beat.
 
 python -m tools.linear_baseline --dataset=shapes --variant=tiny
 """
@@ -10,7 +10,11 @@ from absl import flags as absl_flags
 from alexnet_tf import app
 
 _FLAGS = absl_flags.FLAGS
-_RATES = (1e-4, 1e-3, 1e-2)  # a linear model's best rate depends on the scale of the pixels
+_LEARNING_RATES = (
+    1e-4,
+    1e-3,
+    1e-2,
+)  # the best one depends on the pixels' scale
 
 
 def main(argv: list[str]) -> None:
@@ -26,15 +30,16 @@ def main(argv: list[str]) -> None:
     from alexnet_tf.evaluation.evaluator import Evaluator
     from alexnet_tf.models.variants import get_variant
     from alexnet_tf.system.progress import Progress
-    from alexnet_tf.training.sgd import PaperSGD
-    from alexnet_tf.training.steps import make_train_steps
+    from alexnet_tf.training.network import TrainableNetwork
+    from alexnet_tf.training.optimizer import PaperSGD
+    from alexnet_tf.training.train_step import make_train_steps
 
     spec = get_variant(_FLAGS.variant).preprocessing
     source = open_dataset(_FLAGS.dataset, _FLAGS.data_dir)
     preprocessor = Preprocessor(spec, compute_statistics(source.train, spec))
     strategy = tf.distribute.get_strategy()
     steps = round(_FLAGS.epochs * source.train.examples / _FLAGS.batch_size)
-    for rate in _RATES:
+    for learning_rate in _LEARNING_RATES:
         keras.utils.set_random_seed(1)
         side = spec.crop_size
         model = keras.Sequential(
@@ -44,9 +49,10 @@ def main(argv: list[str]) -> None:
                 keras.layers.Dense(len(source.classes)),
             ]
         )
-        optimizer = PaperSGD(rate)
+        optimizer = PaperSGD(learning_rate)
         optimizer.build(model.trainable_variables)
-        train_steps = make_train_steps(strategy, model, optimizer, preprocessor, _FLAGS.batch_size)
+        network = TrainableNetwork(model, optimizer)
+        train_steps = make_train_steps(strategy, network, preprocessor, _FLAGS.batch_size)
         batches = iter(
             training_dataset(
                 source.train,
@@ -56,20 +62,23 @@ def main(argv: list[str]) -> None:
                 augmentations=tuple(_FLAGS.augment),
             )
         )
-        with Progress(f"rate {rate:g}", steps, "steps") as progress:
+        with Progress(f"learning rate {learning_rate:g}", steps, "steps") as progress:
             for _ in range(steps):
                 train_steps(batches, tf.constant(1))
                 progress.advance(1)
         classifier = Classifier(model, preprocessor, source.classes)
         evaluate = Evaluator(classifier, strategy, _FLAGS.batch_size)
-        print(f"rate {rate:g}: training set {evaluate(source.train)}")
-        print(f"rate {rate:g}: validation   {evaluate(source.validation)}", flush=True)
+        print(f"rate {learning_rate:g}: training set {evaluate(source.train)}")
+        print(
+            f"learning rate {learning_rate:g}: validation   {evaluate(source.validation)}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
     absl_flags.DEFINE_string("dataset", "shapes", "as in alexnet_tf.train")
     absl_flags.DEFINE_string("data_dir", None, "as in alexnet_tf.train")
-    absl_flags.DEFINE_string("variant", "tiny", "whose preprocessing makes the pixels")
+    absl_flags.DEFINE_string("variant", "tiny", "variant that defines the preprocessing")
     absl_flags.DEFINE_list("augment", [], "as in alexnet_tf.train; default none")
     absl_flags.DEFINE_integer("batch_size", 32, "images per step", lower_bound=1)
     absl_flags.DEFINE_float("epochs", 20, "passes over the training set", lower_bound=0)

@@ -149,7 +149,7 @@ def _run(records: tf.data.Dataset, batch: Callable[[Records], Records]) -> tf.da
     # TensorFlow's tuner thinks about all of them: after 3,000 batches it takes 4 s to make it stop.
     options.autotune.enabled = False
     # TensorFlow would make it one after the other anyway, and print a line about that each time.
-    parallel = None if determinism.is_asked_for() else tf.data.AUTOTUNE
+    parallel = None if determinism.is_enabled() else tf.data.AUTOTUNE
     # Nothing in there is left to AutoGraph, which would take half of the time to build the graph.
     batch = tf.autograph.experimental.do_not_convert(batch)
     batches = records.map(batch, parallel, deterministic=True if parallel else None).prefetch(2)

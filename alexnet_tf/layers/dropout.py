@@ -1,9 +1,10 @@
-"""Dropout as the paper has it (paper §4.2; `layer.cu` in the original code), and as others do."""
+"""Dropout as in the paper (§4.2; `layer.cu` in the original code), and inverted dropout."""
+
+from __future__ import annotations
 
 import keras
 import tensorflow as tf
 
-from alexnet_tf.layers.channel_shard import check_channel_shard, draw_channel_shard
 from alexnet_tf.layers.replica_seed import replica_seed
 
 
@@ -15,8 +16,8 @@ class UnscaledDropout(keras.layers.Layer):
         test:      y = x · (1 - rate)
 
     Keras's `Dropout` divides by 1 - rate in training instead and leaves the test alone. The
-    expected output is the same up to the factor 1 - rate, the weights learned are not: here the
-    next layer's see inputs half as large.
+    expected output is the same up to the factor 1 - rate. The learned weights are not: here the
+    next layer sees smaller inputs, half as large with a rate of 0.5.
 
     Example:
         >>> UnscaledDropout(0.5)(keras.ops.ones((1, 4)), training=False)
@@ -25,26 +26,18 @@ class UnscaledDropout(keras.layers.Layer):
     Args:
         rate: probability of dropping a unit, in [0, 1). Default 0.5.
         seed: of the masks; None for one drawn from Keras's global seed.
-        share: which of how many equal parts of the units the input holds; each part gets the
-            masks that a layer of all of them would give it. Default (0, 1), all.
 
     Input and output shape: any.
 
     Raises:
-        ValueError: a rate outside [0, 1), or a share that does not exist.
+        ValueError: a rate outside [0, 1).
     """
 
-    def __init__(
-        self,
-        rate: float = 0.5,
-        seed: int | None = None,
-        share: tuple[int, int] = (0, 1),
-        **kwargs,
-    ):
+    def __init__(self, rate: float = 0.5, seed: int | None = None, **kwargs):
         super().__init__(**kwargs)
         if not 0 <= rate < 1:
             raise ValueError(f"`rate` must lie in [0, 1). Received: rate={rate}")
-        self.rate, self.seed, self.share = rate, seed, check_channel_shard(share)
+        self.rate, self.seed = rate, seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_masking = True
 
@@ -52,9 +45,12 @@ class UnscaledDropout(keras.layers.Layer):
         """[B, ...] to the same."""
         if not training:
             return inputs * tf.cast(1 - self.rate, inputs.dtype)
-        seed = replica_seed(self.seed_generator)
-        draws = draw_channel_shard(tf.random.stateless_uniform, tf.shape(inputs), seed, self.share)
+        draws = self.random_numbers(tf.shape(inputs))
         return tf.where(draws >= self.rate, inputs, tf.zeros_like(inputs))
+
+    def random_numbers(self, shape: tf.Tensor) -> tf.Tensor:
+        """Uniform on [0, 1), float32 of that shape; different ones at each call."""
+        return tf.random.stateless_uniform(shape, replica_seed(self.seed_generator))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """The input's."""
@@ -62,17 +58,17 @@ class UnscaledDropout(keras.layers.Layer):
 
     def get_config(self) -> dict:
         """The arguments."""
-        return {
-            **super().get_config(),
-            "rate": self.rate,
-            "seed": self.seed,
-            "share": self.share,
-        }
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+
+    @classmethod
+    def from_config(cls, config: dict) -> UnscaledDropout:
+        """The layer; models saved by version 0.1 have an argument more, which is left out."""
+        return super().from_config({n: v for n, v in config.items() if n != "share"})
 
 
 @keras.saving.register_keras_serializable(package="alexnet_tf")
 class InvertedDropout(UnscaledDropout):
-    """Dropout that scales the units it keeps up in training and leaves the test alone.
+    """Dropout that scales the kept units up in training and does nothing at test.
 
         training:  y = x · m / (1 - rate),  m ~ Bernoulli(1 - rate), one draw a unit
         test:      y = x
@@ -83,13 +79,11 @@ class InvertedDropout(UnscaledDropout):
     Args:
         rate: probability of dropping a unit, in [0, 1). Default 0.5.
         seed: of the masks; None for one drawn from Keras's global seed.
-        share: which of how many equal parts of the units the input holds; each part gets the
-            masks that a layer of all of them would give it. Default (0, 1), all.
 
     Input and output shape: any.
 
     Raises:
-        ValueError: a rate outside [0, 1), or a share that does not exist.
+        ValueError: a rate outside [0, 1).
     """
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:

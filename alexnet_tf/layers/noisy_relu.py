@@ -1,9 +1,10 @@
 """The noisy rectifier of Nair and Hinton (2010), the paper's reference for ReLUs."""
 
+from __future__ import annotations
+
 import keras
 import tensorflow as tf
 
-from alexnet_tf.layers.channel_shard import check_channel_shard, draw_channel_shard
 from alexnet_tf.layers.replica_seed import replica_seed
 
 
@@ -14,22 +15,17 @@ class NoisyReLU(keras.layers.Layer):
         training:  y = max(0, x + n),  n ~ N(0, sigmoid(x))
         test:      y = max(0, x)
 
-    ImageDataset: Nair and Hinton, Rectified Linear Units Improve Restricted Boltzmann Machines, §2.
+    Source: Nair and Hinton, Rectified Linear Units Improve Restricted Boltzmann Machines, §2.
 
     Args:
         seed: of the noise; None for one drawn from Keras's global seed.
-        share: which of how many equal parts of the maps the input holds; each part gets the noise
-            that a layer of all of them would give it. Default (0, 1), all.
 
     Input and output shape: any.
-
-    Raises:
-        ValueError: a share that does not exist.
     """
 
-    def __init__(self, seed: int | None = None, share: tuple[int, int] = (0, 1), **kwargs):
+    def __init__(self, seed: int | None = None, **kwargs):
         super().__init__(**kwargs)
-        self.seed, self.share = seed, check_channel_shard(share)
+        self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_masking = True
 
@@ -37,11 +33,14 @@ class NoisyReLU(keras.layers.Layer):
         """[B, ...] to the same."""
         if not training:
             return tf.nn.relu(inputs)
-        seed = replica_seed(self.seed_generator)
-        noise = draw_channel_shard(tf.random.stateless_normal, tf.shape(inputs), seed, self.share)
-        # The noise is a sample, not a path for the gradient: Nair and Hinton sample, too.
+        noise = self.random_numbers(tf.shape(inputs))
+        # No gradient flows through the size of the noise: Nair and Hinton sample it, too.
         sigma = tf.stop_gradient(tf.sqrt(tf.sigmoid(inputs)))
         return tf.nn.relu(inputs + tf.cast(noise, inputs.dtype) * sigma)
+
+    def random_numbers(self, shape: tf.Tensor) -> tf.Tensor:
+        """Standard normal, float32 of that shape; different ones at each call."""
+        return tf.random.stateless_normal(shape, replica_seed(self.seed_generator))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """The input's."""
@@ -49,4 +48,9 @@ class NoisyReLU(keras.layers.Layer):
 
     def get_config(self) -> dict:
         """The arguments."""
-        return {**super().get_config(), "seed": self.seed, "share": self.share}
+        return {**super().get_config(), "seed": self.seed}
+
+    @classmethod
+    def from_config(cls, config: dict) -> NoisyReLU:
+        """The layer; models saved by version 0.1 have an argument more, which is left out."""
+        return super().from_config({n: v for n, v in config.items() if n != "share"})

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 
 def replica_seed(generator: keras.random.SeedGenerator) -> tf.Tensor:
-    """The generator's next seed, int32 [2], offset by the replica that asks.
+    """The next seed of the generator, int32 [2], offset by the number of the replica.
 
     Keras keeps one generator state a replica, all equal, so that every replica would drop the
     same units; the paper's masks are independent. Replica 0 gets the plain seed.

@@ -1,1 +1,1 @@
-"""What every part needs of the operating system: errors, files, progress, signals."""
+"""Errors, files, progress bars and signals. Imports nothing else from the package."""

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-_asked_for = False
+_enabled = False
 
 
-def ask_for() -> None:
-    """From now on, for good."""
-    global _asked_for
-    _asked_for = True
+def enable() -> None:
+    """Refuses such operations from now on, until the process ends."""
+    global _enabled
+    _enabled = True
     tf.config.experimental.enable_op_determinism()
 
 
-def is_asked_for() -> bool:
-    """Whether `ask_for` was called."""
-    return _asked_for
+def is_enabled() -> bool:
+    """Whether `enable` was called."""
+    return _enabled

@@ -4,18 +4,18 @@ import textwrap
 
 
 class UserError(ValueError):
-    """Something the user can mend: says what was expected, what came and what to do."""
+    """An error that the user can correct; its message says what is wrong and what to do."""
 
     exit_code = 1
 
 
 class WorkerLostError(UserError):
-    """Another worker of the run has gone; started again, the run goes on."""
+    """Another worker of the run has stopped; the run can be resumed."""
 
     exit_code = 75  # EX_TEMPFAIL: try again
 
 
 def first_line(error: Exception, width: int = 200) -> str:
-    """Of what a library's error says, in whole words; its type's name if that is nothing."""
+    """The first line of a library's error, shortened; its type's name if it has no text."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return textwrap.shorten(lines[0], width, placeholder=" ...")

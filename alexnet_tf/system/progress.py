@@ -1,4 +1,4 @@
-"""A progress bar on a terminal, a line now and then elsewhere."""
+"""A progress bar on a terminal; elsewhere a line every ten seconds."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from tqdm import tqdm
 
-SECONDS_BETWEEN_LINES = 10.0  # where the output is no terminal
+SECONDS_BETWEEN_LINES = 10.0  # where standard error is not a terminal
 _quiet = False
 
 
 @contextlib.contextmanager
 def quiet(wanted: bool) -> Iterator[None]:
-    """Prints neither progress nor anything on standard output meanwhile, if that is wanted."""
+    """Context without progress bars and without standard output, if `wanted`."""
     global _quiet
     if not wanted:
         yield
@@ -37,13 +37,22 @@ class Progress:
         total: units of work in all.
         unit: of work, in the plural, e.g. "images".
         done: units done before now; they count as done but not for the rate.
+        clock: seconds, monotonic.
     """
 
-    def __init__(self, title: str, total: int, unit: str, done: int = 0):
+    def __init__(
+        self,
+        title: str,
+        total: int,
+        unit: str,
+        done: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self.title, self.total, self.unit = title, total, unit
         self._done = self._first = done
         self._note = ""
-        self._started = self._last_line = time.monotonic()
+        self._clock = clock
+        self._started = self._last_line = clock()
         self._bar = None
         if sys.stderr.isatty() and not _quiet:
             self._bar = tqdm(
@@ -59,19 +68,19 @@ class Progress:
             self._bar.close()
 
     def advance(self, units: int, note: str = "") -> None:
-        """Counts units as done; `note` says what else is worth knowing."""
+        """Counts units as done; `note` is shown behind the rate."""
         self._done += units
         self._note = note or self._note
         if self._bar is not None:
             self._bar.set_postfix_str(self._note, refresh=False)
             self._bar.update(units)
-        elif not _quiet and time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
-            self._last_line = time.monotonic()
+        elif not _quiet and self._clock() - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = self._clock()
             print(self.line(), file=sys.stderr, flush=True)
 
     def line(self) -> str:
         """The plain line."""
-        seconds = max(time.monotonic() - self._started, 1e-9)
+        seconds = max(self._clock() - self._started, 1e-9)
         rate = (self._done - self._first) / seconds
         left = (self.total - self._done) / rate if rate else 0.0
         text = f"{self.title}: {self._done:,} of {self.total:,} {self.unit}, {rate:,.0f}/s"

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal become a question that a loop asks between steps."""
+"""Ctrl-C, SIGTERM and a closed terminal are noted; a loop asks between steps whether one came."""
 
 from __future__ import annotations
 
@@ -8,18 +8,23 @@ import signal
 import stat
 import threading
 import types
+from collections.abc import Callable
 
 
 class Interrupt:
-    """Context in which the first signal of `signals()` is noted and a second SIGINT raises.
+    """Context that notes the first of `signals()`; a second SIGINT raises KeyboardInterrupt.
 
-    Only the main thread of Python is told of signals; in another one none is noted.
+    Python delivers signals to the main thread only; in another thread none is noted.
+
+    Args:
+        release_terminal: called on SIGHUP; default `let_go_of_terminal`.
 
     Attributes:
         signal: the signal noted, or None.
     """
 
-    def __init__(self):
+    def __init__(self, release_terminal: Callable[[], None] | None = None):
+        self._release_terminal = release_terminal or let_go_of_terminal
         self.signal: signal.Signals | None = None
         self._previous: dict = {}
 
@@ -40,20 +45,20 @@ class Interrupt:
 
     def _note(self, number: int, frame: types.FrameType | None) -> None:
         if number == getattr(signal, "SIGHUP", None):
-            let_go_of_terminal()
+            self._release_terminal()
         if self.signal is not None:
             if number == signal.SIGINT:
                 raise KeyboardInterrupt
             return
         self.signal = signal.Signals(number)
         # Not print(), which may be what was interrupted.
-        text = f"\n{self.signal.name}: stops after what is at hand, and saves"
-        with contextlib.suppress(OSError):  # whoever read it may be gone
-            os.write(2, f"{text}; Ctrl-C again: at once, without saving\n".encode())
+        text = f"\n{self.signal.name}: stops after the current step and saves"
+        with contextlib.suppress(OSError):  # the reader of a pipe may be gone
+            os.write(2, f"{text}; Ctrl-C again stops at once, without saving\n".encode())
 
 
 def signals() -> list[signal.Signals]:
-    """Those that ask a run to end; not SIGHUP where it is ignored, as nohup has it."""
+    """The signals that ask a run to stop; not SIGHUP where it is ignored, as under nohup."""
     hangup = getattr(signal, "SIGHUP", None)  # Windows has none
     found = [signal.SIGINT, signal.SIGTERM]
     if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
@@ -62,9 +67,9 @@ def signals() -> list[signal.Signals]:
 
 
 def let_go_of_terminal() -> None:
-    """Reads and writes nowhere in place of a terminal, which may have been closed.
+    """Redirects standard streams from a terminal, which may have been closed, to /dev/null.
 
-    Else the next word to it would be an error, and that before anything is saved.
+    Otherwise the next print would fail before anything is saved.
     """
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):

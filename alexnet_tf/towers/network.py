@@ -1,9 +1,9 @@
 """The network split over two devices, as the paper's was over two GPUs (§3.2, figure 2).
 
-Each device holds half the kernels of every layer; conv1a is the first half of conv1's maps and
-conv1b the second (the names are those of `layers/layers-145.cfg`). The halves see each other's maps
-only where the whole network's row has one tower: in conv3, and in the fully connected layers.
-fc8 is whole, on the first device.
+Each device holds half the kernels of every layer: conv1a makes the first half of conv1's maps and
+conv1b the second (names as in `layers/layers-145.cfg`). A tower sees the maps of the other one only
+where the variant's layer has `towers=1`: in conv3, and in the fully connected layers. fc8 is not
+split; it is on the first device.
 """
 
 from __future__ import annotations
@@ -16,51 +16,26 @@ import tensorflow as tf
 from alexnet_tf.models.build import make_conv, make_dense, make_layer, pad
 from alexnet_tf.models.spec import Conv, Dense, Norm, Op, Variant
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.towers.layers import OnDevice, copy_for_tower
 
 TOWERS = "ab"
 Maps = list[keras.KerasTensor]  # of each tower
-
-
-class OnDevice(keras.layers.Layer):
-    """A layer whose weights and whose work are on one device.
-
-    Args:
-        layer: not built yet.
-        device: as TensorFlow names it, e.g. "/GPU:1".
-    """
-
-    def __init__(self, layer: keras.Layer, device: str):
-        super().__init__(name=layer.name)
-        self.layer, self.device = layer, device
-
-    def build(self, input_shape: tuple | list[tuple]) -> None:
-        """Makes the layer's weights there."""
-        with tf.device(self.device):
-            self.layer.build(input_shape)
-
-    def call(self, inputs: tf.Tensor | list[tf.Tensor]) -> tf.Tensor:
-        """What the layer does; Keras tells it by itself whether this is training."""
-        with tf.device(self.device):
-            return self.layer(inputs)
-
-    def compute_output_shape(self, input_shape: tuple | list[tuple]) -> tuple:
-        """The layer's."""
-        return self.layer.compute_output_shape(input_shape)
 
 
 def build_towers(variant: Variant, classes: int, devices: tuple[str, str]) -> keras.Model:
     """Builds the network of a variant with each tower on its device.
 
     Args:
-        variant: the row.
+        variant: of the network.
         classes: units of fc8.
         devices: of tower a and of tower b.
 
     Returns:
-        A model like `build.AlexNet`'s; its weights are halves of those, paired by `pair`.
+        A model like that of `build.AlexNet`, from [B, S, S, 3] to logits [B, classes]; `pair`
+        finds its weights in the other one.
 
     Raises:
-        UserError: not two devices, devices that there are not, or kernels that make no halves.
+        UserError: not two devices, a device that does not exist, or an odd number of kernels.
     """
     check_towers(variant, devices)
     builder = _Builder(variant, classes, devices)
@@ -74,13 +49,13 @@ def build_towers(variant: Variant, classes: int, devices: tuple[str, str]) -> ke
 
 
 class _Builder:
-    """Puts layers on the towers' devices; halves of maps go in and come out."""
+    """Makes the layers of both towers; takes and returns the maps of each tower."""
 
     def __init__(self, variant: Variant, classes: int, devices: tuple[str, str]):
         self.variant, self.classes, self.devices = variant, classes, devices
 
     def conv(self, maps: Maps, conv: Conv, number: int) -> Maps:
-        """A convolution and what follows it."""
+        """A convolution and the operations after it."""
         half = dataclasses.replace(conv, filters=conv.filters // 2, towers=1)
         if conv.towers == 1 and number > 1:
             maps = self.exchange(maps, conv.name)
@@ -94,7 +69,7 @@ class _Builder:
         return self.ops(convolved, conv.post_ops, number)
 
     def dense(self, maps: Maps, dense: Dense, number: int) -> Maps:
-        """A fully connected layer, what precedes it and what follows it."""
+        """A fully connected layer and the operations before and after it."""
         maps = self.ops(maps, dense.pre_ops, number)
         maps = self.exchange(maps, dense.name)
         if len(maps[0].shape) > 2:  # in the order of the whole network's flattened maps
@@ -108,7 +83,7 @@ class _Builder:
         return self.ops(maps, dense.post_ops, number)
 
     def ops(self, maps: Maps, ops: tuple[Op, ...], number: int) -> Maps:
-        """What a row lists around its weights."""
+        """The operations before or after a layer's weights."""
         for op in ops:
             if isinstance(op, Norm) and op.towers == 1:  # over the maps of both, on the first
                 whole = self.exchange(maps, f"norm{number}")[0]
@@ -121,80 +96,79 @@ class _Builder:
         return maps
 
     def exchange(self, maps: Maps, name: str) -> Maps:
-        """The maps of both towers, on either device: here bytes cross."""
+        """The maps of both towers on each device: here bytes cross."""
         return [self.on(t, keras.layers.Concatenate(name=f"to_{name}"), maps) for t in (0, 1)]
 
     def on(self, tower: int, layer: keras.Layer, inputs: Maps | keras.KerasTensor) -> Maps:
         """The layer under the name of a tower, on its device."""
-        config = {**layer.get_config(), "name": f"{layer.name}{TOWERS[tower]}"}
-        if "share" in config:  # it draws random numbers: those that the whole layer has there
-            config["share"] = (tower, len(TOWERS))
-        with tf.device(self.devices[tower]):  # the state of its random numbers, too
-            own = type(layer).from_config(config)
+        with tf.device(self.devices[tower]):  # also the state of its random numbers
+            own = copy_for_tower(layer, f"{layer.name}{TOWERS[tower]}", (tower, len(TOWERS)))
         return OnDevice(own, self.devices[tower])(inputs)
 
 
 @dataclasses.dataclass(frozen=True)
-class Half:
-    """A variable of the towers and its place in the whole network's.
+class ShardedVariable:
+    """A variable of the towers and its place in the unsplit network.
 
     Attributes:
-        own: index among the towers' variables.
-        whole: index among the whole network's.
-        tower: 0 or 1, the half of the last axis that it is; None for all of it.
+        index: among the towers' trainable variables.
+        whole_index: among the trainable variables of the unsplit network.
+        tower: 0 or 1, which half of the last axis it is; None if it is all of it.
     """
 
-    own: int
-    whole: int
+    index: int
+    whole_index: int
     tower: int | None
 
-    def of(self, value: tf.Tensor) -> tf.Tensor:
-        """The half of a tensor [..., n] that it is, [..., n / 2]."""
+    def shard(self, value: tf.Tensor) -> tf.Tensor:
+        """The part of the whole value [..., n]: [..., n / 2], or all of it."""
         return value if self.tower is None else tf.split(value, 2, axis=-1)[self.tower]
 
 
-def pair(towers: keras.Model, whole: keras.Model) -> list[Half]:
-    """Which part of which trainable variable of the whole network each of the towers' is.
+def pair(towers: keras.Model, whole: keras.Model) -> list[ShardedVariable]:
+    """Finds each trainable variable of the towers in the unsplit network.
 
     Raises:
         ValueError: names or shapes that do not fit.
     """
-    places = {variable.path: place for place, variable in enumerate(whole.trainable_variables)}
-    halves = []
-    for own, variable in enumerate(towers.trainable_variables):
+    indices = {variable.path: index for index, variable in enumerate(whole.trainable_variables)}
+    found = []
+    for index, variable in enumerate(towers.trainable_variables):
         layer, name = variable.path.split("/")[-2:]
-        if f"{layer}/{name}" in places:
-            half = Half(own, places[f"{layer}/{name}"], None)
-        elif layer[-1] in TOWERS and f"{layer[:-1]}/{name}" in places:
-            half = Half(own, places[f"{layer[:-1]}/{name}"], TOWERS.index(layer[-1]))
+        if f"{layer}/{name}" in indices:
+            sharded = ShardedVariable(index, indices[f"{layer}/{name}"], None)
+        elif layer[-1] in TOWERS and f"{layer[:-1]}/{name}" in indices:
+            whole_index = indices[f"{layer[:-1]}/{name}"]
+            sharded = ShardedVariable(index, whole_index, TOWERS.index(layer[-1]))
         else:
-            raise ValueError(f"Expected half of a variable of {sorted(places)}. Received: {layer}")
-        expected = half.of(tf.zeros(whole.trainable_variables[half.whole].shape)).shape
+            raise ValueError(f"Expected half of a variable of {sorted(indices)}. Received: {layer}")
+        shape = whole.trainable_variables[sharded.whole_index].shape
+        expected = sharded.shard(tf.zeros(shape)).shape
         if variable.shape != expected:
             raise ValueError(f"Expected {variable.path} of {expected}. Received: {variable.shape}")
-        halves.append(half)
-    return halves
+        found.append(sharded)
+    return found
 
 
 def check_towers(variant: Variant, devices: tuple[str, ...]) -> None:
-    """Sees whether a network can be split over devices.
+    """Checks that a network can be split over devices.
 
     Raises:
-        UserError: not two devices, devices that there are not, or kernels that make no halves.
+        UserError: not two devices, a device that does not exist, or an odd number of kernels.
     """
     if len(devices) != 2 or devices[0] == devices[1]:
         raise UserError(f"Expected two --tower_devices. Received: {', '.join(devices)}")
-    there = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()]
+    existing = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()]
     for device in devices:
-        if device.upper().removeprefix("/").removeprefix("DEVICE:") not in there:
+        if device.upper().removeprefix("/").removeprefix("DEVICE:") not in existing:
             raise UserError(
-                f"Expected --tower_devices of {', '.join('/' + name for name in there)}. "
+                f"Expected --tower_devices of {', '.join('/' + name for name in existing)}. "
                 f"Received: {device}"
             )
     odd = [row.name for row in variant.convs if row.filters % 2 or row.towers > 2]
     odd += [row.name for row in variant.denses if row.units and row.units % 2]
     if odd:
         raise UserError(
-            f"Expected --tower_devices with kernels that can be halved. Received: {variant.name}, "
-            f"whose {', '.join(odd)} cannot"
+            "Expected --tower_devices with an even number of kernels in each layer. Received: "
+            f"{variant.name}, where {', '.join(odd)} cannot be halved"
         )

@@ -1,4 +1,4 @@
-"""Where the layers of a split network are computed, read from the traced graph."""
+"""Devices of the layers of a split network, read from the traced graph."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ from collections.abc import Callable, Iterable
 import keras
 import tensorflow as tf
 
-from alexnet_tf.towers.network import OnDevice
+from alexnet_tf.towers.layers import OnDevice
 
-_IMAGES = 127  # a batch; prime, so that whatever is as long as some batches is of images
-_OUTSIDE = "preprocessing, loss"  # operations of no layer
+_IMAGES = 127  # of a batch; prime, so that a multiple of it must be a number of images
+_OUTSIDE = "preprocessing, loss"  # operations outside of all layers
 
 
-def describe_placement(gradients_of: Callable, model: keras.Model, devices: tuple[str, str]) -> str:
-    """Traces forward and backward pass and tells what is where.
+def describe_placement(
+    compute_gradients: Callable, model: keras.Model, devices: tuple[str, str]
+) -> str:
+    """Traces forward and backward pass, and lists the device of each layer.
 
     Args:
-        gradients_of: `steps.make_gradients`'s.
-        model: `towers.build_towers`'s.
-        devices: of the towers; the first is also where operations without a device are.
+        compute_gradients: `train_step.make_gradient_function`'s.
+        model: `build_towers`'s.
+        devices: of the towers; operations without a device are on the first.
 
     Returns:
-        A table of the layers that have weights or where bytes cross: layer, its device, and the
-        bytes of each image that cross to it from the other device on the way forward, and from it
-        on the way back. A tensor counts once however many operations there want it.
+        A table of the layers that have weights or where bytes cross: layer, device, and the bytes
+        per image that cross to it in the forward pass, and from it in the backward pass. A tensor
+        counts once, even if several operations on the other device use it.
     """
     side = model.input_shape[1]
     kinds = {
@@ -35,7 +37,7 @@ def describe_placement(gradients_of: Callable, model: keras.Model, devices: tupl
         **{"flip": ([], tf.bool), "pca_applied": ([], tf.bool)},
     }
     batch = {name: tf.TensorSpec([_IMAGES, *shape], kind) for name, (shape, kind) in kinds.items()}
-    graph = tf.function(gradients_of).get_concrete_function(batch).graph
+    graph = tf.function(compute_gradients).get_concrete_function(batch).graph
     layers = [layer.name for layer in model.layers if isinstance(layer, OnDevice)]
     places, forward, backward = read_graph(graph.get_operations(), layers, devices[0])
     rows = [("layer", "device", "bytes in, forward", "bytes out, backward")]
@@ -64,18 +66,18 @@ def read_graph(
         default: the device of operations that name none.
 
     Returns:
-        From layer to the devices of its operations; to bytes that come to it from elsewhere; and
-        to bytes of its gradients that are wanted elsewhere.
+        For each layer the devices of its operations; the bytes that come to it from the other
+        device; and the bytes of its gradients that the other device uses.
     """
     pattern = re.compile(rf"/({'|'.join(map(re.escape, layers))})(_\d+)?/")
 
     def layer_of(operation: tf.Operation) -> str:
-        """The layer whose name is in that of the operation."""
+        """The layer that an operation belongs to, by its name."""
         found = pattern.search(operation.name)
         return found.group(1) if found else _OUTSIDE
 
     def device_of(operation: tf.Operation) -> str:
-        """As in CPU:1."""
+        """The device of an operation, e.g. CPU:1."""
         spec = tf.DeviceSpec.from_string(operation.device or default)
         return f"{spec.device_type}:{spec.device_index}"
 
@@ -101,6 +103,6 @@ def read_graph(
 
 
 def _is_of_images(tensor: tf.Tensor) -> bool:
-    """Whether it is of a batch, as no weights, seeds and sizes are."""
+    """Whether its first axis counts images; that of weights, seeds and shapes does not."""
     shape = tensor.shape
     return bool(shape.rank) and shape.is_fully_defined() and shape[0] % _IMAGES == 0

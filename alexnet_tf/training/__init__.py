@@ -1,21 +1,20 @@
-"""The loop and what it needs.
+"""Training.
 
-sgd.py          the paper's update rule
-schedules.py    when the rate is divided by ten
-strategies.py   which devices
-cluster.py      the workers of a run: who they are, and whether all have come
-steps.py        training steps on any strategy
-loop.py         train, validate, save, and again: the order of events
-stretch.py      the training in it, call by call (pace.py says how many steps a call makes)
-divergence.py   when figures are not finite
-checkpoints.py  checkpoints that are whole or not there (manifest.py)
-directory.py    a model directory on disk
-    gear.py         all that the loop works with
-    batches.py      the training batches of a run
-    parts.py        model, optimizer and compiled step of a run
-    watchdogs.py    what is probably wrong, in words
-    logs.py         TensorBoard's curves, the figures of the progress bar
-    interrupt.py    Ctrl-C, SIGTERM, a closed terminal
-    options.py      all that a run can be told
-    run.py          from options to result (result.py)
+In reading order:
+
+run.py           `train`: from options to a result
+trainer.py       the loop: train, validate, save
+train_step.py    the compiled step
+network.py       the model and its optimizer as the step sees them
+optimizer.py     the paper's update rule
+schedule.py      learning rates, validations, the end
+checkpoints.py   saving and restoring
+directory.py     the directory of a run
+distributed.py   devices, batches, and what workers agree on
+cluster.py       the meeting of the workers at the start
+monitor.py       non-finite losses, and warnings
+tensorboard.py   curves and profiles
+callbacks.py     Keras callbacks
+exporting.py     from a run to a SavedModel
+options.py       everything that a run can be told
 """

@@ -1,4 +1,4 @@
-"""Keras callbacks, called by this package's loop."""
+"""Keras callbacks, called by the trainer."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from alexnet_tf.evaluation.predictions import Evaluation
 
 
 class Callbacks:
-    """Tells Keras callbacks what `Model.fit` would tell them.
+    """Calls Keras callbacks as `Model.fit` would.
 
-    Their epoch is the stretch from one validation to the next, their batch the steps of one call
-    (`--steps_per_execution`), numbered by the last of them. Batches come with loss, top1_error and
-    top5_error; epochs with the same over the epoch, with val_loss, val_top1_error and
-    val_top5_error, and with the learning_rate. `model.stop_training` ends the run.
+    An epoch of theirs lasts from one validation to the next; a batch is one compiled call
+    (`--steps_per_execution`), numbered by its last step. Batches come with loss, top1_error and
+    top5_error; epochs with the same over the epoch, with val_loss, val_top1_error,
+    val_top5_error and learning_rate. `model.stop_training` ends the run.
 
-    With several workers each has callbacks of its own, which must decide the same.
+    With several workers each has its own callbacks, which must decide the same.
 
     Args:
-        callbacks: to be called, in this order.
-        model: what they see as theirs.
-        optimizer: what they see as its optimizer.
+        callbacks: to call, in this order.
+        model: shown to them as theirs.
+        optimizer: shown to them as the model's.
         batch_size: images a step.
         steps: of the whole run.
         steps_per_epoch: from one validation to the next.
@@ -55,41 +55,40 @@ class Callbacks:
 
     @property
     def stop(self) -> bool:
-        """Whether one of them wants the run to end."""
+        """Whether one of them has set `model.stop_training`."""
         return self._model.stop_training
 
     def begin(self) -> None:
-        """The run begins, or goes on."""
+        """The run begins or resumes."""
         self._begun = True
         self._list.on_train_begin()
 
     def end(self) -> None:
-        """The run has ended, if it began; what they change now is in no checkpoint."""
+        """The run has ended, if it began; no checkpoint holds what callbacks change now."""
         if self._begun:
             self._list.on_train_end()
 
     def epoch_begins(self, step: int) -> None:
-        """After `step` steps training goes on towards the next validation."""
+        """After `step` steps training continues towards the next validation."""
         self._sums.clear()
         self._list.on_epoch_begin(step // self._steps_per_epoch)
 
     def batch_begins(self, step: int) -> None:
-        """The steps that follow `step` others are made."""
+        """Before the steps that follow `step` others."""
         self._list.on_train_batch_begin(step)
 
-    def batch_ends(self, step: int, sums: dict[str, float]) -> None:
-        """Steps were made, `step` in all; `sums` is `steps.make_train_steps`'s."""
-        self._sums.update(
-            {name: sums[name] for name in ("loss", "top1_hits", "top5_hits", "steps")}
-        )
-        self._list.on_train_batch_end(step - 1, self._means(sums))
+    def batch_ends(self, step: int, metrics: dict[str, float]) -> None:
+        """After steps, `step` in all; `metrics` as described at `train_step.TrainSteps`."""
+        names = ("loss", "top1_correct", "top5_correct", "steps")
+        self._sums.update({name: metrics[name] for name in names})
+        self._list.on_train_batch_end(step - 1, self._means(metrics))
 
     def validation_begins(self) -> None:
         """A validation begins."""
         self._list.on_test_begin()
 
-    def epoch_ends(self, step: int, evaluation: Evaluation, rate: float) -> None:
-        """A validation after `step` steps has ended; `rate` was that of the last of them."""
+    def epoch_ends(self, step: int, evaluation: Evaluation, learning_rate: float) -> None:
+        """After a validation that followed step `step`, and with the learning rate of that step."""
         validation = {
             name: getattr(evaluation, name) for name in ("loss", "top1_error", "top5_error")
         }
@@ -97,7 +96,7 @@ class Callbacks:
         logs = {
             **(self._means(self._sums) if self._sums["steps"] else {}),
             **{f"val_{name}": value for name, value in validation.items()},
-            "learning_rate": rate,
+            "learning_rate": learning_rate,
         }
         self._list.on_epoch_end((step - 1) // self._steps_per_epoch, logs)
 
@@ -105,6 +104,6 @@ class Callbacks:
         images = sums["steps"] * self._batch_size
         return {
             "loss": sums["loss"] / sums["steps"],
-            "top1_error": 1 - sums["top1_hits"] / images,
-            "top5_error": 1 - sums["top5_hits"] / images,
+            "top1_error": 1 - sums["top1_correct"] / images,
+            "top5_error": 1 - sums["top5_correct"] / images,
         }

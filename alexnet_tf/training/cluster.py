@@ -1,8 +1,8 @@
-"""The workers of one run: who they are, whether all have come, whether all want the same.
+"""The workers of a run, and their meeting at the start.
 
-Before TensorFlow's own cluster is started, which waits for absent workers in silence and cannot
-be interrupted, the workers meet at the address of worker 0: each sends its flags there in one
-line, and is told in one whether to go on.
+TensorFlow's own cluster waits for absent workers in silence and cannot be interrupted. So the
+workers meet first, at the address of worker 0: each sends its flags there in one line, and gets an
+answer in one line.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from alexnet_tf.system.errors import UserError
 
 _MAX_LINE = 2**16  # bytes that a worker may send
 _PAUSE = 0.2  # seconds between attempts to reach worker 0
-_REMINDER = 10.0  # seconds between lines that say who is waited for
-_SILENCE = 5.0  # seconds after which a connection that sends nothing is given up
+_REMINDER = 10.0  # seconds between messages that name the absent workers
+_SILENCE = 5.0  # seconds after which a silent connection is closed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Cluster:
 
     Attributes:
         addresses: host:port of each worker.
-        index: which of them this process is.
+        index: of this process.
     """
 
     addresses: tuple[str, ...] = ("",)
@@ -39,7 +39,7 @@ class Cluster:
 
     @property
     def workers(self) -> int:
-        """How many."""
+        """How many there are."""
         return len(self.addresses)
 
     @property
@@ -48,7 +48,7 @@ class Cluster:
         return self.index == 0
 
     def resolver(self) -> tf.distribute.cluster_resolver.ClusterResolver:
-        """The same for TensorFlow."""
+        """TensorFlow's view of the cluster."""
         return tf.distribute.cluster_resolver.SimpleClusterResolver(
             tf.train.ClusterSpec({"worker": list(self.addresses)}),
             task_type="worker",
@@ -58,14 +58,14 @@ class Cluster:
 
 
 def find_cluster(workers: tuple[str, ...], index: int | None) -> Cluster:
-    """The cluster that flags or, without them, the environment variable TF_CONFIG describe.
+    """The cluster described by flags or, without them, by the environment variable TF_CONFIG.
 
     Args:
         workers: --workers.
         index: --worker_index.
 
     Raises:
-        UserError: they contradict themselves.
+        UserError: the description is wrong.
     """
     name = "--worker_index"
     if not workers and "TF_CONFIG" in os.environ:
@@ -89,7 +89,7 @@ def find_cluster(workers: tuple[str, ...], index: int | None) -> Cluster:
 def join_cluster(
     workers: tuple[str, ...], index: int | None, flags: dict[str, object], seconds: float
 ) -> Cluster:
-    """`find_cluster`, and returns when all its workers have come with the same flags.
+    """`find_cluster`; returns when all workers have come with the same flags.
 
     Args:
         workers: --workers.
@@ -98,13 +98,13 @@ def join_cluster(
         seconds: to wait for the others.
 
     Raises:
-        UserError: as of `find_cluster` and `meet`.
+        UserError: as in `find_cluster` and `meet`.
     """
     cluster = find_cluster(workers, index)
     if cluster.workers > 1:
         facts = {f"--{name}": value for name, value in flags.items() if name != "worker_index"}
         facts |= {
-            "cluster": cluster.addresses,  # also where it comes from TF_CONFIG
+            "cluster": cluster.addresses,  # also from TF_CONFIG
             "number of GPUs": len(tf.config.list_physical_devices("GPU")),
             "TensorFlow version": tf.__version__,
         }
@@ -113,7 +113,7 @@ def join_cluster(
 
 
 def _read_tf_config(text: str) -> tuple[tuple[str, ...], int]:
-    """Addresses and this worker's index; a chief counts as the first worker."""
+    """Addresses, and the index of this worker; a chief is the first worker."""
     try:
         values = json.loads(text)
         jobs, task = values.get("cluster", {}), values.get("task", {})
@@ -121,7 +121,7 @@ def _read_tf_config(text: str) -> tuple[tuple[str, ...], int]:
         kind = task.get("type", "chief" if chiefs else "worker")
         for name in (kind, *jobs):
             if name not in ("chief", "worker"):
-                raise TypeError(f"{name}: only chief and worker have a part in training")
+                raise TypeError(f"{name}: only chief and worker can train")
         index = (len(chiefs) if kind == "worker" else 0) + int(task.get("index", 0))
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(
@@ -136,11 +136,11 @@ def meet(cluster: Cluster, facts: dict, seconds: float) -> None:
 
     Args:
         cluster: of more than one.
-        facts: JSON values, e.g. flags.
+        facts: JSON values that must be equal, e.g. flags.
         seconds: to wait for the others.
 
     Raises:
-        UserError: this worker's port is in use, another did not come, or their facts differ.
+        UserError: the port of this worker is in use, another one did not come, or facts differ.
     """
     facts = json.loads(json.dumps(facts))  # as they arrive at the other end
     complaint = (
@@ -153,7 +153,7 @@ def meet(cluster: Cluster, facts: dict, seconds: float) -> None:
 
 
 def _receive_all(cluster: Cluster, facts: dict, seconds: float) -> str:
-    """Worker 0's side of `meet`; returns what is wrong, or an empty string."""
+    """`meet` on worker 0; returns an error message, or an empty string."""
     deadline = time.monotonic() + seconds
     connections: dict[int, socket.socket] = {}
     complaint = ""
@@ -170,8 +170,8 @@ def _receive_all(cluster: Cluster, facts: dict, seconds: float) -> str:
                 )
                 if time.monotonic() >= deadline:
                     complaint = (
-                        f"Expected {cluster.workers} workers within {seconds:g} s "
-                        f"(--worker_timeout). Received: nothing from {absent}"
+                        f"{absent} did not start within {seconds:g} s (--worker_timeout). Start "
+                        f"all {cluster.workers} workers, with the same --workers."
                     )
                 else:
                     print(f"Waiting for {absent}", file=sys.stderr, flush=True)
@@ -181,7 +181,7 @@ def _receive_all(cluster: Cluster, facts: dict, seconds: float) -> str:
                 known = 0 < number < cluster.workers and isinstance(theirs, dict)
             except (OSError, ValueError, TypeError):
                 known = False
-            if not known:  # somebody else
+            if not known:  # not a worker
                 connection.close()
                 continue
             if number in connections:  # it was started again
@@ -195,8 +195,8 @@ def _receive_all(cluster: Cluster, facts: dict, seconds: float) -> str:
 
 
 def _report(cluster: Cluster, facts: dict, seconds: float) -> str:
-    """Another worker's side of `meet`."""
-    _listen(cluster).close()  # only to see that TensorFlow can do so
+    """`meet` on another worker."""
+    _listen(cluster).close()  # only to check that TensorFlow can listen there
     host, port = _split(cluster.addresses[0])
     deadline, remind = time.monotonic() + seconds, time.monotonic() + _REMINDER
     while time.monotonic() < deadline:
@@ -211,8 +211,8 @@ def _report(cluster: Cluster, facts: dict, seconds: float) -> str:
             remind += _REMINDER
             print(f"Waiting for worker 0 ({cluster.addresses[0]})", file=sys.stderr, flush=True)
     return (
-        f"Expected worker 0 at {cluster.addresses[0]} within {seconds:g} s (--worker_timeout). "
-        "Received: no answer"
+        f"Worker 0 ({cluster.addresses[0]}) did not answer within {seconds:g} s "
+        "(--worker_timeout). Start it, or correct --workers."
     )
 
 
@@ -235,14 +235,14 @@ def _listen(cluster: Cluster) -> socket.socket:
     except OSError as error:
         listener.close()
         raise UserError(
-            f"Expected port {port} of worker {cluster.index} ({address}) to be free. Received: "
-            f"{error.strerror}; choose another, or stop what uses it"
+            f"Worker {cluster.index} cannot listen on port {port} ({address}): {error.strerror}. "
+            "Choose another port, or stop the program that uses it."
         ) from None
     return listener
 
 
 def _read_line(connection: socket.socket) -> bytes:
-    """One line of at most `_MAX_LINE` bytes; what is longer, or ends before, is no JSON."""
+    """One line of at most `_MAX_LINE` bytes; a longer or incomplete one is not valid JSON."""
     if connection.gettimeout() is None:
         connection.settimeout(_SILENCE)
     with connection.makefile("rb") as file:
@@ -250,7 +250,7 @@ def _read_line(connection: socket.socket) -> bytes:
 
 
 def _difference(ours: dict, theirs: dict, number: int) -> str:
-    """The first fact in which a worker differs from worker 0, in words, or an empty string."""
+    """A message about the first fact in which a worker differs from worker 0, or nothing."""
     for name in sorted({*ours, *theirs}):
         if ours.get(name) != theirs.get(name):
             return (

@@ -1,4 +1,4 @@
-"""From a model directory to a SavedModel."""
+"""From a run to a SavedModel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def export_run(
     version: int | None = None,
     which: str = "newest",
 ) -> tuple[pathlib.Path, ModelCard]:
-    """Exports a checkpoint, in float32 and for one device, whatever it was trained in and on.
+    """Exports a checkpoint in float32 and for one device, however it was trained.
 
     Args:
         directory: of the run.
@@ -27,21 +27,21 @@ def export_run(
         which: "newest" checkpoint, or "best" by validation error.
 
     Returns:
-        The directory written, and what it says of itself.
+        The directory written, and its model card.
 
     Raises:
-        UserError: nothing to export, or no place to write to.
+        UserError: no checkpoint, or the SavedModel cannot be written.
     """
-    classifier, card, saved = directory.load(which)
+    classifier, metadata, saved = directory.load(which)
     validation = Validation(saved.error, saved.top5_error, saved.examples)
     model_card = ModelCard(
-        card.resolve_variant(), card.dataset, saved.step, validation, card.options
+        metadata.resolve_variant(), metadata.dataset, saved.step, validation, metadata.options
     )
     return export(classifier, base or directory.saved_model, model_card, version), model_card
 
 
 def exported_steps(directory: ModelDirectory) -> set[int]:
-    """The steps of the SavedModels in `saved_model/` of the run, of those that are whole."""
+    """The steps of the complete SavedModels in `saved_model/` of the run."""
     versions = [
         path for path in directory.saved_model.glob("*") if version_of(path.name) is not None
     ]

@@ -1,19 +1,44 @@
-"""Everything a training run can be told; the flags of `alexnet_tf.train` are made from this."""
+"""The options of a training run; the flags of `alexnet_tf.train` are made from this."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
+import numbers
+import re
+import types
 import typing
 from typing import Any
 
 from alexnet_tf.data.limits import MAX_UNREADABLE
 from alexnet_tf.models.spec import AUGMENTATIONS, ActivationName
-from alexnet_tf.models.variants import variants
+from alexnet_tf.models.variants import get_variant, variants
+from alexnet_tf.system.errors import UserError
 
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
 DIVERGENCES = ("stop", "back")
 PRECISIONS = ("float32", "bfloat16", "float16")
 CACHES = ("none", "memory", "disk")
+
+# Names of version 0.1, still accepted as flags and read from runs that it wrote.
+OLD_NAMES = {"lighting_until": "pca_noise_until", "steps_per_call": "steps_per_execution"}
+_OLD_AUGMENTATIONS = {"reflect": "flip", "lighting": "pca_noise"}
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerRate:
+    """One item of `--layer_rates`.
+
+    Attributes:
+        pattern: regular expression of the paths of the variables.
+        epoch: from which on.
+        multiplier: of the learning rate.
+    """
+
+    pattern: str
+    epoch: float
+    multiplier: float
 
 
 def _option(default: Any, help: str, **metadata: Any) -> Any:
@@ -22,10 +47,14 @@ def _option(default: Any, help: str, **metadata: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """A training run. The defaults are the main job: `tiny` on the built-in dataset."""
+    """A training run. The defaults are the main job: `tiny` on the built-in dataset.
+
+    Raises:
+        UserError: an option of another type, out of its bounds, or at odds with another one.
+    """
 
     model_dir: str | None = _option(
-        None, "where the run is written, and gone on with; default runs/<dataset>-<variant>"
+        None, "directory of the run, to begin or to resume; default runs/<dataset>-<variant>"
     )
     variant: str = _option("tiny", "which AlexNet (alexnet_tf/models/variants.py)", enum=variants())
     activation: str | None = _option(
@@ -35,8 +64,8 @@ class Options:
     )
     dataset: str = _option(
         "shapes",
-        "shapes (built in), folder (--data_dir holds train/<class>/ and val/<class>/), a directory "
-        "that alexnet_tf.prepare wrote, or the name of a TensorFlow Datasets image classification "
+        "shapes (built in); folder (--data_dir holds train/<class>/ and val/<class>/); a directory "
+        "that alexnet_tf.prepare wrote; or the name of a TensorFlow Datasets image classification "
         "dataset, e.g. cifar10",
     )
     data_dir: str | None = _option(
@@ -44,18 +73,16 @@ class Options:
     )
     augment: tuple[str, ...] | None = _option(
         None,
-        "augmentations of training images in place of the variant's own; lighting only where the "
-        "variant has it",
+        "augmentations of training images in place of the variant's own; pca_noise only for "
+        "variants that have it",
         enum=AUGMENTATIONS,
     )
     pca_noise_until: float = _option(
-        1e6,
-        "epochs after which there is no lighting any more, rounded up to whole ones",
-        lower_bound=0,
+        1e6, "epochs after which PCA colour noise ends, rounded up to whole epochs", lower_bound=0
     )
     max_unreadable: float = _option(
         MAX_UNREADABLE,
-        "the share of a split's images that may be impossible to decode; more end the run",
+        "largest share of a split's images that may fail to decode; with more the run ends",
         lower_bound=0,
         upper_bound=1,
     )
@@ -67,115 +94,275 @@ class Options:
     batch_size: int = _option(32, "images per step over all replicas (paper §5: 128)")
     epochs: float = _option(24.0, "passes over the training set", lower_bound=0, upper_bound=1e6)
     steps: int | None = _option(None, "training steps, in place of --epochs", lower_bound=1)
-    learning_rate: float = _option(0.01, "initial rate (paper §5: 0.01)", lower_bound=0)
+    learning_rate: float = _option(0.01, "initial learning rate (paper §5: 0.01)", lower_bound=0)
     decay_epochs: tuple[float, ...] = _option(
-        (18.0, 22.0), "epochs after which the rate is divided by ten; empty: see plateau_patience"
+        (18.0, 22.0),
+        "epochs after which the learning rate is divided by ten; empty: never, or see "
+        "--plateau_patience",
     )
     plateau_patience: int = _option(
         0,
-        "if positive, divide the rate by ten after that many validations without a new best, in "
-        "place of --decay_epochs",
+        "if positive, divide the learning rate by ten after so many validations without a lower "
+        "error, in place of --decay_epochs",
         lower_bound=0,
     )
     plateau_reductions: int = _option(
-        3, "after that many divisions the next plateau ends the run (paper §5: 3)", lower_bound=0
-    )
-    momentum: float = _option(
-        0.9, "of the update (paper §5: 0.9)", lower_bound=0, upper_bound=0.9999
-    )
-    weight_decay: float = _option(0.0005, "of the update (paper §5: 0.0005)", lower_bound=0)
-    decay_biases: bool = _option(False, "decay biases as well as weights")
-    clip_norm: float = _option(
-        0.0,
-        "scale each step's gradient down to that norm over all weights, if it is larger; 0: never",
+        3,
+        "divisions of the learning rate after which the next plateau ends the run (paper §5: 3)",
         lower_bound=0,
     )
-    bias_rate: float = _option(1.0, "the rate of biases, times that of weights", lower_bound=0)
+    momentum: float = _option(0.9, "momentum (paper §5: 0.9)", lower_bound=0, upper_bound=0.9999)
+    weight_decay: float = _option(0.0005, "weight decay (paper §5: 0.0005)", lower_bound=0)
+    decay_biases: bool = _option(False, "apply weight decay to biases too")
+    clip_norm: float = _option(
+        0.0,
+        "largest norm of the gradient over all weights; larger ones are scaled down; 0: no limit",
+        lower_bound=0,
+    )
+    bias_rate: float = _option(
+        1.0, "learning rate of biases, as a multiple of the weights' learning rate", lower_bound=0
+    )
     bias_decay_epochs: tuple[float, ...] = _option(
-        (), "epochs after which the biases' rate is divided by ten; empty: whenever the weights' is"
+        (),
+        "epochs after which the learning rate of biases is divided by ten; empty: together with "
+        "the weights'",
     )
     layer_rates: tuple[str, ...] = _option(
         (),
-        "LAYER:EPOCH:MULTIPLIER of the rate, from that epoch on; e.g. conv1:72:0 freezes conv1, "
-        "conv1/kernel:68:0.1 slows its kernels down and not its biases. Of the same LAYER the last "
-        "that has begun counts; conv1 and conv1/kernel multiply, and bias_rate does",
+        "LAYER:EPOCH:MULTIPLIER of the learning rate, from that epoch on. conv1:72:0 freezes "
+        "conv1; conv1/kernel:68:0.1 slows down its kernels, not its biases. The latest item of a "
+        "LAYER counts; items of conv1 and conv1/kernel multiply, also with --bias_rate",
     )
     validate_every: float = _option(
         2.0, "epochs between validations", lower_bound=0, upper_bound=1e6
     )
     seed: int = _option(
-        0, "of weights, order, augmentation and dropout", lower_bound=0, upper_bound=2**31
+        0,
+        "seed of weights, shuffling, augmentation and dropout",
+        lower_bound=0,
+        upper_bound=2**31,
     )
     deterministic: bool = _option(
-        False, "refuse operations whose result may differ from one run to the next; slower on GPUs"
+        False, "refuse operations whose result may differ between runs; slower on GPUs"
     )
     strategy: str = _option(
         "auto",
-        "one device; mirrored over all GPUs; multi_worker, with --workers or TF_CONFIG; tpu; auto: "
-        "what --workers, TF_CONFIG, --tpu and the number of GPUs ask for",
+        "one device; mirrored: all GPUs; multi_worker: --workers or TF_CONFIG; tpu; auto: chosen "
+        "by --workers, TF_CONFIG, --tpu and the number of GPUs",
         enum=STRATEGIES,
     )
     workers: tuple[str, ...] = _option(
         (), "host:port of each process of a run, the same on all of them; default: TF_CONFIG"
     )
     worker_index: int | None = _option(
-        None, "which of --workers this process is; 0 prints and writes", lower_bound=0
+        None, "number of this process among --workers; worker 0 prints and writes", lower_bound=0
     )
-    worker_timeout: float = _option(300.0, "seconds to wait for the others", lower_bound=1)
+    worker_timeout: float = _option(
+        300.0, "seconds to wait for the other workers at the start", lower_bound=1
+    )
     tpu: str | None = _option(None, "name of a Cloud TPU, or local on a TPU VM")
     tower_devices: tuple[str, ...] = _option(
         (),
-        "two devices, e.g. /GPU:0,/GPU:1, each of which holds one tower: half the kernels of each "
+        "two devices, e.g. /GPU:0,/GPU:1, that hold one tower each: half the kernels of every "
         "layer (paper §3.2)",
     )
     logical_cpus: int = _option(
-        1, "split the CPU into that many devices, to try --strategy=mirrored", lower_bound=1
+        1, "split the CPU into so many devices, to try --strategy=mirrored", lower_bound=1
     )
     precision: str = _option(
         "float32",
-        "of activations; weights stay float32, and float16 scales its loss",
+        "precision of activations; weights stay float32, and float16 uses loss scaling",
         enum=PRECISIONS,
     )
     xla: bool = _option(False, "compile the whole training step with XLA")
     accumulate: int = _option(
         1,
-        "parts that a batch is computed in, one after the other, to need less memory",
+        "parts of a batch that are computed one after the other, to save memory",
         lower_bound=1,
     )
     steps_per_execution: int = _option(
         1,
-        "at most so many training steps between which Python does nothing; no more than 20 (the "
-        "curves have a point there), and than fit into a second, as a signal waits for the last",
+        "training steps per compiled call, at most; fewer where a call would take over a second",
         lower_bound=1,
     )
     on_divergence: str = _option(
         "stop",
-        "when a loss is not finite: stop, or go back to the newest checkpoint and halve the rate",
+        "when the loss is not finite: stop, or go back to the newest checkpoint and halve the "
+        "learning rate",
         enum=DIVERGENCES,
     )
     stuck_after: int = _option(
         1000,
-        "steps after which a loss that is still that of guessing is remarked on; 0: never",
+        "steps after which training warns if the loss is still at chance level; 0: never",
         lower_bound=0,
     )
     save_minutes: float = _option(
-        10.0, "between checkpoints; there is one after each validation anyway", lower_bound=0
+        10.0, "minutes between checkpoints; every validation writes one too", lower_bound=0
     )
     keep_checkpoints: int = _option(
         3,
-        "how many of the newest to keep, beside the one of the lowest validation error",
+        "newest checkpoints to keep, besides the one with the lowest validation error",
         lower_bound=1,
     )
     profile: tuple[float, ...] = _option(
         (),
-        "START,STOP: steps between which to record what takes the time, for TensorBoard's Profile "
-        "page (pip install tensorboard-plugin-profile)",
+        "START,STOP: steps to record for TensorBoard's Profile page (pip install "
+        "tensorboard-plugin-profile)",
     )
     export: bool = _option(True, "write a SavedModel at the end")
 
+    def __post_init__(self):
+        for name in option_fields():
+            object.__setattr__(self, name, check_option(name, getattr(self, name)))
+        _ = self.layer_multipliers  # parsed here, so that a wrong one is refused here
+        self._check_profile()
+        self._check_combinations()
+
+    @functools.cached_property
+    def layer_multipliers(self) -> tuple[LayerRate, ...]:
+        """`layer_rates`, in the order of their epochs."""
+        variant = get_variant(self.variant)
+        layers = [row.name for row in (*variant.convs, *variant.denses)]
+        rates = [_parse_layer_rate(item, layers) for item in self.layer_rates]
+        return tuple(sorted(rates, key=lambda rate: rate.epoch))
+
+    def _check_profile(self) -> None:
+        """Refuses a span other than two whole steps."""
+        span = self.profile
+        whole = all(step % 1 == 0 for step in span)
+        if span and not (whole and len(span) == 2 and span[0] < span[1]):
+            raise UserError(
+                "Expected --profile=START,STOP with two whole steps, the first lower. Received: "
+                f"{','.join(f'{step:g}' for step in span)}"
+            )
+
+    def _check_combinations(self) -> None:
+        """Refuses options that exclude each other."""
+        augmentations = self.augment
+        if augmentations is None:
+            augmentations = get_variant(self.variant).preprocessing.augmentations
+        if {"crop", "resized_crop"} <= set(augmentations):
+            raise UserError("Expected --augment with crop or with resized_crop. Received: both")
+        if "resized_crop" in augmentations and self.cache != "none":
+            raise UserError(
+                "Expected --cache=none with resized_crop, which needs the original image. "
+                f"Received: {self.cache}"
+            )
+        if self.cache != "none" and self.tpu not in (None, "", "local"):
+            raise UserError(
+                "Expected --cache=none with a TPU of another machine, which cannot read the "
+                f"cache. Received: {self.cache}"
+            )
+        if self.tower_devices and self.xla:
+            raise UserError(
+                "Expected --tower_devices without --xla, which compiles for one device. "
+                "Received: both"
+            )
+
+
+@functools.cache
+def option_fields() -> dict[str, tuple[dataclasses.Field, object]]:
+    """The fields of `Options` with their resolved types, by name."""
+    kinds = typing.get_type_hints(Options)
+    return {field.name: (field, kinds[field.name]) for field in dataclasses.fields(Options)}
+
+
+def check_option(name: str, value: Any) -> Any:
+    """Checks the type, the bounds and the choices of one option.
+
+    Args:
+        name: of a field of `Options`.
+        value: of it; numbers are converted to its type, lists to tuples.
+
+    Returns:
+        The value as `Options` stores it, augmentations under their present names.
+
+    Raises:
+        UserError: it is wrong.
+    """
+    field, kind = option_fields()[name]
+    if isinstance(kind, types.UnionType):
+        if value is None:
+            return None
+        kind = typing.get_args(kind)[0]
+    if typing.get_origin(kind) is tuple:
+        (item, _) = typing.get_args(kind)
+        if isinstance(value, str) or not isinstance(value, (list, tuple)):
+            raise _wrong(name, f"a tuple of {_KINDS[item]}s", value)
+        found = tuple(_convert(name, item, each, f"a list of {_KINDS[item]}s") for each in value)
+        if item is float and not all(0 <= number < math.inf for number in found):
+            raise _wrong(name, "a list of numbers, none of them negative", as_flag(value))
+        if name == "augment":
+            found = tuple(_OLD_AUGMENTATIONS.get(each, each) for each in found)
+        if "enum" in field.metadata and not set(found) <= set(field.metadata["enum"]):
+            choices = ", ".join(field.metadata["enum"])
+            raise _wrong(name, f"a list of {choices}, or empty", as_flag(value))
+        return found
+    value = _convert(name, kind, value, f"a {_KINDS[kind]}")
+    _check_bounds(field, value)
+    return value
+
+
+_KINDS = {bool: "truth value", int: "whole number", float: "number", str: "string"}
+
+
+def _convert(name: str, kind: type, value: Any, expected: str) -> Any:
+    """A value as bool, int, float or str; NumPy's numbers are accepted."""
+    if kind in (bool, str):
+        if isinstance(value, kind):
+            return value
+    elif isinstance(value, numbers.Real) and not isinstance(value, bool):
+        if kind is float and not math.isnan(value):
+            return float(value)
+        if kind is int and isinstance(value, numbers.Integral):
+            return int(value)
+    raise _wrong(name, expected, value)
+
+
+def _check_bounds(field: dataclasses.Field, value: Any) -> None:
+    """Refuses a value outside the bounds or the choices of its field."""
+    low, high = (field.metadata.get(bound) for bound in ("lower_bound", "upper_bound"))
+    if low is not None and value < low:
+        raise _wrong(field.name, f"at least {low:g}", value)
+    if high is not None and value > high:
+        raise _wrong(field.name, f"at most {high:g}", value)
+    enum = field.metadata.get("enum")
+    if enum and value not in enum:
+        raise _wrong(field.name, f"one of {', '.join(enum)}", value)
+
+
+def _wrong(name: str, expected: str, value: Any) -> UserError:
+    return UserError(f"Expected --{name} to be {expected}. Received: {value}")
+
+
+def _parse_layer_rate(item: str, layers: list[str]) -> LayerRate:
+    """Reads an item such as "conv1:72:0" or "conv1/kernel:68:0.1"."""
+    match = re.fullmatch(r"(\w+)(/kernel|/bias)?:([\d.]+):(\d[\d.e-]*)", item)
+    try:
+        layer, variable, epoch, multiplier = match.groups()
+        # In towers conv1 is conv1a and conv1b: conv1a/conv1a/kernel and conv1b/conv1b/kernel.
+        rate = LayerRate(f"\\b{layer}[ab]?{variable or '/'}", float(epoch), float(multiplier))
+    except (AttributeError, ValueError):
+        raise UserError(
+            f"Expected --layer_rates=LAYER:EPOCH:MULTIPLIER,..., e.g. conv1:72:0. Received: {item}"
+        ) from None
+    if layer not in layers:
+        raise UserError(
+            f"Expected --layer_rates with layers of {', '.join(layers)}. Received: {item}"
+        )
+    return rate
+
+
+def with_current_names(values: dict[str, Any]) -> dict[str, Any]:
+    """Options from a file that an earlier version may have written, under their present names."""
+    values = {OLD_NAMES.get(name, name): value for name, value in values.items()}
+    if values.get("augment") is not None:
+        values["augment"] = [_OLD_AUGMENTATIONS.get(n, n) for n in values["augment"]]
+    return values
+
 
 def as_flag(value: object) -> bool | int | float | str:
-    """An option's value as it is written on a command line, where it is not a plain one."""
+    """An option's value as on a command line: tuples joined by commas, None empty."""
     if isinstance(value, (tuple, list)):
         return ",".join(map(str, value))
     return "" if value is None else value

@@ -9,7 +9,7 @@ from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.evaluation.classifier import Classifier, Ensemble
 from alexnet_tf.evaluation.evaluator import Evaluator
 from alexnet_tf.system.errors import UserError
-from alexnet_tf.training.strategies import make_strategy
+from alexnet_tf.training.distributed import make_strategy
 from tests.evaluation.test_evaluator import (
     LABELS,
     REDS,

@@ -12,7 +12,7 @@ from alexnet_tf.evaluation.classifier import Classifier
 from alexnet_tf.evaluation.evaluator import Evaluator
 from alexnet_tf.models.spec import Preprocessing
 from alexnet_tf.system.errors import UserError
-from alexnet_tf.training.strategies import make_strategy
+from alexnet_tf.training.distributed import make_strategy
 
 SPEC = Preprocessing(image_size=6, crop_size=4, mean=(0.0, 0.0, 0.0))
 STATISTICS = Statistics(np.zeros((6, 6, 3), "f"), np.ones(3, "f"), np.eye(3, dtype="f"))

@@ -38,9 +38,9 @@ ARGUMENTS = {
         "kernel_initializer": keras.initializers.RandomNormal(stddev=0.2, seed=1),
         "bias_initializer": keras.initializers.Constant(0.5),
     },
-    UnscaledDropout: {"rate": 0.3, "seed": 1, "share": (1, 2)},
-    InvertedDropout: {"rate": 0.3, "seed": 1, "share": (1, 2)},
-    NoisyReLU: {"seed": 1, "share": (1, 2)},
+    UnscaledDropout: {"rate": 0.3, "seed": 1},
+    InvertedDropout: {"rate": 0.3, "seed": 1},
+    NoisyReLU: {"seed": 1},
 }
 LAYERS = {kind.__name__: functools.partial(kind, **ARGUMENTS[kind]) for kind in ARGUMENTS}
 RANDOM = {name: LAYERS[name] for name in ("UnscaledDropout", "InvertedDropout", "NoisyReLU")}
@@ -119,6 +119,12 @@ def test_saved_model_gives_the_same_outputs(make, tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert type(loaded.get_layer("layer")) is make.func
     np.testing.assert_array_equal(loaded(IMAGES), model(IMAGES))
+
+
+@random_layers
+def test_a_configuration_of_version_0_1_is_read(make):
+    config = make().get_config()
+    assert make.func.from_config({**config, "share": (0, 1)}).get_config() == config
 
 
 @random_layers

@@ -9,7 +9,7 @@ import pytest
 from alexnet_tf.models.build import AlexNet
 from alexnet_tf.models.variants import get_variant
 from alexnet_tf.system.errors import UserError
-from alexnet_tf.training.sgd import PaperSGD
+from alexnet_tf.training.optimizer import PaperSGD
 
 
 def test_without_top_ends_at_pool5():

@@ -9,7 +9,6 @@ import threading
 
 import pytest
 
-from alexnet_tf.system import signals as interrupt_module
 from alexnet_tf.system.signals import Interrupt
 from tests.commands import ROOT
 
@@ -38,10 +37,9 @@ def test_off_the_main_thread_a_loop_runs_and_notes_none():
     assert noted == [False]
 
 
-def test_a_closed_terminal_is_noted_unless_it_is_to_be_ignored(monkeypatch, hangups):
+def test_a_closed_terminal_is_noted_unless_it_is_to_be_ignored(hangups):
     gone = []
-    monkeypatch.setattr(interrupt_module, "let_go_of_terminal", lambda: gone.append(True))
-    with Interrupt() as interrupt:
+    with Interrupt(lambda: gone.append(True)) as interrupt:
         os.kill(os.getpid(), signal.SIGHUP)
         assert interrupt.signal == signal.SIGHUP and gone
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup has it

@@ -9,16 +9,17 @@ import tensorflow as tf
 from alexnet_tf.models.build import AlexNet
 from alexnet_tf.models.variants import get_variant
 from alexnet_tf.system.errors import UserError
-from alexnet_tf.towers.network import OnDevice, build_towers, pair
+from alexnet_tf.towers.layers import OnDevice
+from alexnet_tf.towers.network import build_towers, pair
 
 DEVICES = ("/CPU:0", "/CPU:1")
 CLASSES = 6
 
 
 def assign(towers, whole):
-    for half in pair(towers, whole):
-        value = half.of(whole.trainable_variables[half.whole].value)
-        towers.trainable_variables[half.own].assign(value)
+    for each in pair(towers, whole):
+        value = each.shard(whole.trainable_variables[each.whole_index].value)
+        towers.trainable_variables[each.index].assign(value)
 
 
 @pytest.mark.parametrize("name", ["paper", "code2012", "caffe", "caffenet", "single_gpu", "tiny"])
@@ -62,7 +63,7 @@ def test_halves_of_the_kernels_are_the_first_and_the_second_half_of_the_maps():
     [
         ({}, ("/CPU:0",), "Expected two"),
         ({}, ("/CPU:0", "/CPU:7"), "of /CPU:0, /CPU:1. Received: /CPU:7"),
-        ({"filters": 33}, DEVICES, "conv1 cannot"),
+        ({"filters": 33}, DEVICES, "conv1 cannot be halved"),
     ],
 )
 def test_what_cannot_be_split_is_refused(changes, devices, complaint):

@@ -13,7 +13,7 @@ from alexnet_tf.training.run import train
 from tests import commands
 from tests.training.short_runs import assert_equal_weights, options
 from tests.training.test_several_workers import tensors
-from tests.training.test_steps import Step, assert_same
+from tests.training.test_train_step import Step, assert_same
 
 DEVICES = ("/CPU:0", "/CPU:1")
 

@@ -1,4 +1,4 @@
-"""Checkpoints on disk: whole or not there, whatever happens to the disk or the process."""
+"""Checkpoints on disk: complete or absent, whatever happens to the disk or the process."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from alexnet_tf.evaluation.predictions import Evaluation
 from alexnet_tf.system.errors import UserError
-from alexnet_tf.training.checkpoints import CheckpointStore, RunState
+from alexnet_tf.training.checkpoints import CheckpointStore, TrainState
 from tests.commands import ROOT
 
 
@@ -73,7 +73,7 @@ def test_an_empty_store_has_none(store):
 
 @pytest.mark.parametrize("file", ["variables.index", "variables.data-*", "manifest.json"])
 @pytest.mark.parametrize("harm", ["flip", "cut", "remove", "empty"])
-def test_one_that_has_changed_is_left_out_and_named(store, capsys, file, harm):
+def test_a_damaged_checkpoint_is_skipped_and_named(store, capsys, file, harm):
     save(store, 1, 0.5)
     save(store, 2, 0.1)
     (path,) = (store.path / "00000002").glob(file)
@@ -95,15 +95,15 @@ def test_one_that_has_changed_is_left_out_and_named(store, capsys, file, harm):
     assert read(store.newest()) == 2.0
 
 
-def test_damaged_ones_alone_are_an_error_now_and_later(store):
+def test_damaged_checkpoints_alone_are_an_error_now_and_later(store):
     save(store, 1)
     (store.path / "00000001" / "manifest.json").write_text("{}")
     for _ in range(2):
-        with pytest.raises(UserError, match="damaged ones only .*00000001"):
+        with pytest.raises(UserError, match="are damaged .00000001"):
             store.newest(set_aside=True)
 
 
-def test_what_a_kill_left_behind_is_no_checkpoint(store):
+def test_an_incomplete_checkpoint_is_ignored(store):
     save(store, 1)
     half = store.path / "00000002.partial"
     half.mkdir()
@@ -129,35 +129,35 @@ print(names(store), store.newest().step)
 """
 
 
-def test_a_disk_that_takes_no_more_loses_nothing(tmp_path):
+def test_a_full_disk_loses_nothing(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", _FULL_DISK, tmp_path / "store"], cwd=ROOT, capture_output=True,
         text=True, timeout=120, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
     )  # fmt: skip
     message, state = done.stdout.splitlines()
-    assert "the newest there is 00000001. Make room" in message
+    assert "The newest one there is 00000001. Free some space" in message
     assert state == "['00000001'] 1"
 
 
-def test_the_hosts_part_comes_back():
-    before, after = RunState(), RunState()
-    before.step, before.validated_step, before.ended, before.halvings = 12, 10, True, 2
+def test_the_state_on_the_host_is_restored():
+    before, after = TrainState(), TrainState()
+    before.step, before.validated_step, before.ended, before.lr_halvings = 12, 10, True, 2
     before.plateau.best_error, before.plateau.waited = 0.25, 3
     after.deserialize(json.dumps(json.loads(before.serialize())).encode())
     assert vars(after) == vars(before)
 
 
-def test_the_host_part_of_an_older_checkpoint_is_understood():
-    older = json.loads(RunState().serialize())
+def test_the_state_of_an_older_checkpoint_is_read():
+    older = json.loads(TrainState().serialize())
     older["step"] = 12
     del older["factor"]
-    after = RunState()
+    after = TrainState()
     after.deserialize(json.dumps(older).encode())
-    assert (after.step, after.factor) == (12, 1.0)
+    assert (after.step, after.lr_factor) == (12, 1.0)
 
 
-def test_a_given_one_is_found_by_step_and_serial(store):
+def test_a_given_one_is_found_by_step_and_revision(store):
     for error in (None, 0.5):
         save(store, 7, error)
-    assert (store.newest().step, store.newest().serial) == (7, 2)
-    assert [store.find(7, serial).error for serial in (1, 2)] == [None, 0.5]
+    assert (store.newest().step, store.newest().revision) == (7, 2)
+    assert [store.find(7, revision).error for revision in (1, 2)] == [None, 0.5]

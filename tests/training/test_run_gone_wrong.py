@@ -1,4 +1,4 @@
-"""Runs whose figures, disk or directory go wrong, and what is left of them."""
+"""Runs that fail, by their loss, the disk or the directory, and what is kept of them."""
 
 import dataclasses
 import re
@@ -14,7 +14,8 @@ from alexnet_tf.evaluation.evaluator import Evaluator
 from alexnet_tf.system.errors import UserError
 from alexnet_tf.training import run
 from alexnet_tf.training.directory import ModelDirectory
-from tests.training.short_runs import Killer, options
+from alexnet_tf.training.distributed import WorkerSync, make_strategy
+from tests.training.short_runs import Kill, options
 
 
 def test_a_damaged_directory_is_named(folder, tmp_path):
@@ -24,12 +25,12 @@ def test_a_damaged_directory_is_named(folder, tmp_path):
     directory = ModelDirectory(tmp_path)
     for path in directory.checkpoints.path.glob("*/*.data*"):
         path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(UserError, match="damaged ones only"):
+    with pytest.raises(UserError, match="are damaged"):
         directory.load()
-    with pytest.raises(UserError, match="damaged ones only"):
+    with pytest.raises(UserError, match="are damaged"):
         run.train(options(folder, tmp_path, steps=2))
     shutil.rmtree(directory.checkpoints.path)
-    with pytest.raises(UserError, match="Received: none there"):
+    with pytest.raises(UserError, match="There is no checkpoint"):
         directory.load()
     directory.metadata_path.write_text("{")
     with pytest.raises(UserError, match="model.json"):
@@ -39,40 +40,41 @@ def test_a_damaged_directory_is_named(folder, tmp_path):
 @pytest.mark.parametrize("changes", [{}, {"save_minutes": 0.0}, {"validate_every": 0.2}], ids=str)
 def test_weights_that_are_not_finite_stop_the_run_and_are_not_saved(folder, tmp_path, changes):
     """The first step's loss is that of good weights; a save and a validation wait for its end."""
-    with pytest.raises(UserError, match="weights of conv1.*after step 1, at a rate of 1e"):
+    with pytest.raises(UserError, match="weights of conv1.*after step 1, at a learning rate of 1e"):
         run.train(options(folder, tmp_path, learning_rate=1e30, **changes))
-    with pytest.raises(UserError, match="none there"):
+    with pytest.raises(UserError, match="There is no checkpoint"):
         ModelDirectory(tmp_path).load()
 
 
-def test_a_signal_does_not_save_what_a_step_has_spoilt(folder, tmp_path, monkeypatch):
-    Killer(monkeypatch, 1, signal.SIGTERM)
+def test_a_signal_does_not_save_spoilt_weights(folder, tmp_path):
+    callbacks = [Kill(1, signal.SIGTERM)]
     with pytest.raises(UserError, match="after step 1"):
-        run.train(options(folder, tmp_path, learning_rate=1e30))
+        run.train(options(folder, tmp_path, learning_rate=1e30), callbacks=callbacks)
     assert ModelDirectory(tmp_path).checkpoints.newest() is None
 
 
-def test_weights_whose_validation_is_not_finite_are_not_saved(folder, tmp_path, monkeypatch):
+def test_weights_whose_validation_is_not_finite_are_not_saved(folder, tmp_path):
     run.train(options(folder, tmp_path, epochs=1.0))
-    evaluate = Evaluator.__call__
+    strategy = make_strategy()
 
-    def without_loss(*args):
-        return dataclasses.replace(evaluate(*args), loss=float("nan"))
+    def make_evaluator(classifier):
+        evaluate = Evaluator(classifier, strategy, 8)
+        return lambda *args: dataclasses.replace(evaluate(*args), loss=float("nan"))
 
-    monkeypatch.setattr(Evaluator, "__call__", without_loss)
-    with pytest.raises(UserError, match="validation's loss after step 10 is not finite"):
-        run.train(options(folder, tmp_path, epochs=2.0))
+    longer = options(folder, tmp_path, epochs=2.0)
+    with pytest.raises(UserError, match="loss on the validation set after step 10 is not finite"):
+        run.train_on(WorkerSync(strategy), longer, make_evaluator=make_evaluator)
     assert ModelDirectory(tmp_path).checkpoints.newest().step == 5
 
 
 def test_a_run_that_diverges_goes_back_and_halves_its_rate(folder, tmp_path, capsys):
     run.train(options(folder, tmp_path, steps=5))
     wild = {"epochs": 2.0, "learning_rate": 1e30, "on_divergence": "back", "save_minutes": 0.0}
-    with pytest.raises(UserError, match="finite figures"):  # given up at last
+    with pytest.raises(UserError, match="Training diverged: .*halved 5 times"):  # given up at last
         run.train(options(folder, tmp_path, **wild))
     printed = capsys.readouterr().out
-    assert len(re.findall("Stopped short: the weights of .* after step 6", printed)) == 5
-    assert "The rate is halved (5 of at most 5 times)" in printed
+    assert len(re.findall("Training diverged: the weights of .* after step 6", printed)) == 5
+    assert "The learning rate is halved (5 of at most 5 times)" in printed
     classifier, _, saved = ModelDirectory(tmp_path).load()
     assert saved.step == 5
     assert all(np.isfinite(weights).all() for weights in classifier.model.get_weights())
@@ -87,7 +89,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(folder, tmp_path):
                 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
 
     try:
-        with pytest.raises(UserError, match="write a checkpoint.*the newest there is 00000005"):
+        with pytest.raises(UserError, match="Cannot write a checkpoint.*newest one .*00000005"):
             run.train(options(folder, tmp_path), callbacks=[Fill()])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -96,5 +98,5 @@ def test_a_full_disk_is_one_line_and_loses_nothing(folder, tmp_path):
 
 def test_a_directory_that_cannot_be_written_is_refused_first(folder, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="can be written"):
+    with pytest.raises(UserError, match="Cannot write to"):
         run.train(options(folder, tmp_path / "file" / "run"))

@@ -1,16 +1,14 @@
-"""Runs over images that cannot be read, over a cache, and with other crops."""
+"""Runs with unreadable images, with a cache, and with resized crops."""
 
-import itertools
 import pathlib
 
 import pytest
 
-from alexnet_tf.data.decode_errors import DecodeErrors
 from alexnet_tf.system.errors import UserError
 from alexnet_tf.training import run
 from alexnet_tf.training.directory import ModelDirectory
 from tests.folders import write_folder
-from tests.training.short_runs import Killer, assert_equal_weights, options
+from tests.training.short_runs import Kill, assert_equal_weights, options
 
 
 def spoil(folder, number):
@@ -19,18 +17,15 @@ def spoil(folder, number):
         path.write_bytes(path.read_bytes()[:1500])
 
 
-def test_unreadable_images_are_said_and_change_nothing_about_a_resume(
-    tmp_path, monkeypatch, capsys
-):
+def test_unreadable_images_are_printed_and_a_resume_is_exact(tmp_path, capsys):
     folder = str(write_folder(tmp_path / "images"))
     spoil(folder, 2)
     wanted = {"max_unreadable": 0.06}
     undisturbed = run.train(options(folder, tmp_path / "whole", **wanted))
     assert "train images: 2 unreadable (2 truncated): " in capsys.readouterr().out
-    Killer(monkeypatch, 7)
-    assert run.train(options(folder, tmp_path / "stopped", **wanted)).step == 7
-    monkeypatch.undo()
-    resumed = run.train(options(folder, tmp_path / "stopped", **wanted))
+    stopped = options(folder, tmp_path / "stopped", **wanted)
+    assert run.train(stopped, callbacks=[Kill(7)]).step == 7
+    resumed = run.train(stopped)
     assert_equal_weights(undisturbed, resumed)
 
 
@@ -42,19 +37,17 @@ def test_too_many_unreadable_images_end_the_run(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_too_many_unreadable_images_end_a_run_that_is_saved(folder, tmp_path, monkeypatch):
-    """With a higher --max_unreadable it goes on from there."""
-    checks = itertools.count()
-
-    def check(unreadable):
-        if unreadable.split.name == "train" and next(checks) == 3:
-            raise UserError("too many")
-
-    run.train(options(folder, tmp_path, steps=1))
-    monkeypatch.setattr(DecodeErrors, "check", check)
-    with pytest.raises(UserError, match="too many"):
-        run.train(options(folder, tmp_path, save_minutes=1e6))
-    assert ModelDirectory(tmp_path).checkpoints.newest().step == 5
+def test_a_run_that_meets_too_many_unreadable_images_is_saved(tmp_path):
+    """With a higher --max_unreadable it can be resumed."""
+    folder = str(write_folder(tmp_path / "images"))
+    run.train(options(folder, tmp_path / "run", steps=1))
+    spoil(folder, 8)
+    with pytest.raises(UserError, match=r"at most 1\.00%.*truncated.*--max_unreadable"):
+        run.train(options(folder, tmp_path / "run", save_minutes=1e6))
+    saved = ModelDirectory(tmp_path / "run").checkpoints.newest().step
+    assert 1 < saved < 15
+    resumed = run.train(options(folder, tmp_path / "run", max_unreadable=0.3))
+    assert resumed.step == 15
 
 
 @pytest.fixture(scope="module")

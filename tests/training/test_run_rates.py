@@ -1,9 +1,10 @@
-"""Learning rates on the way: by epochs, by layers, by validation, and across a resume."""
+"""Learning rates during a run: by epoch, by layer, by validation, and after a resume."""
 
+import keras
 import numpy as np
 import pytest
 
-from alexnet_tf.training import logs, run
+from alexnet_tf.training import run
 from tests.training.short_runs import assert_equal_weights, options, weights
 
 
@@ -17,8 +18,8 @@ def test_a_layer_freezes_at_its_epoch_and_stays_frozen_after_a_resume(folder, tm
     assert np.abs(one["conv2/kernel"] - other["conv2/kernel"]).max() > 1e-5
 
 
-def test_the_original_codes_recipe_goes_on_to_the_bit(folder, tmp_path):
-    """Rates of layers and of biases, the end of lighting, in the middle of an epoch."""
+def test_the_recipe_of_the_original_code_resumes_to_the_bit(folder, tmp_path):
+    """Rates of layers and of biases, and the end of PCA noise, in the middle of an epoch."""
     recipe = {
         **{"pca_noise_until": 1.5, "layer_rates": ("conv1/kernel:1:0.1", "conv1:2:0")},
         **{"bias_rate": 2.0, "bias_decay_epochs": (2.4,), "steps_per_execution": 3},
@@ -33,25 +34,23 @@ def test_the_original_codes_recipe_goes_on_to_the_bit(folder, tmp_path):
     assert not np.array_equal(weights(usual)["fc8/kernel"], weights(whole)["fc8/kernel"])
 
 
-def test_a_plateau_reduces_the_rate_and_ends_the_run_for_good(folder, tmp_path, monkeypatch):
+def test_a_plateau_reduces_the_rate_and_ends_the_run_for_good(folder, tmp_path):
     stalled = options(
         folder, tmp_path, learning_rate=1e-12, plateau_patience=1, plateau_reductions=2, epochs=50.0
     )
     rates = []
-    steps = logs.Logs.steps
 
-    def noted(written, number, sums, rate):
-        rates.append(rate)
-        steps(written, number, sums, rate)
+    class Record(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            rates.append(float(self.model.optimizer.learning_rate))
 
-    monkeypatch.setattr(logs.Logs, "steps", noted)
-    result = run.train(stalled)
+    result = run.train(stalled, callbacks=[Record()])
     assert result.step == 4 * 5  # the first validation is a best, then three plateaus
     assert rates == pytest.approx([1e-12] * 10 + [1e-13] * 5 + [1e-14] * 5, rel=1e-6, abs=0)
     assert run.train(stalled).step == result.step
 
 
-def test_a_run_goes_on_with_the_rate_of_the_new_flags(folder, tmp_path):
+def test_a_resumed_run_has_the_rate_of_its_new_flags(folder, tmp_path):
     before = run.train(options(folder, tmp_path, epochs=1.0))
     after = run.train(options(folder, tmp_path, epochs=2.0, learning_rate=0.0, momentum=0.0))
     assert after.step == 10

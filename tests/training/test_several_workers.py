@@ -143,8 +143,8 @@ def test_killed_workers_are_started_again_and_nothing_is_lost(folder, tmp_path):
     printed, complaint = process.communicate(timeout=300)
     assert process.returncode == 0, complaint
     for index in (1, 0):
-        assert f"Lost worker {index} (SIGKILL): starting all again" in printed
-    assert "Going on after step 1" in printed and "Going on after step 3" in printed
+        assert f"Lost worker {index} (SIGKILL): restarting all workers" in printed
+    assert "Resuming after step 1" in printed and "Resuming after step 3" in printed
     alone, killed = (
         tensors(tmp_path / name / "checkpoints" / "00000060") for name in ("alone", "killed")
     )
@@ -170,5 +170,5 @@ def test_a_signal_while_the_workers_start_ends_them_all(folder, tmp_path):
     process.send_signal(signal.SIGTERM)
     printed, complaint = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM, complaint
-    assert "starting all again" not in printed
+    assert "restarting all workers" not in printed
     assert not processes_with(f"--model_dir={model_dir}", "--worker_index=1")

@@ -1,4 +1,4 @@
-"""`python -m alexnet_tf.train`, but that tiny has no dropout: its masks depend on the replicas."""
+"""`python -m alexnet_tf.train` with a tiny without dropout, whose masks depend on the replicas."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ def without_dropout(variant):
         return tuple(op for op in ops if not isinstance(op, Dropout))
 
     denses = tuple(
-        dataclasses.replace(dense, before=rest(dense.before), then=rest(dense.then))
+        dataclasses.replace(dense, pre_ops=rest(dense.pre_ops), post_ops=rest(dense.post_ops))
         for dense in variant.denses
     )
     return dataclasses.replace(variant, denses=denses)

@@ -1,7 +1,7 @@
-"""One replica and several, and what they have to add up.
+"""Training on one replica and on several, and the gradients that they sum.
 
-The batch grows with the replicas, as the paper's would with the machine: each has a core of its own
-and --batch_size images. The ideal is the rate of one times their number.
+Each replica has its own core and --batch_size images, so the batch grows with the replicas. Ideal
+scaling is the speed of one replica times their number.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from tools.benchmark.contestants import Contestant, Settings, Turn
 from tools.benchmark.training import CLASSES, gigaflop_of, train_on
 
 _IMAGES, _EPOCHS = 1_281_167, 90  # ILSVRC-2012; paper §5: "roughly 90 cycles"
-_PATIENCE = 120.0  # seconds until a worker that does not come is given up
+_WORKER_TIMEOUT = 120.0  # seconds to wait for a worker
 
 
 def contestants(variant: str) -> dict[str, Contestant]:
-    """By name, the single one first."""
+    """The contestants by name, the single replica first."""
     gigaflop = gigaflop_of(variant)
     return {
         "one": Contestant("one replica on one core", _one, gigaflop),
@@ -33,7 +33,7 @@ def contestants(variant: str) -> dict[str, Contestant]:
 
 
 def remarks(settings: Settings, results: dict[str, dict], price: float) -> list[str]:
-    """How near to the ideal each is, what a step adds up, and how long the paper's training takes.
+    """The scaling efficiency, the size of the gradients, and the time of the paper's training.
 
     Args:
         settings: of the measurement.
@@ -77,7 +77,7 @@ def _one(settings: Settings) -> Turn:
 
 
 def _replicas(settings: Settings) -> Turn:
-    from alexnet_tf.training.strategies import make_strategy
+    from alexnet_tf.training.distributed import make_strategy
 
     count = len(settings.cores)
     strategy = make_strategy("mirrored", logical_cpus=count)
@@ -85,7 +85,7 @@ def _replicas(settings: Settings) -> Turn:
 
 
 def _workers(settings: Settings) -> Turn:
-    """Worker 0; the others follow as long as it lives."""
+    """Worker 0; the other workers train as long as it does."""
     from alexnet_tf.launch import free_ports
 
     if len(settings.cores) == 1:
@@ -102,21 +102,21 @@ def _workers(settings: Settings) -> Turn:
 def _work(settings: Settings, addresses: list[str], index: int) -> Turn:
     _pin(settings.cores[index])
     from alexnet_tf.training.cluster import join_cluster
-    from alexnet_tf.training.strategies import make_strategy
+    from alexnet_tf.training.distributed import make_strategy
 
-    cluster = join_cluster(tuple(addresses), index, {}, _PATIENCE)
+    cluster = join_cluster(tuple(addresses), index, {}, _WORKER_TIMEOUT)
     strategy = make_strategy("multi_worker", cluster=cluster)
     return train_on(strategy, settings, len(addresses) * settings.batch_size, "float32")
 
 
 def _pin(core: int) -> None:
-    """Before TensorFlow makes its threads, of which it makes as many as there are cores."""
+    """Restricts the process to a core, before TensorFlow makes as many threads as it sees cores."""
     if hasattr(os, "sched_setaffinity"):  # not on macOS
         os.sched_setaffinity(0, [core])
 
 
 def _follow(variant: str, batch_size: int, cores: list[int], addresses: list, index: int) -> None:
-    """A worker that makes each step that worker 0 makes, until that one has gone."""
+    """A worker that trains along with worker 0, until that one ends."""
     import tensorflow as tf
 
     turn = _work(Settings(variant, batch_size, 1, tuple(cores)), addresses, index)

@@ -1,6 +1,6 @@
-"""A training step: forward, backward, update, on the same batch of images again and again.
+"""A training step: forward, backward, update, always on the same batch of images.
 
-Ours does more than the others: its step also reflects, lights and normalises uint8 images.
+Ours does more than the others: its step also flips and normalises uint8 images and adds PCA noise.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def contestants(variant: str) -> dict[str, Contestant]:
 
 
 def gigaflop_of(variant: str) -> float:
-    """Of one image's step: forward, and gradients of weights and of all inputs but the image."""
+    """Gigaflop an image: forward, gradients of weights, gradients of all inputs but the image."""
     layers = layer_summary(get_variant(variant), CLASSES)
     passes = [2 if number == 0 else 3 for number in range(len(layers))]
     return sum(
@@ -75,24 +75,26 @@ def _ours(settings: Settings, precision: str) -> Turn:
 def train_on(
     strategy: tf.distribute.Strategy, settings: Settings, batch_size: int, precision: str
 ) -> Turn:
-    """Steps as `alexnet_tf.train` compiles them.
+    """Training steps as `alexnet_tf.train` compiles them.
 
     Args:
-        strategy: where to.
-        settings: say the network, and how many in a turn.
+        strategy: of the replicas.
+        settings: of the benchmark: the variant, and the steps in a turn.
         batch_size: over all replicas.
-        precision: of the options.
+        precision: as in `Options`.
 
     Returns:
-        A turn; its work is images trained on, of all replicas.
+        A turn, which returns the images trained on by all replicas.
     """
     import numpy as np
     import tensorflow as tf
 
     from alexnet_tf.data.distribute import distribute
+    from alexnet_tf.data.preprocess import Preprocessor
     from alexnet_tf.data.statistics import Statistics
     from alexnet_tf.training.options import Options
-    from alexnet_tf.training.parts import make_parts
+    from alexnet_tf.training.run import build_network
+    from alexnet_tf.training.train_step import make_train_steps
 
     options = Options(variant=settings.variant, batch_size=batch_size, precision=precision)
     variant = get_variant(settings.variant)
@@ -102,11 +104,12 @@ def train_on(
         np.full(3, 1 / 12, np.float32),
         np.eye(3, dtype=np.float32),
     )
-    classes = tuple(map(str, range(CLASSES)))
-    train_steps = make_parts(options, variant, classes, statistics, strategy).train_steps
+    network = build_network(options, variant, CLASSES, strategy)
+    preprocessor = Preprocessor(variant.preprocessing, statistics)
+    train_steps = make_train_steps(strategy, network, preprocessor, batch_size)
 
     def make_batches(reader: int, readers: int) -> tf.data.Dataset:
-        """The same batch again and again."""
+        """One batch, repeated."""
         size, draw = batch_size // readers, np.random.default_rng(reader)
         batch = {
             "image": draw.integers(0, 256, (size, crop, crop, 3), np.uint8),
@@ -131,7 +134,7 @@ def train_on(
 
 
 def _plain_keras(settings: Settings) -> Turn:
-    """As most would write it: Keras's own layers and `Model.fit`."""
+    """Keras's own layers and `Model.fit`."""
     import numpy as np
 
     from tools.benchmark.peers.plain_keras import build

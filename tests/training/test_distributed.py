@@ -1,15 +1,15 @@
-"""Strategies that cannot be: one line that says what goes with what."""
+"""Strategies that are refused, and TensorFlow's errors in one line."""
 
 import pytest
 import tensorflow as tf
 
 from alexnet_tf.system.errors import UserError, WorkerLostError
 from alexnet_tf.training.cluster import Cluster
-from alexnet_tf.training.strategies import (
+from alexnet_tf.training.distributed import (
     check_batch_size,
     check_xla,
     make_strategy,
-    one_line_errors,
+    translate_errors,
 )
 
 TWO = Cluster(("127.0.0.1:1", "127.0.0.1:2"), 0)
@@ -29,7 +29,7 @@ TWO = Cluster(("127.0.0.1:1", "127.0.0.1:2"), 0)
         ({"tpu": "local"}, "Expected a TPU. Received: --tpu=local"),  # there is none here
     ],
 )
-def test_what_does_not_go_together_is_refused(arguments, complaint):
+def test_arguments_that_exclude_each_other_are_refused(arguments, complaint):
     with pytest.raises(UserError, match=complaint) as refused:
         make_strategy(**arguments)
     assert "\n" not in str(refused.value)
@@ -43,7 +43,7 @@ def test_a_batch_that_cannot_be_divided_is_refused(two_replicas, batch_size, acc
         check_batch_size(batch_size, two_replicas, accumulate)
 
 
-def test_xla_is_refused_where_it_cannot_be_or_is_anyway(two_replicas):
+def test_xla_is_refused_where_it_is_impossible_or_always_on(two_replicas):
     with pytest.raises(UserError, match="--xla with a single replica.*Received: 2 of CPU"):
         check_xla(two_replicas, None)
     with pytest.raises(UserError, match="--tpu=local without --xla.* always compiled"):
@@ -54,26 +54,31 @@ def test_xla_is_refused_where_it_cannot_be_or_is_anyway(two_replicas):
 @pytest.mark.parametrize(
     "error, workers, expected, text",
     [
-        (tf.errors.UnavailableError(None, None, "Socket closed"), 2, WorkerLostError, "another"),
+        (
+            tf.errors.UnavailableError(None, None, "Socket closed"),
+            2,
+            WorkerLostError,
+            "Another worker of 2",
+        ),
         (
             tf.errors.UnavailableError(None, None, "/job:worker/task:1 is gone\n [[{x}]]"),
             2,
             WorkerLostError,
-            "heard that worker 1 has stopped",
+            "Worker 1 of 2 has stopped, says worker 0",
         ),
         (
             tf.errors.InternalError(None, None, "Collective ops: other shapes"),
             2,
             WorkerLostError,
-            r"heard that another has stopped \(Collective ops: other shapes\)",
+            r"Another worker of 2 has stopped.*\(Collective ops: other shapes\)",
         ),
         (tf.errors.ResourceExhaustedError(None, None, "OOM"), 2, UserError, "--accumulate"),
         (tf.errors.ResourceExhaustedError(None, None, "OOM"), 1, UserError, "--batch_size"),
     ],
 )
-def test_what_users_can_mend_is_one_line(error, workers, expected, text):
+def test_lost_workers_and_full_memory_are_one_line(error, workers, expected, text):
     cluster = Cluster(tuple(f"127.0.0.1:{port}" for port in range(1, workers + 1)))
-    with pytest.raises(expected, match=text) as raised, one_line_errors(cluster, "again"):
+    with pytest.raises(expected, match=text) as raised, translate_errors(cluster, "again"):
         raise error
     assert type(raised.value) is expected and "\n" not in str(raised.value)
 
@@ -87,5 +92,5 @@ def test_what_users_can_mend_is_one_line(error, workers, expected, text):
     ],
 )
 def test_a_workers_own_errors_are_not_blamed_on_others(error):
-    with pytest.raises(type(error)), one_line_errors(TWO, "again"):
+    with pytest.raises(type(error)), translate_errors(TWO, "again"):
         raise error

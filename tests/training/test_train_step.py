@@ -11,8 +11,10 @@ from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.models.build import AlexNet
 from alexnet_tf.models.variants import get_variant, variants
 from alexnet_tf.towers.network import build_towers
-from alexnet_tf.training.sgd import PaperSGD
-from alexnet_tf.training.steps import make_train_steps
+from alexnet_tf.towers.training import SplitNetwork, TowersSGD
+from alexnet_tf.training.network import TrainableNetwork
+from alexnet_tf.training.optimizer import PaperSGD
+from alexnet_tf.training.train_step import make_train_steps
 from tests.figures.contexts import narrow
 from tests.training.without_dropout import tiny_without_dropout, without_dropout
 
@@ -61,28 +63,20 @@ class Step:
             if towers:
                 self.model = build_towers(variant, CLASSES, towers)
             keras.config.set_dtype_policy("float32")
-            self.sgd = PaperSGD(
-                1.0, 0.0, 0.0, summed=True, in_place=bool(towers), global_clipnorm=clip_norm
-            )
+            kind = TowersSGD if towers else PaperSGD
+            self.sgd = kind(1.0, 0.0, 0.0, gradients_reduced=True, global_clipnorm=clip_norm)
             optimizer = self.sgd
             if precision == "mixed_float16":
                 optimizer = keras.optimizers.LossScaleOptimizer(self.sgd, initial_scale=2.0**7)
             optimizer.build(self.model.trainable_variables)
+        network = (SplitNetwork if towers else TrainableNetwork)(self.model, optimizer)
         self.preprocessor = make_preprocessor(variant.preprocessing)
         self.batch = make_batch(variant.preprocessing, size)
         dataset = tf.data.Dataset.from_tensors(self.batch).unbatch()
         dataset = dataset.batch(size, drop_remainder=True).repeat()
-        self.train_steps = make_train_steps(
-            strategy,
-            self.model,
-            optimizer,
-            self.preprocessor,
-            size,
-            colocate=bool(towers),
-            **arguments,
-        )
+        self.train_steps = make_train_steps(strategy, network, self.preprocessor, size, **arguments)
         self.batches = iter(strategy.experimental_distribute_dataset(dataset))
-        self.sums = self.train_steps(self.batches, tf.constant(1))
+        self.metrics = self.train_steps(self.batches, tf.constant(1))
 
     @property
     def gradients(self):
@@ -110,15 +104,15 @@ def whole():
     return Step(128)
 
 
-def test_the_gradient_is_that_of_the_mean_loss(whole):
+def test_the_gradient_belongs_to_the_mean_loss(whole):
     assert_same(whole.gradients, plain_gradients(whole), 1e-5)
 
 
-def test_norms_are_those_of_the_gradients_and_the_new_weights(whole):
+def test_norms_of_gradients_and_updated_weights(whole):
     norms = [np.linalg.norm(gradient.ravel()) for gradient in whole.gradients]
-    np.testing.assert_allclose(whole.sums["gradient_norms"], norms, rtol=1e-5)
+    np.testing.assert_allclose(whole.metrics["gradient_norms"], norms, rtol=1e-5)
     weights = [np.linalg.norm(w.numpy().ravel()) for w in whole.model.trainable_variables]
-    np.testing.assert_allclose(whole.sums["weight_norms"], weights, rtol=1e-5)
+    np.testing.assert_allclose(whole.metrics["weight_norms"], weights, rtol=1e-5)
 
 
 def test_four_parts_of_32_images_give_the_gradient_of_128(whole):
@@ -135,7 +129,7 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole_on_two_towers():
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 def test_replicas_clip_and_measure_the_sum_of_their_gradients(two_replicas, precision):
     """Their shares are larger than the sum: clipped one by one they would be clipped too much."""
-    norm = np.sqrt(np.sum(np.square(Step(8).sums["gradient_norms"])))
+    norm = np.sqrt(np.sum(np.square(Step(8).metrics["gradient_norms"])))
     alone = Step(8, precision=precision, clip_norm=norm / 2)
     replicas = Step(8, two_replicas, precision, clip_norm=norm / 2)
     tolerance = 1e-5 if precision == "float32" else 2e-2  # float16 has 10 bits
@@ -143,18 +137,18 @@ def test_replicas_clip_and_measure_the_sum_of_their_gradients(two_replicas, prec
     for step in (alone, replicas):
         clipped = np.sqrt(sum(np.sum(np.square(gradient)) for gradient in step.gradients))
         np.testing.assert_allclose(clipped, norm / 2, rtol=1e-3)
-        measured = np.sqrt(np.sum(np.square(step.sums["gradient_norms"])))  # before clipping
+        measured = np.sqrt(np.sum(np.square(step.metrics["gradient_norms"])))  # before clipping
         np.testing.assert_allclose(measured, norm, rtol=max(tolerance, 1e-4))
 
 
 def test_a_gradient_below_the_clipping_norm_is_left_alone():
     plain = Step(8)
-    norm = np.sqrt(np.sum(np.square(plain.sums["gradient_norms"])))
+    norm = np.sqrt(np.sum(np.square(plain.metrics["gradient_norms"])))
     assert_same(Step(8, clip_norm=2 * norm).gradients, plain.gradients, 1e-7)
 
 
 def test_each_part_of_a_batch_has_dropout_masks_of_its_own():
-    """The states of dropout, which say what comes next, are written inside the loop over parts."""
+    """The states of dropout are written inside the loop over parts."""
     tiny = get_variant("tiny")
     parts, steps = Step(8, variant=tiny, accumulate=3 + 1), Step(8, variant=tiny)
     steps.train_steps(steps.batches, tf.constant(3))
@@ -169,12 +163,12 @@ def test_parts_of_a_batch_are_compiled_too():
 
 
 def test_a_step_that_spoils_the_weights_is_the_last_of_its_call():
-    """Its own loss is that of the weights before."""
+    """The loss of that step was computed with the weights before it."""
     step = Step(8)
     step.sgd.learning_rate = 1e30
-    sums = step.train_steps(step.batches, tf.constant(4))
-    assert sums["steps"] == 1 and np.isfinite(sums["loss"])
-    assert not np.isfinite(sums["weight_norms"]).all()
+    metrics = step.train_steps(step.batches, tf.constant(4))
+    assert metrics["steps"] == 1 and np.isfinite(metrics["loss"])
+    assert not np.isfinite(metrics["weight_norms"]).all()
 
 
 def form_of(name):
@@ -191,7 +185,7 @@ def test_the_compiled_step_is_the_same_step(name):
     """
     variant = without_dropout(get_variant(name) if name == "paper" else form_of(name))
     compiled, plain = (Step(2, variant=variant, jit_compile=jit) for jit in (True, False))
-    np.testing.assert_allclose(compiled.sums["loss"], plain.sums["loss"], rtol=1e-5)
+    np.testing.assert_allclose(compiled.metrics["loss"], plain.metrics["loss"], rtol=1e-5)
     for one, other in zip(compiled.gradients, plain.gradients, strict=True):
         assert np.linalg.norm(one - other) < 2e-2 * np.linalg.norm(other)
 
@@ -201,9 +195,9 @@ def test_the_compiled_step_is_the_same_step(name):
 def test_xla_compiles_the_whole_step(name, precision):
     """Augmentation, forward, backward, update: what a TPU would be given."""
     step = Step(2, precision=precision, variant=form_of(name), jit_compile=True)
-    assert np.isfinite(step.sums["loss"])
+    assert np.isfinite(step.metrics["loss"])
     for variable, norm in zip(
-        step.model.trainable_variables, step.sums["gradient_norms"], strict=True
+        step.model.trainable_variables, step.metrics["gradient_norms"], strict=True
     ):
         assert np.isfinite(norm) and norm > 0, variable.path
 

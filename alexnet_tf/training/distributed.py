@@ -1,17 +1,26 @@
-"""Which devices a run uses."""
+"""Devices and workers of a run: the strategy, its batches, and what workers agree on."""
 
 from __future__ import annotations
 
 import contextlib
+import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
+from alexnet_tf.data.cache import open_decoded_cache
+from alexnet_tf.data.dataset import Split
+from alexnet_tf.data.decode_errors import DecodeErrors
+from alexnet_tf.data.distribute import distribute
+from alexnet_tf.data.pipeline import training_dataset
+from alexnet_tf.models.spec import Preprocessing
 from alexnet_tf.system.errors import UserError, WorkerLostError, first_line
 from alexnet_tf.system.progress import quiet
 from alexnet_tf.training.cluster import Cluster
-from alexnet_tf.training.options import STRATEGIES
+from alexnet_tf.training.options import STRATEGIES, Options
+
+RESTART_HINT = "the run resumes from its newest checkpoint"
 
 
 def make_strategy(
@@ -29,12 +38,12 @@ def make_strategy(
             or a TPU is named, else mirrored where there are several GPUs, else one.
         logical_cpus: splits the CPU into that many devices, to try replicas without GPUs. Must
             come before TensorFlow has used a device.
-        cluster: the workers, who have met; None for a single process.
+        cluster: the workers, after they have met; None for a single process.
         tpu: its name, or "local".
-        towers: whether the model sees to its devices itself, so that the strategy must not.
+        towers: whether the network places itself on devices, so that the strategy must not.
 
     Raises:
-        UserError: a strategy that does not go with the rest, or no such TPU.
+        UserError: arguments that exclude each other, or no such TPU.
     """
     if name not in STRATEGIES:
         raise UserError(f"Expected --strategy to be one of {STRATEGIES}. Received: {name}")
@@ -89,10 +98,10 @@ def _make_tpu_strategy(tpu: str) -> tf.distribute.TPUStrategy:
 def check_batch_size(
     batch_size: int, strategy: tf.distribute.Strategy, accumulate: int = 1
 ) -> None:
-    """Refuses a global batch that does not divide by the replicas and the parts of each.
+    """Checks that a global batch divides by the replicas and the parts of each.
 
     Raises:
-        UserError: that, or a batch without images.
+        UserError: it does not, or has no images.
     """
     replicas = strategy.num_replicas_in_sync
     if batch_size < 1 or batch_size % replicas:
@@ -108,14 +117,14 @@ def check_batch_size(
 
 
 def check_xla(strategy: tf.distribute.Strategy, tpu: str | None) -> None:
-    """Refuses --xla where it cannot be, or is anyway.
+    """Checks that the devices of a run support --xla.
 
     Args:
         strategy: of the run.
         tpu: its name, if there is one.
 
     Raises:
-        UserError: that.
+        UserError: they do not, or compile every step anyway.
     """
     if tpu:
         raise UserError(
@@ -132,17 +141,17 @@ def check_xla(strategy: tf.distribute.Strategy, tpu: str | None) -> None:
         )
 
 
-class Consensus:
-    """What the workers of a run agree on between steps; alone, a worker agrees with itself.
+class WorkerSync:
+    """Sums over the workers of a run, between steps; with one worker, its own values.
 
     Args:
         strategy: over the workers.
         cluster: the workers.
     """
 
-    def __init__(self, strategy: tf.distribute.Strategy, cluster: Cluster):
-        self.workers = cluster.workers
-        replicas = strategy.num_replicas_in_sync // cluster.workers  # of one worker
+    def __init__(self, strategy: tf.distribute.Strategy, cluster: Cluster | None = None):
+        self.strategy, self.cluster = strategy, cluster or Cluster()
+        replicas = strategy.num_replicas_in_sync // self.workers  # of one worker
 
         @tf.function
         def add_up(value: tf.Tensor) -> tf.Tensor:
@@ -152,15 +161,25 @@ class Consensus:
 
         self._add_up = add_up
 
-    def total(self, value: float) -> float:
-        """The sum of what the workers have; all must ask at the same place."""
+    @property
+    def workers(self) -> int:
+        """How many there are."""
+        return self.cluster.workers
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this is worker 0, which alone prints and writes."""
+        return self.cluster.is_chief
+
+    def sum(self, value: float) -> float:
+        """The sum of the values of all workers; all must ask at the same place."""
         if self.workers == 1:
             return value
         return float(self._add_up(tf.constant(value, tf.float64)).numpy())
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is true on any worker; all must ask at the same place."""
-        return self.total(float(flag)) > 0
+        return self.sum(float(flag)) > 0
 
     def wait(self) -> None:
         """Returns when all workers have come here."""
@@ -168,67 +187,119 @@ class Consensus:
 
 
 @contextlib.contextmanager
-def together(strategy: tf.distribute.Strategy, cluster: Cluster, again: str) -> Iterator[None]:
-    """Work of all workers: only worker 0 prints, and all leave at the same time.
+def worker_scope(sync: WorkerSync, restart_hint: str) -> Iterator[None]:
+    """Context of the work of all workers: only worker 0 prints, and all leave it together.
 
     Args:
-        strategy: over the workers.
-        cluster: the workers, of whom there may be one.
-        again: what happens when all are started again.
+        sync: of the workers, of which there may be one.
+        restart_hint: what happens when all are started again.
 
     Raises:
-        UserError: as of `one_line_errors`.
+        UserError: as in `translate_errors`.
     """
-    with one_line_errors(cluster, again), quiet(not cluster.is_chief):
+    with translate_errors(sync.cluster, restart_hint), quiet(not sync.is_chief):
         yield
-        Consensus(strategy, cluster).wait()
+        sync.wait()
 
 
 @contextlib.contextmanager
-def one_line_errors(cluster: Cluster, again: str) -> Iterator[None]:
-    """Says in one line that another worker has gone, or that there is no memory.
+def translate_errors(cluster: Cluster, restart_hint: str) -> Iterator[None]:
+    """Turns TensorFlow's errors about lost workers and full memory into one line.
 
-    All other errors of TensorFlow pass: they are this worker's own.
+    All other errors of TensorFlow pass: this worker caused them itself.
 
     Args:
-        cluster: the workers, of whom there may be one.
-        again: what happens when all are started again.
+        cluster: the workers, of which there may be one.
+        restart_hint: what happens when all are started again.
 
     Raises:
-        WorkerLostError: another worker has gone.
-        UserError: this one needs more memory than there is.
+        WorkerLostError: another worker has stopped.
+        UserError: this one is out of memory.
     """
     try:
         yield
     except tf.errors.OpError as error:
         if _is_out_of_memory(error):
             raise UserError(
-                "Expected room for the images of a step. Received: out of memory "
-                f"({first_line(error)}). Try a lower --batch_size, or in training a "
-                "higher --accumulate"
+                f"Out of memory ({first_line(error)}). Try a lower --batch_size, or in training a "
+                "higher --accumulate."
             ) from None
         if cluster.workers == 1 or not _is_of_another_worker(error):
             raise
-        gone = sorted({int(n) for n in re.findall(r"task:(\d+)", str(error))} - {cluster.index})
-        who = f"worker {', '.join(map(str, gone))}" if len(gone) == 1 else "another"
+        lost = sorted({int(n) for n in re.findall(r"task:(\d+)", str(error))} - {cluster.index})
+        name = f"Worker {lost[0]}" if len(lost) == 1 else "Another worker"
         raise WorkerLostError(
-            f"Expected all {cluster.workers} workers to go on to the end. Received: worker "
-            f"{cluster.index} heard that {who} has stopped ({first_line(error)}). Start all of "
-            f"them again, unless alexnet_tf.launch does so: {again}"
+            f"{name} of {cluster.workers} has stopped, says worker {cluster.index} "
+            f"({first_line(error)}). Start all workers again, unless alexnet_tf.launch does so: "
+            f"{restart_hint}."
         ) from None
 
 
 def _is_out_of_memory(error: tf.errors.OpError) -> bool:
-    """Whether it is memory; TensorFlow reports a full disk by the same error."""
+    """Whether memory is full; TensorFlow reports a full disk by the same error."""
     text = str(error).lower()
     return isinstance(error, tf.errors.ResourceExhaustedError) and "no space left" not in text
 
 
 def _is_of_another_worker(error: tf.errors.OpError) -> bool:
-    """Whether it comes of a connection that has ended, or of a sum that somebody is missing in."""
+    """Whether a connection has ended, or a sum lacks the part of a worker."""
     ends = (
         *(tf.errors.UnavailableError, tf.errors.AbortedError),
         *(tf.errors.CancelledError, tf.errors.DeadlineExceededError),
     )
     sums = (tf.errors.InternalError, tf.errors.FailedPreconditionError)
     return isinstance(error, ends) or (isinstance(error, sums) and "ollective" in str(error))
+
+
+def training_batches(
+    strategy: tf.distribute.Strategy,
+    split: Split,
+    preprocessing: Preprocessing,
+    options: Options,
+    start_step: int,
+    decode_errors: DecodeErrors,
+    directory: pathlib.Path,
+    show: Callable[[tf.data.Dataset], None] = lambda batches: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator:
+    """Training batches from a step on, divided among the replicas.
+
+    Args:
+        strategy: of the run.
+        split: the training set.
+        preprocessing: of the variant.
+        options: of the run.
+        start_step: the step whose batch comes first.
+        decode_errors: records images that do not decode.
+        directory: of the run, for a cache on disk.
+        show: is called with the batches of this worker, before they are divided among its
+            replicas.
+        stop: asked while a cache is filled whether to give up.
+
+    Raises:
+        StoppedError: `stop` said so.
+    """
+    cache = None
+    if options.cache != "none":
+        file = directory / "cache" / "train.npy" if options.cache == "disk" else None
+        cache = open_decoded_cache(split, preprocessing, decode_errors, file, stop)
+
+    def make_dataset(shard_index: int, num_shards: int) -> tf.data.Dataset:
+        """One worker's part of every batch."""
+        batches = training_dataset(
+            split,
+            preprocessing,
+            options.batch_size,
+            options.seed,
+            first_step=start_step,
+            augmentations=options.augment,
+            unreadable=decode_errors,
+            reader=shard_index,
+            readers=num_shards,
+            squares=cache,
+            pca_noise_until=options.pca_noise_until,
+        )
+        show(batches)
+        return batches
+
+    return iter(distribute(strategy, make_dataset, options.batch_size))

@@ -1,3 +1,5 @@
+"""The curves that a run writes for TensorBoard."""
+
 import itertools
 import resource
 import time
@@ -8,9 +10,8 @@ from tensorboard.backend.event_processing.plugin_event_accumulator import EventA
 from tensorflow import make_ndarray
 
 from alexnet_tf.evaluation.predictions import Evaluation
-from alexnet_tf.training.directory import ModelDirectory
-from alexnet_tf.training.logs import Logs
 from alexnet_tf.training.options import Options
+from alexnet_tf.training.tensorboard import TensorBoardLogs
 
 
 def scalars(path):
@@ -23,31 +24,31 @@ def scalars(path):
     }
 
 
-def sums(**figures):
+def metrics(**changes):
     """Of one step."""
     norms = {"gradient_norms": [3.0, 4.0, 1.0, 0.0], "weight_norms": [5.0, 12.0, 0.5, 0.0]}
-    return {"steps": 1, "top5_hits": 9.0, "waiting": 0.5, **norms, **figures}
+    return {"steps": 1, "top5_correct": 9.0, "waiting": 0.5, **norms, **changes}
 
 
-def make_logs(path, step=0):
+def make_logs(path, step=0, **arguments):
     """Of a network with two layers, each with a kernel and a bias, from a step on."""
     layers = [keras.layers.Conv2D(2, 1, name="conv1"), keras.layers.Dense(1, name="fc2")]
     model = keras.Sequential([keras.Input((1, 1, 3)), *layers])
-    logs = Logs(ModelDirectory(path), batch_size=10, model=model)
+    names = ["conv1", "conv1", "fc2", "fc2"]
+    logs = TensorBoardLogs(path / "tensorboard", 10, model, "rgb", names, **arguments)
     logs.begin(step, Options())
     return logs
 
 
-def test_curves_hold_the_means_of_twenty_steps(tmp_path, monkeypatch):
+def test_curves_hold_the_means_of_twenty_steps(tmp_path):
     clock = itertools.count(0.0, 2.0)  # seconds a step
     now = [next(clock)]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    logs = make_logs(tmp_path)
+    logs = make_logs(tmp_path, clock=lambda: now[0])
     for step in range(1, 41):
         rate = 0.1 if step <= 20 else 0.01
         now[0] = next(clock)
-        hits = 4.0 if step <= 20 else 8.0
-        logs.steps(step, sums(loss=float(step), top1_hits=hits), rate)
+        correct = 4.0 if step <= 20 else 8.0
+        logs.steps(step, metrics(loss=float(step), top1_correct=correct), rate)
     logs.validation(40, Evaluation(0.25, 0.125, 0.5, 8, 0, 1))
     logs.close()
     train = scalars(tmp_path / "tensorboard" / "train")
@@ -61,16 +62,16 @@ def test_curves_hold_the_means_of_twenty_steps(tmp_path, monkeypatch):
     assert validation == {"loss": {40: 0.5}, "top1_error": {40: 0.25}, "top5_error": {40: 0.125}}
 
 
-def test_the_newest_figures_are_those_since_the_last_point(tmp_path):
+def test_the_progress_bar_has_the_means_since_the_last_point(tmp_path):
     logs = make_logs(tmp_path)
-    logs.steps(1, sums(loss=2.0, top1_hits=5.0), 0.1)
+    logs.steps(1, metrics(loss=2.0, top1_correct=5.0), 0.1)
     assert logs.text == "loss 2.000, top-1 50%"
 
 
-def test_norms_are_of_whole_layers(tmp_path):
+def test_norms_belong_to_layers(tmp_path):
     logs = make_logs(tmp_path)
     for step in range(1, 201):
-        logs.steps(step, sums(loss=2.0, top1_hits=5.0), 0.1)
+        logs.steps(step, metrics(loss=2.0, top1_correct=5.0), 0.1)
     logs.close()
     train = scalars(tmp_path / "tensorboard" / "train")
     assert train["gradient_norm/conv1"] == {100: 5.0, 200: 5.0}  # √(3² + 4²)
@@ -79,41 +80,39 @@ def test_norms_are_of_whole_layers(tmp_path):
     assert train["weight_norm/fc2"] == {100: 0.5, 200: 0.5}
 
 
-def test_a_disk_that_takes_no_more_ends_the_logs_and_nothing_else(tmp_path, capsys):
+def test_a_full_disk_ends_the_logs_and_nothing_else(tmp_path, capsys):
     logs = make_logs(tmp_path)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))  # bytes
     try:
         for step in range(1, 41):
-            logs.steps(step, sums(loss=2.0, top1_hits=5.0), 0.1)
+            logs.steps(step, metrics(loss=2.0, top1_correct=5.0), 0.1)
             logs.validation(step, Evaluation(0.25, 0.125, 0.5, 8, 0, 1))
         logs.close()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert capsys.readouterr().out.count("TensorBoard's logs end here: ") == 1
+    assert capsys.readouterr().out.count("TensorBoard logs end here: ") == 1
     assert logs.text == "loss 2.000, top-1 50%"
 
 
-def test_there_is_no_waiting_share_where_nobody_looks_at_the_clock(tmp_path):
-    model = make_logs(tmp_path / "other")._model
-    logs = Logs(ModelDirectory(tmp_path / "run"), batch_size=10, model=model, timed=False)
-    logs.begin(0, Options())
+def test_without_a_clock_there_is_no_waiting_share(tmp_path):
+    logs = make_logs(tmp_path, timed=False)
     for step in range(1, 21):
-        logs.steps(step, sums(loss=2.0, top1_hits=5.0, waiting=0.0), 0.1)
+        logs.steps(step, metrics(loss=2.0, top1_correct=5.0, waiting=0.0), 0.1)
     logs.close()
-    train = scalars(tmp_path / "run" / "tensorboard" / "train")
+    train = scalars(tmp_path / "tensorboard" / "train")
     assert "loss" in train and "waiting_share" not in train
 
 
-def test_steps_that_are_taken_back_are_forgotten(tmp_path):
-    """In the same process, as --on_divergence=back does it."""
+def test_repeated_steps_replace_earlier_points(tmp_path):
+    """In the same process, as with --on_divergence=back."""
     logs = make_logs(tmp_path)
     for first, last in ((0, 60), (30, 80)):
         if first:
-            logs.restarts_at(first)
+            logs.restart_at(first)
             logs.restart_clock()
         for step in range(first + 1, last + 1):
-            logs.steps(step, sums(loss=1000.0 * first + step, top1_hits=4.0), 0.1)
+            logs.steps(step, metrics(loss=1000.0 * first + step, top1_correct=4.0), 0.1)
     logs.close()
     events = EventAccumulator(str(tmp_path / "tensorboard" / "train"))
     events.Reload()
@@ -121,12 +120,12 @@ def test_steps_that_are_taken_back_are_forgotten(tmp_path):
     assert points == [(20, 10.5), (60, 30_050.5), (80, 30_070.5)]
 
 
-def test_what_a_killed_run_wrote_after_its_checkpoint_is_forgotten(tmp_path):
+def test_points_after_the_checkpoint_of_a_killed_run_are_replaced(tmp_path):
     """Steps 36 to 60 are made twice; the point at 40 would be of five steps the second time."""
     for first, last in ((0, 60), (35, 80)):
         logs = make_logs(tmp_path, first)
         for step in range(first + 1, last + 1):
-            logs.steps(step, sums(loss=1000.0 * first + step, top1_hits=4.0), 0.1)
+            logs.steps(step, metrics(loss=1000.0 * first + step, top1_correct=4.0), 0.1)
         for step in (30, 60):
             if first < step <= last:
                 logs.validation(step, Evaluation(0.25, 0.125, 1000.0 * first + step, 8, 0, 1))
@@ -140,3 +139,11 @@ def test_what_a_killed_run_wrote_after_its_checkpoint_is_forgotten(tmp_path):
         events.Reload()
         points = [(e.step, float(make_ndarray(e.tensor_proto))) for e in events.Tensors("loss")]
         assert points == expected
+
+
+def test_other_workers_write_nothing(tmp_path):
+    logs = make_logs(tmp_path, enabled=False)
+    logs.steps(20, metrics(loss=2.0, top1_correct=5.0), 0.1)
+    logs.validation(20, Evaluation(0.25, 0.125, 0.5, 8, 0, 1))
+    logs.close()
+    assert not (tmp_path / "tensorboard").exists()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 
 import keras
 import tensorflow as tf
 
+from alexnet_tf.training.options import Options
+
+# Arguments of version 0.1, in saved configurations.
+_OLD_ARGUMENTS = {"undecayed": "exclude_from_weight_decay", "summed": "gradients_reduced"}
+
 
 @keras.saving.register_keras_serializable(package="alexnet_tf")
 class PaperSGD(keras.optimizers.Optimizer):
-    """Momentum with the weight decay inside the velocity, scaled by the rate.
+    """Momentum with the weight decay inside the velocity, scaled by the learning rate.
 
         v ← momentum · v - weight_decay · ε · w - ε · g
         w ← w + v
@@ -22,22 +26,20 @@ class PaperSGD(keras.optimizers.Optimizer):
     Keras's own `SGD(weight_decay=...)` differs: its decay stays outside the velocity.
 
     Example:
-        >>> optimizer = PaperSGD(0.01, undecayed="bias", rate_multipliers={"bias": 2.0})
+        >>> optimizer = PaperSGD(0.01, rate_multipliers={"bias": 2.0})
 
     Args:
         learning_rate: ε. Default .01 (paper §5).
         momentum: default .9 (paper §5).
         weight_decay: default .0005 (paper §5).
-        undecayed: regular expression; variables whose path it matches have no decay. Default
-            "bias$", as in the original code (`layers/layer-params-145.cfg` sets no wc for them).
-            None decays all, as the paper prints it.
+        exclude_from_weight_decay: regular expression; variables whose path it matches are not
+            decayed. Default "bias$", as in the original code (`layers/layer-params-145.cfg` sets
+            no wc for them). None decays all, as printed in the paper.
         rate_multipliers: from regular expression to multiplier of ε; the product of all that
             match a variable's path. Default none.
-        summed: whether gradients are already summed over replicas when they are applied. Keras
-            clips each replica's share before it adds them up; who wants the sum clipped, as on
-            one device, adds up first. Default false.
-        in_place: whether the whole update of a variable is computed on its device; needed where a
-            model's variables lie on several. Default false.
+        gradients_reduced: whether gradients are already summed over replicas when they are
+            applied. Keras clips the gradient of each replica before it sums them; to clip the
+            sum, as on one device, sum first. Default false.
 
     Raises:
         ValueError: a negative argument, or momentum outside [0, 1).
@@ -48,10 +50,9 @@ class PaperSGD(keras.optimizers.Optimizer):
         learning_rate: float = 0.01,
         momentum: float = 0.9,
         weight_decay: float = 0.0005,
-        undecayed: str | None = "bias$",
+        exclude_from_weight_decay: str | None = "bias$",
         rate_multipliers: dict[str, float] | None = None,
-        summed: bool = False,
-        in_place: bool = False,
+        gradients_reduced: bool = False,
         name: str = "paper_sgd",
         **kwargs,
     ):
@@ -71,8 +72,9 @@ class PaperSGD(keras.optimizers.Optimizer):
             )
         # Keras's own weight_decay argument stays unset: it would decay a second time.
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
-        self.momentum, self.decay, self.undecayed = momentum, weight_decay, undecayed
-        self.summed, self.in_place = summed, in_place
+        self.momentum, self.decay = momentum, weight_decay
+        self.excluded = exclude_from_weight_decay  # Keras has a method of the argument's name
+        self.gradients_reduced = gradients_reduced
         self.initial_multipliers = dict(rate_multipliers or {})
 
     def build(self, variables: list) -> None:
@@ -121,8 +123,8 @@ class PaperSGD(keras.optimizers.Optimizer):
         return matched
 
     def _all_reduce_sum_gradients(self, grads_and_vars: list) -> list:
-        """Keras's, unless there is nothing left to sum."""
-        if self.summed:
+        """Keras's sum over replicas, unless that is done already."""
+        if self.gradients_reduced:
             return list(grads_and_vars)
         return super()._all_reduce_sum_gradients(grads_and_vars)
 
@@ -132,28 +134,18 @@ class PaperSGD(keras.optimizers.Optimizer):
         variable: keras.Variable | tf.Variable,
         learning_rate: tf.Tensor,
     ) -> None:
-        """One variable's update."""
-        resource = _resource(variable)
-        with tf.device(resource.device) if self.in_place else contextlib.nullcontext():
-            self._update(gradient, variable, learning_rate)
-
-    def _update(
-        self,
-        gradient: tf.Tensor,
-        variable: keras.Variable | tf.Variable,
-        learning_rate: tf.Tensor,
-    ) -> None:
+        """Updates one variable and its velocity."""
         index = self._get_variable_index(variable)
         path = self._trainable_variables[index].path
-        decays = self.undecayed is None or not re.search(self.undecayed, path)
+        decays = self.excluded is None or not re.search(self.excluded, path)
         multiplier = tf.cast(self._multipliers[index], variable.dtype)
         weights = tf.convert_to_tensor(variable)
         gradient = tf.cast(gradient, weights.dtype)
         # One fused pass over w and v, v ← momentum · v - rate · (g + decay · w); w ← w + v,
-        # which is the rule above with the rate taken out of the brackets.
+        # which is the rule above with the learning rate factored out.
         tf.raw_ops.ResourceApplyKerasMomentum(
-            var=_resource(variable),
-            accum=_resource(self.velocities[index]),
+            var=variable_handle(variable),
+            accum=variable_handle(self.velocities[index]),
             lr=tf.cast(learning_rate, weights.dtype) * multiplier,
             grad=gradient + self.decay * weights if decays and self.decay else gradient,
             momentum=tf.cast(multiplier > 0, weights.dtype) * self.momentum,
@@ -167,15 +159,48 @@ class PaperSGD(keras.optimizers.Optimizer):
             **config,
             "momentum": self.momentum,
             "weight_decay": self.decay,
-            "undecayed": self.undecayed,
+            "exclude_from_weight_decay": self.excluded,
             "rate_multipliers": self.initial_multipliers,
-            "summed": self.summed,
-            "in_place": self.in_place,
+            "gradients_reduced": self.gradients_reduced,
         }
 
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: dict | None = None) -> PaperSGD:
+        """The optimizer of a configuration, also of one that version 0.1 saved."""
+        config = {_OLD_ARGUMENTS.get(name, name): value for name, value in config.items()}
+        config.pop("in_place", None)
+        return super().from_config(config, custom_objects)
 
-def _resource(variable: keras.Variable | tf.Variable) -> tf.Tensor:
-    """The handle of a variable on the device that is being updated."""
+
+def variable_handle(variable: keras.Variable | tf.Variable) -> tf.Tensor:
+    """The resource of a variable on the device that is being updated."""
     if isinstance(variable, keras.Variable):
         variable = variable.value
     return variable.handle
+
+
+def make_optimizer(
+    options: Options, model: keras.Model, kind: type[PaperSGD] = PaperSGD
+) -> keras.optimizers.Optimizer:
+    """The optimizer of a run, built for a model.
+
+    Args:
+        options: of the run.
+        model: whose variables are trained.
+        kind: class of the optimizer.
+
+    Returns:
+        `kind`, inside a `LossScaleOptimizer` where the precision is float16.
+    """
+    optimizer = kind(
+        options.learning_rate,
+        options.momentum,
+        options.weight_decay,
+        exclude_from_weight_decay=None if options.decay_biases else "bias$",
+        gradients_reduced=True,  # by the training step
+        global_clipnorm=options.clip_norm or None,
+    )
+    if options.precision == "float16":  # small gradients would round to zero
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    optimizer.build(model.trainable_variables)
+    return optimizer

@@ -1,10 +1,11 @@
-"""What TensorBoard shows of a run, and the running figures of the progress bar."""
+"""TensorBoard: curves, images, hyperparameters and profiles of a run."""
 
 from __future__ import annotations
 
 import collections
 import dataclasses
 import functools
+import pathlib
 import time
 from collections.abc import Callable
 
@@ -16,13 +17,12 @@ from tensorboard.plugins.hparams import api as hparams
 
 from alexnet_tf.evaluation.predictions import Evaluation
 from alexnet_tf.system.files import reason_of
-from alexnet_tf.training.directory import ModelDirectory
 from alexnet_tf.training.options import Options, as_flag
 from alexnet_tf.visualize.kernels import kernel_grid
 
 STEPS_BETWEEN_POINTS = 20  # of a curve
 _STEPS_BETWEEN_NORMS = 100  # two curves a layer
-_SUMS = ("loss", "top1_hits", "top5_hits", "waiting", "steps")
+_SUMS = ("loss", "top1_correct", "top5_correct", "waiting", "steps")
 _HPARAMS = (  # the options by which runs are compared
     *("variant", "activation", "dataset", "augment", "batch_size", "epochs", "learning_rate"),
     *("momentum", "weight_decay", "bias_rate", "clip_norm", "precision", "seed"),
@@ -30,54 +30,56 @@ _HPARAMS = (  # the options by which runs are compared
 
 
 def _expendable(write: Callable[..., None]) -> Callable[..., None]:
-    """A method of `Logs` that ends them, with a word, if the disk refuses; a run goes on."""
+    """A method of `TensorBoardLogs`. If it fails, nothing more is written, and the run goes on."""
 
     @functools.wraps(write)
-    def guarded(logs: Logs, *args: object) -> None:
+    def guarded(logs: TensorBoardLogs, *args: object) -> None:
         """Writes, unless that has failed before."""
         try:
-            if not logs.ended:
+            if logs.enabled:
                 write(logs, *args)
         except (OSError, tf.errors.OpError) as error:
-            logs.ended = True
-            print(f"TensorBoard's logs end here: {reason_of(error)}", flush=True)
+            logs.enabled = False
+            print(f"TensorBoard logs end here: {reason_of(error)}", flush=True)
 
     return guarded
 
 
-class Logs:
-    """Collects the figures of training steps and writes them where they can be looked at.
+class TensorBoardLogs:
+    """Collects the metrics of training steps and writes them for TensorBoard.
 
-    When the disk refuses one of them, that is said, and no more are written.
+    When the disk refuses one of them, a line says so, and no more are written.
 
     Args:
-        directory: whose tensorboard/ is written.
+        folder: where to write.
         batch_size: images a step, over all replicas.
         model: whose first layer's kernels are shown.
-        channels: "rgb" or "bgr", the order in which the model sees colours.
-        layers: of each trainable variable, those of the norms; default: the model's.
-        timed: whether steps tell how long they waited for input.
+        channels: "rgb" or "bgr", the order of the model's input.
+        layers: of each trainable variable that has norms.
+        timed: whether steps measure how long they waited for input.
+        enabled: whether to write; only worker 0 does.
+        clock: seconds, monotonic.
 
     Attributes:
-        text: the newest figures, for the progress bar.
-        ended: whether the disk has refused something.
+        text: the newest metrics, for the progress bar.
     """
 
     def __init__(
         self,
-        directory: ModelDirectory,
+        folder: pathlib.Path,
         batch_size: int,
         model: keras.Model,
-        channels: str = "rgb",
-        layers: list[str] | None = None,
+        channels: str,
+        layers: list[str],
         timed: bool = True,
+        enabled: bool = True,
+        clock: Callable[[], float] = time.monotonic,
     ):
-        self.batch_size, self.text, self.ended = batch_size, "", False
-        self._model, self._channels, self._timed = model, channels, timed
-        self._layers = layers or [v.path.split("/")[-2] for v in model.trainable_variables]
-        self._folder = directory.tensorboard
+        self.batch_size, self.enabled, self.text = batch_size, enabled, ""
+        self._folder, self._model, self._channels = folder, model, channels
+        self._layers, self._timed, self._clock = layers, timed, clock
         self._writers: list[tf.summary.SummaryWriter] = []  # made when the run begins
-        self._broken = False  # whether the first point would lack steps made before a restart
+        self._incomplete = False  # whether the next point lacks steps made before a restart
         self.restart_clock()
 
     def _open(self, step: int) -> None:
@@ -86,16 +88,16 @@ class Logs:
             for name in ("", "train", "validation")
         ]
         self._run, self._train, self._validation = self._writers
-        self.restarts_at(step)
+        self.restart_at(step)
 
     @_expendable
-    def restarts_at(self, step: int) -> None:
-        """Makes TensorBoard forget what is of a later step: the run goes on from an earlier one.
+    def restart_at(self, step: int) -> None:
+        """Makes TensorBoard hide the points of later steps, which the run repeats.
 
         Args:
-            step: the last one that counts.
+            step: from which the run resumes.
         """
-        self._broken = step % STEPS_BETWEEN_POINTS > 0
+        self._incomplete = step % STEPS_BETWEEN_POINTS > 0
         session = SessionLog(status=SessionLog.START)
         event = Event(wall_time=time.time(), step=step + 1, session_log=session)
         for writer in self._writers:
@@ -103,11 +105,11 @@ class Logs:
 
     @_expendable
     def begin(self, step: int, options: Options) -> None:
-        """Opens the files; writes what does not change, flags and hyperparameters, and the kernels.
+        """Opens the files; writes flags, hyperparameters and the kernels of the first layer.
 
         Args:
-            step: at which the run begins or goes on.
-            options: the run's.
+            step: at which the run begins or resumes.
+            options: of the run.
         """
         self._open(step)
         values = dataclasses.asdict(options)
@@ -133,43 +135,43 @@ class Logs:
         self._run.flush()
 
     def restart_clock(self) -> None:
-        """Starts a stretch of training: what came before does not count in the rates."""
+        """Starts a new interval after a pause, which does not count in images per second."""
         self._sums = collections.Counter()
-        self._since = time.monotonic()
+        self._since = self._clock()
 
-    def steps(self, step: int, sums: dict[str, float], rate: float) -> None:
-        """Takes the figures of steps (`steps.make_train_steps`'s).
+    def steps(self, step: int, metrics: dict[str, float], learning_rate: float) -> None:
+        """Records the metrics of steps (`train_step.TrainSteps`).
 
         Args:
             step: the number of the last of them.
-            sums: over these steps, and the norms after the last of them.
-            rate: at which they were made.
+            metrics: of these steps.
+            learning_rate: of these steps.
         """
-        self._sums.update({name: sums[name] for name in _SUMS})
+        self._sums.update({name: metrics[name] for name in _SUMS})
         steps = self._sums["steps"]
         images = steps * self.batch_size
-        seconds = max(time.monotonic() - self._since, 1e-9)
-        loss, top1 = self._sums["loss"] / steps, self._sums["top1_hits"] / images
+        seconds = max(self._clock() - self._since, 1e-9)
+        loss, top1 = self._sums["loss"] / steps, self._sums["top1_correct"] / images
         self.text = f"loss {loss:.3f}, top-1 {top1:.0%}"
         if step % STEPS_BETWEEN_POINTS == 0:
             point = {
-                **{"loss": loss, "top1_error": 1 - top1},
-                **{"top5_error": 1 - self._sums["top5_hits"] / images, "learning_rate": rate},
+                **{"loss": loss, "top1_error": 1 - top1, "learning_rate": learning_rate},
+                "top5_error": 1 - self._sums["top5_correct"] / images,
                 "images_per_second": images / seconds,
             }
             if self._timed:
                 point["waiting_share"] = self._sums["waiting"] / seconds
-            if not self._broken:
+            if not self._incomplete:
                 self._point(step, point)
-            self._broken = False
+            self._incomplete = False
             self.restart_clock()
         if step % _STEPS_BETWEEN_NORMS == 0:
-            self._norms(step, "gradient_norm", sums["gradient_norms"])
-            self._norms(step, "weight_norm", sums["weight_norms"])
+            self._norms(step, "gradient_norm", metrics["gradient_norms"])
+            self._norms(step, "weight_norm", metrics["weight_norms"])
 
     @_expendable
     def _point(self, step: int, values: dict[str, float]) -> None:
-        """A point of each of some curves."""
+        """Adds a point to some curves."""
         with self._train.as_default(step=step):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
@@ -204,28 +206,46 @@ class Logs:
             writer.close()
 
 
-class NoLogs:
-    """In place of `Logs` where another worker writes them."""
+class Profiler:
+    """Records what training steps spend their time on, for TensorBoard's Profile page.
 
-    text = ""
+    Args:
+        span: two steps: recording starts before the first and ends before the second; or nothing.
+        folder: where TensorBoard looks for it.
+        enabled: whether to record; other workers than worker 0 only stop at the same steps.
+    """
 
-    def restarts_at(self, step: int) -> None:
-        """Does nothing."""
+    def __init__(self, span: tuple[float, ...], folder: pathlib.Path, enabled: bool = True):
+        self._span, self._folder, self._enabled = tuple(map(int, span)), folder, enabled
+        self._recording = False
 
-    def begin(self, step: int, options: Options) -> None:
-        """Does nothing."""
+    def acts_at(self, step: int) -> bool:
+        """Whether recording starts or ends after `step` steps."""
+        return step in self._span
 
-    def first_batch(self, picture: np.ndarray) -> None:
-        """Does nothing."""
+    def before(self, step: int) -> str | None:
+        """Starts or ends the recording if it is time; returns a message at its end."""
+        if self._recording and step >= self._span[1]:
+            self.stop()
+            return f"The profile of steps {self._span[0]:,} to {step:,} is in {self._folder}"
+        starts = self._enabled and self._span and not self._recording
+        if starts and self._span[0] <= step < self._span[1]:
+            tf.profiler.experimental.start(str(self._folder))
+            self._recording = True
+        return None
 
-    def restart_clock(self) -> None:
-        """Does nothing."""
+    def step(self, number: int) -> tf.profiler.experimental.Trace:
+        """Context that marks a training step, or several in one call, in the recording.
 
-    def steps(self, step: int, sums: dict[str, float], rate: float) -> None:
-        """Does nothing."""
+        Without it the Profile page cannot tell how long a step takes.
 
-    def validation(self, step: int, evaluation: Evaluation) -> None:
-        """Does nothing."""
+        Args:
+            number: of the first of them.
+        """
+        return tf.profiler.experimental.Trace("train", step_num=number, _r=1)
 
-    def close(self) -> None:
-        """Does nothing."""
+    def stop(self) -> None:
+        """Writes the recording, if there is one."""
+        if self._recording:
+            tf.profiler.experimental.stop()
+            self._recording = False

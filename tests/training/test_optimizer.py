@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_tf.training.sgd import PaperSGD
+from alexnet_tf.training.optimizer import PaperSGD
 
 SHAPES = {"conv1/kernel": (3, 3, 2, 4), "conv1/bias": (4,), "fc8/kernel": (6, 5), "fc8/bias": (5,)}
 STEPS = 20
@@ -93,15 +93,16 @@ def test_defaults_are_the_papers():
 
 
 @pytest.mark.parametrize(
-    "undecayed, decays",
+    "excluded, decays",
     [
         (None, lambda path: True),
         ("", lambda path: False),
         ("conv1", lambda path: path.startswith("fc8")),
     ],
 )
-def test_undecayed(undecayed, decays):
-    actual = train(make_optimizer(undecayed=undecayed), make_variables(), make_gradients())
+def test_variables_excluded_from_weight_decay(excluded, decays):
+    optimizer = make_optimizer(exclude_from_weight_decay=excluded)
+    actual = train(optimizer, make_variables(), make_gradients())
     assert_close(actual, reference(make_gradients(), decays))
 
 
@@ -152,7 +153,9 @@ def test_a_multiplier_of_zero_freezes():
 @pytest.mark.parametrize("decay, same", [(0.0, True), (DECAY, False)])
 def test_keras_decays_outside_the_velocity(decay, same):
     gradients = make_gradients()
-    ours = train(PaperSGD(RATE, MOMENTUM, decay, undecayed=None), make_variables(), gradients)
+    ours = train(
+        PaperSGD(RATE, MOMENTUM, decay, exclude_from_weight_decay=None), make_variables(), gradients
+    )
     keras_own = train(
         keras.optimizers.SGD(RATE, MOMENTUM, weight_decay=decay or None),
         make_variables(),
@@ -163,7 +166,7 @@ def test_keras_decays_outside_the_velocity(decay, same):
 
 
 def test_config_round_trip():
-    arguments = {"undecayed": "fc8", "rate_multipliers": {"conv1": 0.5}}
+    arguments = {"exclude_from_weight_decay": "fc8", "rate_multipliers": {"conv1": 0.5}}
     optimizer = make_optimizer(**arguments)
     config = optimizer.get_config()
     for copy in (
@@ -173,6 +176,14 @@ def test_config_round_trip():
         assert copy.get_config() == config
         expected = train(make_optimizer(**arguments), make_variables(), make_gradients())
         assert_equal(train(copy, make_variables(), make_gradients()), expected)
+
+
+def test_a_configuration_of_version_0_1_is_read():
+    config = make_optimizer(exclude_from_weight_decay="fc8", gradients_reduced=True).get_config()
+    old = {**config, "in_place": True}
+    old["undecayed"] = old.pop("exclude_from_weight_decay")
+    old["summed"] = old.pop("gradients_reduced")
+    assert PaperSGD.from_config(old).get_config() == config
 
 
 def test_replicas_add_their_gradients_up(two_replicas):
