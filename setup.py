@@ -19,7 +19,7 @@ PREPARE = [
 # The REST server and its page. Predicting and exporting need neither.
 SERVE = ["starlette>=0.40", "uvicorn>=0.30"]
 
-# ExampleReader of what a network has learnt, and the images that it finds alike.
+# Pictures of what a network has learnt, and the images that it finds alike.
 FIGURES = ["matplotlib>=3.9", "faiss-cpu>=1.10"]
 
 setup(

@@ -22,15 +22,15 @@ def reference(a, size=5, k=2.0, alpha=1e-4, beta=0.75, divide_by_size=False, tow
 
 SETTINGS = [
     {},  # the paper's
-    {"pca_noise": 0.05},
-    {"pca_noise": 0.05, "towers": 2},
-    {"pca_noise": 0.05, "divide_by_size": True, "k": 1.0},
-    {"pca_noise": 0.05, "size": 4},  # the longer half lies before the map
-    {"pca_noise": 0.05, "size": 2, "towers": 2, "divide_by_size": True},
-    {"pca_noise": 0.05, "size": 1},
-    {"pca_noise": 0.05, "size": 31},  # wider than there are maps
-    {"pca_noise": 0.05, "beta": 0.5},
-    {"pca_noise": 0.05, "beta": 1.0, "towers": 4},
+    {"alpha": 0.05},
+    {"alpha": 0.05, "towers": 2},
+    {"alpha": 0.05, "divide_by_size": True, "k": 1.0},
+    {"alpha": 0.05, "size": 4},  # the longer half lies before the map
+    {"alpha": 0.05, "size": 2, "towers": 2, "divide_by_size": True},
+    {"alpha": 0.05, "size": 1},
+    {"alpha": 0.05, "size": 31},  # wider than there are maps
+    {"alpha": 0.05, "beta": 0.5},
+    {"alpha": 0.05, "beta": 1.0, "towers": 4},
 ]
 
 
