@@ -48,7 +48,7 @@ def _maps(variant: Variant, options: Options) -> str:
     """Sides of the convolutions' maps, and of what the fully connected layers get."""
     layers = layer_summary(variant)[: len(variant.convs)]
     return ", ".join(
-        str(side) for side in (*(x.outputs[0] for x in layers), layers[-1].passed_on[0])
+        str(side) for side in (*(x.outputs[0] for x in layers), layers[-1].output_after_pooling[0])
     )
 
 

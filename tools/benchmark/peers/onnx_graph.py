@@ -62,7 +62,7 @@ def build(
         )  # fmt: skip
         _apply(graph, conv.post_ops, conv.filters)
     graph.add("Flatten", graph.last, axis=1)
-    maps = layer_summary(variant, 1)[len(variant.convs) - 1].passed_on
+    maps = layer_summary(variant, 1)[len(variant.convs) - 1].output_after_pooling
     for number, dense in enumerate(variant.denses):
         kernel, bias = weights[dense.name]
         _apply(graph, dense.pre_ops, 0)
