@@ -84,7 +84,7 @@ def _paper_denses(
 
 
 # Paper §4.1: 224 of 256, per-pixel mean, α ~ N(0, .1) times the eigenvalue. The paper does not
-# give the unit of the pixels. It can only be [0, 1]: on 0 to 255 the noise would have σ above 1,000.
+# say in which unit pixels are. It can only be [0, 1]: in 0 to 255 the noise has σ above 1,000.
 _PAPER_INPUT = Preprocessing(image_size=256, crop_size=224, mean="pixel", pca_noise=PCANoise())
 
 PAPER = Variant(

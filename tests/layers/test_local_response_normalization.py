@@ -89,6 +89,15 @@ def test_worked_by_hand(settings, expected):
     np.testing.assert_allclose(layer(np.array([[1.0, 2.0, 3.0, 4.0]])), [expected], rtol=1e-6)
 
 
+@both_forms
+@pytest.mark.parametrize("towers, expected", [(2, 29.9), (1, 23.2)])
+def test_the_window_crosses_towers_only_by_the_papers_letter(towers, expected, training):
+    """Map 47 is the first tower's last: it has two neighbours there, and four in all."""
+    layer = LocalResponseNormalization(towers=towers)
+    y = layer(np.full((1, 96), 100, np.float32), training=training)
+    assert float(y[0, 47]) == pytest.approx(expected, abs=0.05)
+
+
 def test_defaults_are_the_papers():
     """Ones among ones: five neighbours, three at the ends."""
     y = LocalResponseNormalization()(np.ones((1, 96), np.float32))[0]

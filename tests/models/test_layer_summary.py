@@ -59,9 +59,7 @@ def test_receptive_fields_by_hand():
     fields = [layer.field for layer in layer_summary(get_variant("caffe"))[:5]]
     assert fields == [
         ReceptiveField(11, 4, 0),
-        ReceptiveField(
-            11 + 2 * 4 + 4 * 8, 8, -2 * 8
-        ),  # pool1 makes it 19 by 8, then 5 wide of them
+        ReceptiveField(11 + 2 * 4 + 4 * 8, 8, -2 * 8),  # 19 by 8 after pool1, and 5 of these
         ReceptiveField(51 + 2 * 8 + 2 * 16, 16, -16 - 16),
         ReceptiveField(99 + 2 * 16, 16, -48),
         ReceptiveField(131 + 2 * 16, 16, -64),
