@@ -24,7 +24,7 @@ doctor.py, serve.py, client.py, launch.py and figures/__main__.py. Imports run o
 models, layers, system.
 """
 
-from alexnet_tf.system.keras_setup import after_import
+from alexnet_tf.system.keras_setup import after_import, choose_backend
 
 __version__ = "0.1.0"
 __all__ = ["AlexNet", "variants"]
@@ -60,4 +60,5 @@ def _register_layers() -> None:
         import alexnet_tf.layers  # noqa: F401
 
 
+choose_backend()  # whichever module of this package imports Keras first
 after_import("keras", _register_layers)

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from absl import app, flags, logging
 
 from alexnet_tf.system.errors import UserError, first_line
-from alexnet_tf.system.keras_setup import choose_backend, reset_formats
+from alexnet_tf.system.keras_setup import check_backend, reset_formats
 
 
 def run(
@@ -94,7 +94,7 @@ def import_tensorflow_quietly() -> None:
     # Intel's convolutions; by default TensorFlow has them on only where the CPU has AVX-512 VNNI,
     # but a training step is 1.5 to 1.9 times as fast with them on an AMD CPU with AVX2.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    choose_backend()
+    check_backend()
     sys.stderr.flush()
     with tempfile.TemporaryFile() as kept_back:
         stderr = os.dup(2)

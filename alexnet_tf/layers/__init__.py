@@ -4,11 +4,6 @@ Feature maps are [batch, height, width, channels]. Every layer follows its dtype
 add up squares do so in float32, because 16 bits overflow or lose the sum.
 """
 
-from alexnet_tf.system.keras_setup import choose_backend
-
-choose_backend()  # the modules below import Keras
-
-# ruff: noqa: E402
 from alexnet_tf.layers.dropout import InvertedDropout, UnscaledDropout
 from alexnet_tf.layers.grouped_conv import GroupedConv2D
 from alexnet_tf.layers.local_response_normalization import (
@@ -18,6 +13,9 @@ from alexnet_tf.layers.noisy_relu import NoisyReLU
 from alexnet_tf.layers.within_map_response_normalization import (
     WithinMapResponseNormalization,
 )
+from alexnet_tf.system.keras_setup import check_backend
+
+check_backend()
 
 __all__ = [
     "GroupedConv2D",

@@ -17,19 +17,24 @@ from alexnet_tf.system.errors import UserError
 
 
 def choose_backend() -> None:
-    """Makes Keras run on TensorFlow; call it before `import keras`.
+    """Makes Keras run on TensorFlow, unless the environment names another backend.
 
-    The backend of keras.json is a default and gives way. The environment variable KERAS_BACKEND is
-    meant for this process, so another backend there is an error, and so is a Keras that has
-    already been imported on another backend.
+    The backend in keras.json is a default for all programs and gives way. KERAS_BACKEND is meant
+    for this process and stays; `check_backend` tells the user if it cannot work.
+    """
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+
+def check_backend() -> None:
+    """Checks that Keras runs on TensorFlow, or will if it has not been imported.
 
     Raises:
-        UserError: Keras is to run, or runs, on another backend.
+        UserError: it is another backend.
     """
     if "keras" in sys.modules:
         backend = sys.modules["keras"].config.backend()
     else:
-        backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+        backend = os.environ.get("KERAS_BACKEND")
     if backend != "tensorflow":
         raise UserError(
             "alexnet_tf needs Keras on TensorFlow. Expected the environment variable "
