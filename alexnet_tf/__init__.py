@@ -5,14 +5,26 @@
 
 Map of the package, in reading order:
 
-    models/     what the network is: rows of data (variants.py) and one builder (build.py)
-    layers/     the layers that Keras lacks: response normalisation, grouped convolution, dropout
-    data/       where images come from, how they are cut, lit and normalised
-    training/   the update rule, schedules, the loop, checkpoints
-    serving/    the SavedModel
-    figures/    pictures of the paper and the lecture, from any model; visualize/ has them as arrays
-    train.py evaluate.py predict.py export.py    entry points: they parse flags and call
+    models/       the network: variants as rows of data (variants.py), one builder (build.py)
+    layers/       layers that Keras lacks: response normalisation, grouped convolution, dropout
+    data/         datasets, decoding, augmentation and normalisation: images to training batches
+    training/     one Trainer: the step, the update rule, schedules, checkpoints
+    evaluation/   top-1 and top-5 error, reports, published errors to compare with
+    recipes/      where the sources of AlexNet disagree, and what a run follows
+    preparation/  ImageNet's archives or a folder to a resized dataset, one shard at a time
+    inspection/   what is in a dataset, and what is wrong with it
+    serving/      the SavedModel, a REST server and its page
+    figures/      the pictures of the paper and the lecture, from any model
+    towers/       training with each of the two towers on a device of its own
+    system/       files, signals, progress, errors: knows nothing of the rest
+
+Entry points only parse flags and call: train.py, evaluate.py, predict.py, export.py, prepare.py,
+doctor.py, serve.py, client.py, launch.py and figures/__main__.py. Imports run one way
+(tests/test_imports.py): entry points, towers, training and its neighbours, evaluation, data,
+models, layers, system.
 """
+
+from alexnet_tf.system.keras_setup import after_import, choose_backend
 
 __version__ = "0.1.0"
 __all__ = ["AlexNet", "variants"]
@@ -29,3 +41,24 @@ def __getattr__(name: str):
 
         return variants
     raise AttributeError(f"module 'alexnet_tf' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _register_layers() -> None:
+    """Lets `keras.models.load_model` find this package's layers.
+
+    A .keras or .h5 file names its layers, and Keras knows those whose modules have been imported.
+    Importing them here would import TensorFlow, which takes seconds; without Keras nothing can be
+    loaded. So they are imported as soon as Keras is, whichever import comes first.
+    """
+    import keras
+
+    if keras.config.backend() == "tensorflow":  # on another backend `AlexNet` says what is wrong
+        import alexnet_tf.layers  # noqa: F401
+
+
+choose_backend()  # whichever module of this package imports Keras first
+after_import("keras", _register_layers)

@@ -19,6 +19,7 @@ from absl import app, flags, logging
 
 from alexnet_tf import flagfiles
 from alexnet_tf.system.errors import UserError, first_line
+from alexnet_tf.system.keras_setup import check_backend, reset_formats
 
 
 def run(
@@ -94,13 +95,15 @@ def import_tensorflow_quietly() -> None:
     # Intel's convolutions. By default TensorFlow uses them only on CPUs with AVX-512 VNNI, but a
     # training step is 1.5 to 1.9 times as fast with them on an AMD CPU with AVX2.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    check_backend()
     sys.stderr.flush()
     with tempfile.TemporaryFile() as kept_back:
         stderr = os.dup(2)
         os.dup2(kept_back.fileno(), 2)
         try:
-            import keras  # noqa: F401
             import tensorflow as tf
+
+            reset_formats()
 
             tf.config.list_physical_devices()  # looks for GPUs, and logs several lines without one
         except Exception:

@@ -82,9 +82,10 @@ def main(argv: list[str]) -> int:
                 )
             served = np.load(output)
             predictions = Evaluator(classifier, make_strategy("one"), 50, views).predict(split)
-            guesses = [[names[i] for i in row] for row in predictions.guesses]
-            same = (served["classes"] == np.array(guesses)).all(axis=1)
-            gap = np.abs(served["scores"] - predictions.scores)[served["valid"]].max(initial=0)
+            expected = [[names[i] for i in row] for row in predictions.predicted]
+            same = (served["classes"] == np.array(expected)).all(axis=1)
+            gaps = np.abs(served["scores"] - predictions.probabilities)[served["valid"]]
+            gap = gaps.max(initial=0)
             agreed = bool((served["valid"] == predictions.readable).all())
             print(
                 f"{signature}: the same five classes on {same.sum():,} of {len(files):,} images, "

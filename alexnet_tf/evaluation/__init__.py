@@ -1,1 +1,1 @@
-"""How often a model errs, and where."""
+"""Top-1 and top-5 error of a model, and reports of where it errs."""

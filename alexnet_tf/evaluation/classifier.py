@@ -1,4 +1,4 @@
-"""A trained network with its preprocessing and its class names: pictures in, probabilities out."""
+"""A trained network with its preprocessing and class names: images in, probabilities out."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from alexnet_tf.data.decode import decode_each, decode_square
 from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.system.errors import UserError
 
-TOP = 5  # classes that are named, and that the top-5 error is about
+TOP = 5  # classes that a prediction names, and that the top-5 error counts
 
 
 class Classifier(tf.Module):
-    """What evaluation, prediction and the SavedModel share, so that they cannot disagree.
+    """The computation that evaluation, prediction and the SavedModel share.
 
     Args:
         model: from normalised images [B, C, C, 3] to logits [B, classes].
@@ -37,25 +37,26 @@ class Classifier(tf.Module):
     def decode(
         self, encoded: tf.Tensor, image_of: Callable[[tf.Tensor], tf.Tensor] = tf.identity
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Encoded images to the squares that views are cut from.
+        """Decodes images to the squares that views are cut from.
 
         Args:
-            encoded: string [B]; JPEG, PNG, BMP, or GIF, of which the first frame is taken.
-            image_of: takes the image out of an element; where it fails, there is no image.
+            encoded: string [B]; JPEG, PNG, BMP, or GIF, of which the first frame is used.
+            image_of: extracts the image from an element; it fails where there is no image.
 
         Returns:
-            uint8 [B, S, S, 3], and bool [B], false where there is no image; it is black there.
+            uint8 [B, S, S, 3], and bool [B], false where decoding failed; the square is black
+            there.
         """
-        spec = self.preprocessor.preprocessing
+        preprocessing = self.preprocessor.preprocessing
         return decode_each(
-            lambda place: decode_square(image_of(encoded[place]), spec),
+            lambda index: decode_square(image_of(encoded[index]), preprocessing),
             tf.size(encoded),
-            spec.image_size,
+            preprocessing.image_size,
             tf.data.AUTOTUNE,
         )
 
     def log_probabilities(self, images: tf.Tensor, views: int = 1) -> tf.Tensor:
-        """Logarithms of `probabilities`, exact where those are too small for float32.
+        """Logarithms of `probabilities`, also where these underflow float32.
 
         Args:
             images: uint8 [B, S, S, 3].
@@ -80,7 +81,7 @@ class Classifier(tf.Module):
         return tf.exp(self.log_probabilities(images, views))
 
     def view_probabilities(self, images: tf.Tensor, views: int) -> tf.Tensor:
-        """Class probabilities of each view by itself, float32 [B, views, classes]."""
+        """Class probabilities for each view, float32 [B, views, classes]."""
         return tf.exp(self._view_logs(images, views))
 
     def _view_logs(self, images: tf.Tensor, views: int) -> tf.Tensor:
@@ -94,11 +95,11 @@ class Ensemble(Classifier):
     """Several classifiers whose probabilities are averaged, as the paper's five (§6, table 2).
 
     Args:
-        members: of the same classes, and with squares of one size made in one way; they may be
-            of different variants otherwise.
+        members: classifiers with the same classes, image size and way of resizing. Their variants
+            may differ.
 
     Raises:
-        UserError: they do not go together.
+        UserError: classes, image sizes or ways of resizing differ.
     """
 
     def __init__(self, members: list[Classifier]):
@@ -106,16 +107,15 @@ class Ensemble(Classifier):
         for other in others:
             if other.classes != first.classes:
                 raise UserError(
-                    "Expected models of the same classes in the same order, to average them. "
+                    "Expected models with the same classes in the same order. "
                     f"Received: {len(first.classes)} ({first.classes[0]}, ...) and "
                     f"{len(other.classes)} ({other.classes[0]}, ...)"
                 )
-            for fact in ("image_size", "resize"):
-                one, two = (getattr(m.preprocessor.preprocessing, fact) for m in (first, other))
+            for name in ("image_size", "resize"):
+                one, two = (getattr(m.preprocessor.preprocessing, name) for m in (first, other))
                 if one != two:
                     raise UserError(
-                        f"Expected models with one {fact}, to average them. Received: {one} and "
-                        f"{two}"
+                        f"Expected models with the same {name}. Received: {one} and {two}"
                     )
         tf.Module.__init__(self)
         self.members = members
@@ -128,10 +128,10 @@ class Ensemble(Classifier):
 
     @property
     def model(self) -> keras.Model:
-        """There is none that stands for all."""
-        raise AttributeError("Expected one network. Received: an ensemble; ask for `models`")
+        """An ensemble has no single network."""
+        raise AttributeError("an ensemble has several networks; use `models`")
 
     def _view_logs(self, images: tf.Tensor, views: int) -> tf.Tensor:
-        """Each member sees its own crops of the squares; what is averaged are probabilities."""
+        """Averages probabilities, not logits; each member cuts its own crops from the squares."""
         logs = [member._view_logs(images, views) for member in self.members]
         return tf.reduce_logsumexp(tf.stack(logs), axis=0) - tf.math.log(float(len(logs)))

@@ -1,4 +1,4 @@
-"""Top-1 and top-5 error, every image counted exactly once."""
+"""Runs a classifier over a split; every image counts exactly once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Evaluator:
     Args:
         classifier: made under the strategy's scope.
         strategy: where to run.
-        batch_size: of images over all replicas; each is `views` times as large on the device.
+        batch_size: images over all replicas; the device gets `views` times as many.
         views: 1 or 10.
     """
 
@@ -37,17 +37,17 @@ class Evaluator:
         self.classifier, self.strategy = classifier, strategy
         self.batch_size, self.views = batch_size, views
         self._step = tf.function(self._distributed_step)
-        self._batches = None  # of the split that was asked for last
+        self._batches = None  # of the last split, with its decode errors
 
     def __call__(
         self,
         split: Split,
         title: str = "evaluating",
         stop: Callable[[], bool] = lambda: False,
-        unreadable: DecodeErrors | None = None,
+        decode_errors: DecodeErrors | None = None,
     ) -> Evaluation | None:
-        """The errors on a split; arguments, result and errors as those of `predict`."""
-        predictions = self.predict(split, title, stop, unreadable)
+        """The metrics on a split; arguments and errors as in `predict`, None if stopped."""
+        predictions = self.predict(split, title, stop, decode_errors)
         return predictions and predictions.evaluation()
 
     def predict(
@@ -55,57 +55,57 @@ class Evaluator:
         split: Split,
         title: str = "evaluating",
         stop: Callable[[], bool] = lambda: False,
-        unreadable: DecodeErrors | None = None,
+        decode_errors: DecodeErrors | None = None,
     ) -> Predictions | None:
-        """Goes once over a split; several workers all get the whole result.
+        """Predicts every example of a split once. With several workers each gets all predictions.
 
         Args:
             split: the examples.
             title: of the progress bar.
-            stop: asked after each batch whether to give up.
-            unreadable: is told of images that do not decode, and says when they are too many.
+            stop: called after each batch; evaluation stops if it returns true.
+            decode_errors: records images that cannot be decoded, and raises if there are too many.
 
         Returns:
-            What the model says of each example, or None if stopped.
+            The predictions, or None if stopped.
 
         Raises:
             UserError: there is no example, none could be decoded, or too many could not.
         """
         if not split.examples:
             raise UserError("Expected a split with images. Received: an empty one")
-        unreadable = DecodeErrors(split) if unreadable is None else unreadable
+        decode_errors = DecodeErrors(split) if decode_errors is None else decode_errors
         integers, floats = [], []
         with Progress(title, split.examples, "images") as progress:
-            for batch in self._distributed(split, unreadable):
-                some, others = self._step(batch)
-                integers.append(some.numpy())
-                floats.append(others.numpy())
-                progress.advance(int((some[:, 0].numpy() != PADDING).sum()))
-                unreadable.check()
+            for batch in self._distributed(split, decode_errors):
+                batch_integers, batch_floats = (rows.numpy() for rows in self._step(batch))
+                integers.append(batch_integers)
+                floats.append(batch_floats)
+                progress.advance(int((batch_integers[:, 0] != PADDING).sum()))
+                decode_errors.check()
                 if stop():
                     return None
         predictions = _assemble(np.concatenate(integers), np.concatenate(floats), self.views)
         if len(predictions.labels) != split.examples:
             raise AssertionError(f"{len(predictions.labels)} examples of {split.examples}")
         if not predictions.readable.any():
-            raise UserError(f"Expected {split.examples} images. Received: {unreadable}")
+            raise UserError(f"None of the {split.examples} images can be decoded: {decode_errors}")
         return predictions
 
     def _distributed(
-        self, split: Split, unreadable: DecodeErrors
+        self, split: Split, decode_errors: DecodeErrors
     ) -> tf.distribute.DistributedDataset:
-        """The split's batches; made anew only if either is another one than last time."""
+        """The split's batches; the dataset of the last call is reused for the same arguments."""
 
         def make_dataset(reader: int, readers: int) -> tf.data.Dataset:
             """One reader's part of the split."""
             return evaluation_dataset(
-                split, spec, self.batch_size, unreadable, reader=reader, readers=readers
+                split, preprocessing, self.batch_size, decode_errors, reader=reader, readers=readers
             )
 
-        spec = self.classifier.preprocessor.preprocessing
-        if self._batches is None or self._batches[:2] != (split, unreadable):
+        preprocessing = self.classifier.preprocessor.preprocessing
+        if self._batches is None or self._batches[:2] != (split, decode_errors):
             batches = distribute(self.strategy, make_dataset, self.batch_size)
-            self._batches = split, unreadable, batches
+            self._batches = split, decode_errors, batches
         return self._batches[2]
 
     def _distributed_step(self, batch: dict) -> tuple[tf.Tensor, tf.Tensor]:
@@ -113,29 +113,31 @@ class Evaluator:
         return self.strategy.gather(integers, axis=0), self.strategy.gather(floats, axis=0)
 
     def _replica_step(self, batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        """Rows of one example each: few tensors, as each has to be gathered from all replicas.
+        """Predicts one replica's batch.
 
         Returns:
-            int64 [b, 2 + k]: index, label and guesses; float32 [b, 2 + k]: weight, loss, scores.
+            One row an example, in two tensors because each tensor is gathered on its own:
+            int64 [b, 2 + k] with index, label and predicted classes, and float32 [b, 2 + k] with
+            weight, loss and probabilities.
         """
         labels = batch["label"]
         logs = self.classifier.log_probabilities(batch["image"], self.views)  # [b, classes]
         losses = -tf.gather(logs, labels, batch_dims=1)
-        # Ties are broken by index, as prediction and serving break them.
-        scores, guesses = tf.math.top_k(logs, min(TOP, logs.shape[-1]))  # [b, k]
-        integers = [batch["index"][:, None], labels[:, None], tf.cast(guesses, tf.int64)]
-        floats = [batch["weight"][:, None], losses[:, None], tf.exp(scores)]
+        # Ties are broken by index, as prediction and serving do.
+        top_logs, predicted = tf.math.top_k(logs, min(TOP, logs.shape[-1]))  # [b, k]
+        integers = [batch["index"][:, None], labels[:, None], tf.cast(predicted, tf.int64)]
+        floats = [batch["weight"][:, None], losses[:, None], tf.exp(top_logs)]
         return tf.concat(integers, axis=1), tf.concat(floats, axis=1)
 
 
 def _assemble(integers: np.ndarray, floats: np.ndarray, views: int) -> Predictions:
-    """Rows of `_replica_step` in any order, padding among them, to predictions in order.
+    """Sorts the rows of `_replica_step` by index and drops padding.
 
     Raises:
-        AssertionError: an example is missing or there twice.
+        AssertionError: an example is missing or was counted twice.
     """
-    there = integers[:, 0] != PADDING
-    integers, floats = integers[there], floats[there]
+    real = integers[:, 0] != PADDING
+    integers, floats = integers[real], floats[real]
     order = np.argsort(integers[:, 0])
     integers, floats = integers[order], floats[order]
     if not np.array_equal(integers[:, 0], np.arange(len(integers))):
@@ -143,8 +145,8 @@ def _assemble(integers: np.ndarray, floats: np.ndarray, views: int) -> Predictio
     return Predictions(
         labels=integers[:, 1],
         readable=floats[:, 0] > 0,
-        guesses=integers[:, 2:],
-        scores=floats[:, 2:],
+        predicted=integers[:, 2:],
+        probabilities=floats[:, 2:],
         losses=floats[:, 1],
         views=views,
     )

@@ -1,4 +1,4 @@
-"""What a model says of each example of a split, and what that amounts to."""
+"""A model's predictions for a split, and the metrics that follow from them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """The result; errors are fractions.
+    """The metrics of a model on a split; errors are fractions.
 
     Attributes:
-        top1_error, top5_error: share of examples whose label is not the first guess, or not
-            among the first five.
+        top1_error: share of images whose label is not the most probable class.
+        top5_error: share of images whose label is not among the five most probable classes.
         loss: mean cross-entropy in nats.
-        examples: how many were counted.
-        unreadable: how many could not be decoded and are in no other figure.
-        views: averaged for each example.
+        examples: images counted.
+        unreadable: images that could not be decoded; no other metric counts them.
+        views: views of each image that were averaged.
     """
 
     top1_error: float
@@ -39,63 +39,66 @@ class Evaluation:
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """The examples of a split, N in all, in its order; k is 5, or the number of classes if less.
+    """Predictions for all N examples of a split, in its order.
+
+    k is 5, or the number of classes if that is less.
 
     Attributes:
-        labels: int64 [N], the true ones.
-        readable: bool [N]; what could not be decoded has no meaning in the other fields.
-        guesses: int64 [N, k], the most probable classes, the most probable first.
-        scores: float32 [N, k], their probabilities.
-        losses: float32 [N], minus the logarithm of the label's probability, in nats.
-        views: averaged for each example.
+        labels: int64 [N], the true classes.
+        readable: bool [N], false where the image could not be decoded; the other arrays have no
+            meaning there.
+        predicted: int64 [N, k], the most probable classes, the most probable first.
+        probabilities: float32 [N, k], their probabilities.
+        losses: float32 [N], cross-entropy in nats.
+        views: views of each image that were averaged.
     """
 
     labels: np.ndarray
     readable: np.ndarray
-    guesses: np.ndarray
-    scores: np.ndarray
+    predicted: np.ndarray
+    probabilities: np.ndarray
     losses: np.ndarray
     views: int
 
     def evaluation(self) -> Evaluation:
-        """The errors of all readable examples together; there must be one at least."""
-        hits = (self.guesses == self.labels[:, None])[self.readable]  # [n, k]
-        examples = len(hits)
-        # Not 1 minus the share of hits: errors of 0 shall be 0 and no rounding's rest.
+        """The metrics over all readable examples; there must be at least one."""
+        correct = (self.predicted == self.labels[:, None])[self.readable]  # [n, k]
+        examples = len(correct)
+        # Not 1 minus the share that is correct: an error of 0 must not become a rounding's rest.
         return Evaluation(
-            top1_error=(examples - int(hits[:, 0].sum())) / examples,
-            top5_error=(examples - int(hits.sum())) / examples,
+            top1_error=(examples - int(correct[:, 0].sum())) / examples,
+            top5_error=(examples - int(correct.sum())) / examples,
             loss=float(self.losses[self.readable].mean(dtype=np.float64)),
             examples=examples,
             unreadable=len(self.labels) - examples,
             views=self.views,
         )
 
-    def by_class(self, classes: int) -> np.ndarray:
-        """Examples and hits of each class.
+    def per_class_counts(self, num_classes: int) -> np.ndarray:
+        """Readable examples of each class, and how many of them are correct.
 
         Args:
-            classes: how many.
+            num_classes: number of classes.
 
         Returns:
-            int64 [classes, 3]: readable examples, those guessed first, those guessed among five.
+            int64 [num_classes, 3]: examples, top-1 correct, top-5 correct.
         """
         labels = self.labels[self.readable]
-        hits = self.guesses[self.readable] == labels[:, None]
+        correct = self.predicted[self.readable] == labels[:, None]
         counts = [
-            np.bincount(chosen, minlength=classes)
-            for chosen in (labels, labels[hits[:, 0]], labels[hits.any(axis=1)])
+            np.bincount(chosen, minlength=num_classes)
+            for chosen in (labels, labels[correct[:, 0]], labels[correct.any(axis=1)])
         ]
         return np.stack(counts, axis=1)
 
     def confusions(self) -> list[tuple[int, int, int]]:
-        """Pairs of a label and another class that was guessed first, and how often.
+        """Pairs of a label and the wrong class predicted for it, with the number of examples.
 
         Returns:
-            (label, guess, examples), the most frequent first.
+            (label, predicted class, examples), the most frequent first.
         """
-        wrong = self.readable & (self.guesses[:, 0] != self.labels)
-        pairs = np.stack([self.labels[wrong], self.guesses[wrong, 0]], axis=1)  # [n, 2]
+        wrong = self.readable & (self.predicted[:, 0] != self.labels)
+        pairs = np.stack([self.labels[wrong], self.predicted[wrong, 0]], axis=1)  # [n, 2]
         unique, counts = np.unique(pairs, axis=0, return_counts=True)
-        order = np.argsort(-counts, kind="stable")  # of equal counts the first class's first
+        order = np.argsort(-counts, kind="stable")  # equal counts: by label, then prediction
         return [(*map(int, unique[i]), int(counts[i])) for i in order]

@@ -6,15 +6,15 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="alexnet_tf")
 class GroupedConv2D(keras.layers.Layer):
-    """Convolution whose maps see only their own group of the input's maps.
+    """Convolution in groups: each group of output maps sees one group of input maps.
 
     Group g of the output, maps [g · F/G, (g+1) · F/G), is the convolution of the input's maps
     [g · C/G, (g+1) · C/G) with the kernel's last-axis slice g: the same weights, in the same
     order, as `keras.layers.Conv2D(groups=G)`, `tf.nn.conv2d` and Caffe's `group`.
 
-    It is computed as one convolution for each group. Keras's own way goes through XLA on CPU and
-    is several times slower; one `tf.nn.conv2d` over all groups is no faster than this, and its
-    gradient does not exist on CPU where oneDNN is switched off.
+    Each group is one convolution. Keras's own grouped convolution goes through XLA on CPU and is
+    several times slower. One `tf.nn.conv2d` over all groups is no faster, and has no gradient on
+    CPU where oneDNN is switched off.
 
     Example:
         >>> layer = GroupedConv2D(256, 5, groups=2)
@@ -23,7 +23,7 @@ class GroupedConv2D(keras.layers.Layer):
 
     Args:
         filters: F, output maps over all groups.
-        kernel_size: side of the kernel in pixels.
+        kernel_size: kernel height and width in pixels.
         groups: G. Default 2.
         strides: pixels. Default 1.
         padding: "same" or "valid". Default "same".
@@ -73,9 +73,8 @@ class GroupedConv2D(keras.layers.Layer):
                 f"The input's maps must be known and divide by groups={self.groups}. "
                 f"Received: input_shape={input_shape}"
             )
-        side = self.kernel_size
         self.kernel = self.add_weight(
-            shape=(side, side, channels // self.groups, self.filters),
+            shape=(self.kernel_size, self.kernel_size, channels // self.groups, self.filters),
             initializer=self.kernel_initializer,
             name="kernel",
         )

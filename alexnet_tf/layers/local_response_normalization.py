@@ -1,8 +1,8 @@
 """Response normalisation across neighbouring maps (paper §3.3).
 
-There are two forms of one formula. In training XLA compiles it, forward and backward, to passes
-over memory as few as can be, and only x is kept for the gradient. At test it is ordinary
-operations, which a SavedModel can hold and any server run.
+One formula is implemented in two forms. In training XLA compiles it, forward and backward, to few
+passes over memory, and only x is kept for the gradient. In inference it is ordinary operations,
+which any server can run from a SavedModel.
 """
 
 import functools
@@ -15,15 +15,15 @@ import tensorflow as tf
 
 
 def inverse_power(x: tf.Tensor, beta: float) -> tf.Tensor:
-    """X ** -beta for x > 0; by square roots if 4 · beta is a small integer, as the paper's 3."""
-    if 4 * beta in range(1, 9):  # the gradient has β + 1
+    """X ** -beta for x > 0; by square roots, which are faster, if 4 · beta is 1 to 8."""
+    if 4 * beta in range(1, 9):  # the paper's β = 3/4, and β + 1 in its gradient
         root = tf.math.rsqrt(tf.sqrt(x))  # x^-1/4
         return functools.reduce(operator.mul, [root] * int(4 * beta))
     return x**-beta
 
 
 def window_sums(x: tf.Tensor, before: int, after: int) -> tf.Tensor:
-    """[..., C], of each map and so many before and after it, as far as there are any."""
+    """[..., C]: for each map the sum over it, `before` maps before it and `after` after it."""
     channels = x.shape[-1]
     padded = tf.pad(x, [[0, 0]] * (x.shape.rank - 1) + [[before, after]])
     return tf.add_n([padded[..., i : i + channels] for i in range(before + after + 1)])
@@ -33,7 +33,7 @@ def window_sums(x: tf.Tensor, before: int, after: int) -> tf.Tensor:
 def fused(
     size: int, k: float, alpha: float, beta: float, towers: int
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The normalisation, compiled.
+    """Returns the normalisation compiled by XLA, with its own gradient.
 
     With s = k + α · Σ x² and y = x · s^-β, and Σ' over the maps whose windows hold this one,
 
@@ -41,19 +41,19 @@ def fused(
 
     Args:
         size: as in `LocalResponseNormalization`.
-        k: likewise.
-        alpha: likewise, already divided by size if it is to be.
-        beta: likewise.
-        towers: likewise.
+        k: as there.
+        alpha: as there, but already divided by size where `divide_by_size` is set.
+        beta: as there.
+        towers: as there.
 
     Returns:
-        A function from [..., C] to the same, in the input's precision; it computes in float32 at
-        least.
+        A function from [..., C] to [..., C] of the same dtype. It computes in float32, or for
+        float64 inputs in float64.
     """
     before, after = size // 2, (size - 1) // 2
 
     def by_tower(x: tf.Tensor) -> tf.Tensor:
-        """[..., towers, C / towers]; squares and powers need more than the range of float16."""
+        """[..., towers, C / towers] in float32, as squares and powers overflow float16."""
         x = tf.reshape(x, tf.concat([tf.shape(x)[:-1], [towers, x.shape[-1] // towers]], axis=0))
         return x if x.dtype == tf.float64 else tf.cast(x, tf.float32)
 
@@ -79,14 +79,14 @@ def fused(
 
     @tf.custom_gradient
     def normalize(x: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-        """Y, and what makes its gradient that of x."""
+        """Returns y and the gradient function."""
         return forward(x), lambda upstream: backward(x, upstream)
 
     return normalize
 
 
 def band_matrix(channels: int, size: int, towers: int) -> np.ndarray:
-    """[channels, channels], 1 where map j is a neighbour of map i in the same tower, else 0."""
+    """[channels, channels]: 1 where maps i and j are in one window and one tower, else 0."""
     maps = np.arange(channels)
     offset = maps[:, None] - maps[None, :]  # of the neighbour (row) from the map (column)
     near = (offset >= -(size // 2)) & (offset <= (size - 1) // 2)
@@ -100,10 +100,15 @@ class LocalResponseNormalization(keras.layers.Layer):
 
         b[i] = a[i] / (k + α · Σ a[j]²) ** β,   j over the `size` maps around i
 
-    The sum stops at the first and last map, and at the edges of a tower. Of an even size the
+    The sum stops at the first and last map, and at the edges of a tower. With an even size the
     longer half of the window lies before the map, as in the original code
     (`layers/layers-145.cfg` has only odd sizes). With `divide_by_size`, α is divided by `size`
-    first, as the original code and Caffe do with theirs.
+    first, as in the original code and Caffe.
+
+    Towers: by the paper's letter the sum crosses from one GPU's maps to the other's, since its N is
+    "the total number of kernels in the layer" (§3.3); Caffe does this. The code behind the paper's
+    results stays inside each tower (rnorm1a, rnorm1b in 145). It matters at the edge: with every
+    activation 100, k = 2 and α = 1e-4, map 47 of 96 becomes 29.9 inside towers and 23.2 across.
 
     Example:
         >>> layer = LocalResponseNormalization(size=5, k=2, alpha=1e-4, beta=0.75, towers=2)
@@ -116,10 +121,10 @@ class LocalResponseNormalization(keras.layers.Layer):
         alpha: weight of the sum. Default 1e-4.
         beta: exponent. Default 0.75.
         divide_by_size: whether alpha is divided by size. Default False, as printed.
-        towers: groups of maps that are normalised apart. Default 1.
-        axis: the axis of the maps, not 0. Default -1.
+        towers: groups of maps; the window does not cross from one to the next. Default 1.
+        axis: axis of the maps, not 0. Default -1.
 
-    Input and output shape: any with the maps along `axis`; the paper's [B, H, W, C].
+    Input and output shape: any, with the maps along `axis`; usually [B, H, W, C].
 
     Raises:
         ValueError: an argument out of range, or maps that do not divide by towers.
@@ -180,7 +185,7 @@ class LocalResponseNormalization(keras.layers.Layer):
         return move(y, -1, self.axis) if self._moves(inputs) else y
 
     def _plain(self, inputs: tf.Tensor, alpha: float) -> tf.Tensor:
-        """[..., C] to the same; the sum over neighbours as a product with a matrix of 0 and 1."""
+        """[..., C] to the same; the sum over neighbours is a product with a matrix of 0 and 1."""
         x = inputs if inputs.dtype == tf.float64 else tf.cast(inputs, tf.float32)
         # One product of two matrices is several times faster than a batch of small ones.
         rows = tf.reshape(x, [-1, x.shape[-1]])  # [B · ..., C]
@@ -189,7 +194,7 @@ class LocalResponseNormalization(keras.layers.Layer):
         return tf.cast(tf.reshape(y, tf.shape(x)), inputs.dtype)
 
     def _moves(self, inputs: tf.Tensor) -> bool:
-        """Whether the maps lie along another axis than the last."""
+        """Whether the maps lie along an axis other than the last."""
         return self.axis not in (-1, len(inputs.shape) - 1)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:

@@ -1,4 +1,4 @@
-"""Response normalisation within a map (`layers/layers-145.cfg`, layer rnorm2)."""
+"""Response normalisation within a map (`layers/layers-145.cfg`, layers cnorm2a and cnorm2b)."""
 
 import keras
 import tensorflow as tf
@@ -12,8 +12,8 @@ class WithinMapResponseNormalization(keras.layers.Layer):
 
         b[y, x] = a[y, x] / (k + α / size² · Σ a[v, u]²) ** β,   v, u over a size × size square
 
-    The square stops at the edges of the map. The paper does not mention this layer; the run
-    that its results come from has one after conv2's normalisation across maps.
+    The square stops at the edges of the map. The paper does not mention this layer; the run behind
+    its results has one after conv2's normalisation across maps (rnorm2a and rnorm2b).
 
     Example:
         >>> WithinMapResponseNormalization()(keras.ops.ones((1, 27, 27, 256))).shape
@@ -21,7 +21,8 @@ class WithinMapResponseNormalization(keras.layers.Layer):
 
     Args:
         size: side of the square in pixels, odd. Default 5.
-        k: added to the sum. Default 1, as in the original code's kernels of this layer.
+        k: added to the sum. Default 1, the minimum divisor in cuda-convnet's kernels
+            (`1 + addScale · …`). The repository of the 2012 code lacks those kernels.
         alpha: weight of the sum, divided by size². Default 1e-3.
         beta: exponent. Default 0.75.
 
@@ -51,8 +52,8 @@ class WithinMapResponseNormalization(keras.layers.Layer):
         x = inputs if inputs.dtype == tf.float64 else tf.cast(inputs, tf.float32)
         reach = self.size // 2
         edges = [[0, 0], [reach, reach], [reach, reach], [0, 0]]
-        # Zeros outside add nothing to the sum, and a mean over the padded map with `VALID`
-        # divides by size² everywhere, as the formula does.
+        # Zeros outside the map add nothing to the sum. `VALID` pooling of the padded map divides by
+        # size² everywhere, as the formula does; `SAME` would divide by fewer at the edges.
         squares = tf.pad(tf.square(x), edges)
         means = tf.nn.avg_pool2d(squares, self.size, 1, "VALID")  # [B, H, W, C]
         scale = inverse_power(self.k + self.alpha * means, self.beta)

@@ -1,1 +1,1 @@
-"""What AlexNet is: `variants.py` (data), `spec.py` (its vocabulary), `build.py` (data to Keras)."""
+"""What AlexNet is: variants as data (`variants.py`, `spec.py`), and their builder (`build.py`)."""

@@ -1,4 +1,4 @@
-"""Parts of a built network, with the same weights, and the row that it was built from."""
+"""Models that end at an inner layer and share a network's weights; the variant of a network."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from alexnet_tf.system.errors import UserError
 
 
 def first_layer_model(model: keras.Model) -> keras.Model:
-    """From images to what conv1 makes of them, before any nonlinearity: [B, H, W, kernels]."""
+    """From images to the outputs of conv1, before any nonlinearity: [B, H, W, kernels]."""
     return keras.Model(model.inputs, model.get_layer("conv1").output)
 
 
 def feature_model(model: keras.Model) -> keras.Model:
-    """From images to the last hidden layer, fc7, after its nonlinearity: [B, 4096] (paper §6.1).
+    """From images to fc7, the last hidden layer, after its nonlinearity: [B, 4096] (paper §6.1).
 
-    Dropout comes after it, so that nothing is scaled by half.
+    The model ends before fc7's dropout, so its outputs are not scaled.
 
     Raises:
         ValueError: the model has no hidden fully connected layer.
@@ -33,7 +33,7 @@ def feature_model(model: keras.Model) -> keras.Model:
 
 
 def layer_names(model: keras.Model) -> list[str]:
-    """The layers with weights of a network of `build.AlexNet`: conv1 ... fc8."""
+    """Names of the layers with weights: conv1 ... fc8."""
     return [layer.name for layer in model.layers if layer.weights]
 
 
@@ -41,11 +41,11 @@ def unit_model(model: keras.Model, layer: str) -> keras.Model:
     """From images to the units of a layer, after their nonlinearity.
 
     Args:
-        model: of `build.AlexNet`.
-        layer: with weights: "conv1" ... "fc8"; the last has no nonlinearity.
+        model: built by `build.AlexNet`.
+        layer: a layer with weights: "conv1" ... "fc8". The last has no nonlinearity.
 
     Returns:
-        A model to [B, H, W, maps], or to [B, units].
+        A model to [B, H, W, channels], or to [B, units].
 
     Raises:
         UserError: no such layer.
@@ -70,17 +70,17 @@ def is_nonlinearity(layer: keras.Layer) -> bool:
 
 
 def variant_of(model: keras.Model, variant: Variant | None = None) -> Variant:
-    """The row that a network was built from.
+    """The variant that a network was built from.
 
     Args:
-        model: of `build.AlexNet`, with its top.
-        variant: the row, where it is none of the package's; then it is only compared.
+        model: built by `build.AlexNet`, with its top.
+        variant: the variant, if it is not one of the package's; it is compared with the model.
 
     Returns:
-        The row, with the network's own nonlinearity.
+        The variant, with the network's own nonlinearity.
 
     Raises:
-        UserError: no such row is known, or the network is of another.
+        UserError: the variant is unknown, or the network was built from another.
     """
     name = model.name.removeprefix("alexnet_")
     if len(model.output_shape) != 2:
@@ -92,8 +92,8 @@ def variant_of(model: keras.Model, variant: Variant | None = None) -> Variant:
     if variant is None:
         if name not in VARIANTS:
             raise UserError(
-                f"Expected variant=, the row that the model was built from. Received: none, and "
-                f"{model.name} is not one of {', '.join(VARIANTS)}"
+                "Expected variant=, the Variant that the model was built from. Received: none, "
+                f"and {model.name} is not one of {', '.join(VARIANTS)}"
             )
         variant = dataclasses.replace(VARIANTS[name], activation=used.rstrip("0123456789"))
     layers = layer_summary(variant, model.output_shape[-1])
@@ -106,8 +106,8 @@ def variant_of(model: keras.Model, variant: Variant | None = None) -> Variant:
     if differing or len(expected) != len(built) or used.rstrip("0123456789") != variant.activation:
         (name, shape, parameters), (_, own_shape, own) = differing or (expected[0], built[0])
         raise UserError(
-            f"Expected a model built from the row {variant.name} with {variant.activation} (if "
-            f"from another, give that as variant=), {len(expected)} layers, {name} with "
+            f"Expected a model of the variant {variant.name} with {variant.activation} (give a "
+            f"Variant of your own as variant=): {len(expected)} layers, {name} with "
             f"{parameters:,} parameters to {shape}. Received: {model.name} with {used}, "
             f"{len(built)} layers, {own:,} parameters to {own_shape} there"
         )

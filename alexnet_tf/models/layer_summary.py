@@ -1,4 +1,4 @@
-"""Sizes, costs and receptive fields of a variant's layers, from its row alone.
+"""Sizes, costs and receptive fields of a variant's layers, computed from the variant alone.
 
 This module imports neither TensorFlow nor Keras.
 """
@@ -11,10 +11,10 @@ from alexnet_tf.models.spec import ACTIVATION, Conv, Op, Pool, Variant, WithinMa
 
 
 @dataclasses.dataclass(frozen=True)
-class Field:
-    """What the units of a map see of the network's input, along either axis, in pixels.
+class ReceptiveField:
+    """The part of the network's input that a unit of a feature map sees, along one axis, in pixels.
 
-    Unit i sees pixels `first + i · stride` to `first + i · stride + size - 1`; those below 0 or
+    Unit i sees pixels `first + i · stride` to `first + i · stride + size - 1`. Pixels below 0 or
     past the edge are padding.
     """
 
@@ -22,15 +22,15 @@ class Field:
     stride: int = 1
     first: int = 0
 
-    def after(self, size: int, stride: int = 1, before: int = 0) -> Field:
-        """Of the units of the next map.
+    def after(self, size: int, stride: int = 1, before: int = 0) -> ReceptiveField:
+        """The receptive field of the next layer's units.
 
         Args:
-            size: of the window of units that each of them sees.
-            stride: units between windows.
+            size: units of this layer that each of them sees.
+            stride: units between their windows.
             before: units of padding at the near edge.
         """
-        return Field(
+        return ReceptiveField(
             self.size + (size - 1) * self.stride,
             self.stride * stride,
             self.first - before * self.stride,
@@ -43,31 +43,31 @@ class LayerSummary:
 
     Attributes:
         name: conv1 ... fc8.
-        inputs: shape [height, width, maps], or [units].
-        outputs: likewise, of what its weights make of them.
-        passed_on: shape of what the next layer gets, after pooling.
-        kernel: side in pixels; 0 of a fully connected layer.
+        inputs: shape [height, width, channels], or [units].
+        outputs: shape of the weights' output, likewise.
+        output_after_pooling: shape that the next layer gets.
+        kernel: kernel size in pixels; 0 for a fully connected layer.
         stride: pixels.
-        towers: groups of maps that see only their own tower's input.
+        towers: groups of channels; each sees only its own group of the input.
         parameters: weights and biases.
-        multiply_adds: of one forward pass.
-        field: of its units after their nonlinearity; None of a fully connected layer's.
+        multiply_adds: in one forward pass.
+        field: receptive field after the nonlinearity; None for a fully connected layer.
     """
 
     name: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    passed_on: tuple[int, ...]
+    output_after_pooling: tuple[int, ...]
     kernel: int
     stride: int
     towers: int
     parameters: int
     multiply_adds: int
-    field: Field | None
+    field: ReceptiveField | None
 
 
 def num_towers(variant: Variant) -> int:
-    """Towers that the maps are divided over: 2 if any convolution is split, else 1."""
+    """2 if the channels of any convolution are split over two towers, else 1."""
     return max(conv.towers for conv in variant.convs)
 
 
@@ -78,23 +78,24 @@ def layer_summary(variant: Variant, classes: int = 1000) -> tuple[LayerSummary, 
         variant: the network.
         classes: units of fc8.
     """
-    side, maps, field = variant.preprocessing.crop_size, 3, Field()
+    size, channels, field = variant.preprocessing.crop_size, 3, ReceptiveField()
     layers = []
     for conv in variant.convs:
-        inputs = (side, side, maps)
+        inputs = (size, size, channels)
         before, after = _padding(conv)
-        side, maps = (side + before + after - conv.kernel) // conv.stride + 1, conv.filters
-        outputs = (side, side, maps)
+        size, channels = (size + before + after - conv.kernel) // conv.stride + 1, conv.filters
+        outputs = (size, size, channels)
         field = field.after(conv.kernel, conv.stride, before)
-        side, field, seen = _follow(conv.post_ops, side, field)
-        weights = conv.kernel**2 * inputs[2] // conv.towers * maps
+        size, field, activation_field = _follow(conv.post_ops, size, field)
+        weights = conv.kernel**2 * inputs[2] // conv.towers * channels
         layers.append(
             LayerSummary(
-                conv.name, inputs, outputs, (side, side, maps), conv.kernel, conv.stride,
-                conv.towers, weights + maps, weights * outputs[0] * outputs[1], seen,
+                conv.name, inputs, outputs, (size, size, channels), conv.kernel, conv.stride,
+                conv.towers, weights + channels, weights * outputs[0] * outputs[1],
+                activation_field,
             )
         )  # fmt: skip
-    units = side * side * maps
+    units = size * size * channels
     for dense in variant.denses:
         inputs, units = (units,), dense.units or classes
         weights = inputs[0] * units
@@ -107,20 +108,22 @@ def layer_summary(variant: Variant, classes: int = 1000) -> tuple[LayerSummary, 
 
 
 def _padding(conv: Conv) -> tuple[int, int]:
-    """Zeros before and after; "same" is TensorFlow's, of a stride of 1."""
+    """Zeros before and after; "same" as TensorFlow pads for a stride of 1."""
     if conv.padding == "same":
         return (conv.kernel - 1) // 2, conv.kernel // 2
     return conv.padding
 
 
-def _follow(ops: tuple[Op, ...], side: int, field: Field) -> tuple[int, Field, Field]:
-    """Side and field after a convolution's operations, and the field at its nonlinearity."""
-    seen = field
+def _follow(
+    ops: tuple[Op, ...], size: int, field: ReceptiveField
+) -> tuple[int, ReceptiveField, ReceptiveField]:
+    """Size and field after a convolution's operations, and the field at its nonlinearity."""
+    activation_field = field
     for op in ops:
         if isinstance(op, Pool):
-            side, field = (side - op.size) // op.stride + 1, field.after(op.size, op.stride)
+            size, field = (size - op.size) // op.stride + 1, field.after(op.size, op.stride)
         elif isinstance(op, WithinMapNorm):
             field = field.after(op.size, before=op.size // 2)
         elif op == ACTIVATION:
-            seen = field
-    return side, field, seen
+            activation_field = field
+    return size, field, activation_field

@@ -1,8 +1,8 @@
-"""The vocabulary in which a variant of AlexNet is written down.
+"""The dataclasses in which a variant of AlexNet is written down.
 
-A variant is a frozen row of these; `build.py` reads the network part, `alexnet_tf/data/` the
-preprocessing part. Images are [height, width, 3],
-pixel values 0 to 255, channel order RGB until the last step of the preprocessing.
+A variant is frozen data: `build.py` reads the network part, `alexnet_tf/data/` the preprocessing
+part. Images are [height, width, 3] with pixel values 0 to 255, and RGB until the last step of the
+preprocessing.
 This module imports neither TensorFlow nor Keras.
 """
 
@@ -11,9 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Union
 
-ACTIVATION = "activation"  # stands for the variant's own nonlinearity in a row's `post_ops`
+ACTIVATION = "activation"  # in `pre_ops` and `post_ops`: the variant's own nonlinearity
 
-# Of training images: paper §4.1; in place of "crop", torchvision's RandomResizedCrop.
+# For training images: paper §4.1. "resized_crop" is torchvision's RandomResizedCrop, in place of
+# "crop".
 AUGMENTATIONS = ("crop", "resized_crop", "flip", "pca_noise")
 
 ActivationName = Literal["relu", "tanh", "sigmoid", "leaky_relu", "noisy_relu"]
@@ -30,15 +31,15 @@ class Norm:
     alpha: float = 1e-4
     beta: float = 0.75
     divide_by_size: bool = False  # whether alpha is divided by size
-    towers: int = 1  # the neighbourhood ends at a tower's edge
+    towers: int = 1  # the window ends at a tower's edge
 
 
 @dataclass(frozen=True)
 class WithinMapNorm:
-    """Response normalisation over a square of one map (`layers-145.cfg`, rnorm2)."""
+    """Response normalisation over a square within one map (`layers-145.cfg`, cnorm2a and b)."""
 
     size: int = 5  # pixels
-    k: float = 1.0
+    k: float = 1.0  # cuda-convnet's kernels: `1 + addScale · ...`; the 2012 code lacks this file
     alpha: float = 1e-3  # divided by size²
     beta: float = 0.75
 
@@ -72,7 +73,7 @@ class Conv:
     kernel: int  # pixels
     stride: int = 1  # pixels
     padding: Literal["same"] | tuple[int, int] = "same"  # or zeros (top and left, bottom and right)
-    towers: int = 1  # groups of maps that see only their own tower's input
+    towers: int = 1  # groups of channels; each sees only its own group of the input
     init: Init = 0.01
     bias: float = 0.0
     post_ops: tuple[Op, ...] = (ACTIVATION,)
@@ -98,24 +99,25 @@ class PCANoise:
     # What scales each component: the eigenvalues of the RGB covariance of images in [0, 1], or
     # the standard deviations along the components of images in [0, 255].
     scaled_by: Literal["eigenvalue", "standard_deviation"] = "eigenvalue"
-    divisor: float = 1.0  # the sum of image and noise, where there is any, is divided by this
+    divisor: float = 1.0  # the image is divided by this after noise was added to it
 
 
 @dataclass(frozen=True)
 class Preprocessing:
     """From a decoded image to the network's input."""
 
-    image_size: int = 256  # pixels: the side of the square that crops are taken from
+    image_size: int = 256  # pixels: side of the square from which crops are cut
     crop_size: int = 224  # pixels: the network's input
-    resize: Literal["shorter_side", "warp"] = "shorter_side"  # then the centre square; or squeeze
-    # "pixel": mean image of the training set, at the crop's place. "pixel_centre": its centre
-    # crop, whatever the crop's place. Or three constants, R, G, B, in 0 to 255.
+    # "shorter_side": scale that side, then cut the centre square. "warp": scale both sides.
+    resize: Literal["shorter_side", "warp"] = "shorter_side"
+    # "pixel": the training set's mean image, at the crop's offset. "pixel_centre": its centre crop
+    # at every offset. Or three constants, R, G, B, in 0 to 255.
     mean: Literal["pixel", "pixel_centre"] | tuple[float, float, float] = "pixel"
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)  # R, G, B: divides after the mean is gone
-    channels: Literal["rgb", "bgr"] = "rgb"  # what the network sees
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)  # R, G, B; divides after the mean is removed
+    channels: Literal["rgb", "bgr"] = "rgb"  # order of the network's input
     pca_noise: PCANoise | None = None
-    augmentations: tuple[str, ...] = ("crop", "flip", "pca_noise")  # where a run names none
-    chunk: int = 1  # training images that follow each other and share one offset and reflection
+    augmentations: tuple[str, ...] = ("crop", "flip", "pca_noise")  # the default of a run
+    chunk: int = 1  # successive training images that share one offset and flip
 
 
 @dataclass(frozen=True)

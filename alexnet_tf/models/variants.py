@@ -1,10 +1,10 @@
-"""The variants of AlexNet, each a row of data; `build.py` turns a row into a `keras.Model`.
+"""The variants of AlexNet as data; `build.py` turns each into a `keras.Model`.
 
 Sources, cited at each number that needs one:
     paper      Krizhevsky, Sutskever, Hinton: ImageNet Classification with Deep Convolutional
                Neural Networks, 2012
     slides     McCraith: the 2016 lecture of the same title
-    145        the original code's `layers/layers-145.cfg` (other files of it by their name)
+    145        the original code's `layers/layers-145.cfg`; its other files are cited by name
     Caffe      BVLC Caffe's `models/bvlc_alexnet` and `models/bvlc_reference_caffenet`
     torch      torchvision's `alexnet`, after Krizhevsky: One weird trick for parallelizing
                convolutional neural networks, 2014
@@ -49,8 +49,9 @@ def _paper_convs(
     """The five convolutions of paper §3.5; only what the sources dispute is an argument."""
     if post_ops is None:
         # Paper §3.3 to 3.5: response normalisation follows the ReLU of layers 1 and 2, pooling
-        # follows both and layer 5. Its N is the maps that one GPU holds: before conv3 the GPUs
-        # do not communicate (§3.2), and the original code normalises inside each tower (145).
+        # follows both and layer 5. By the paper's letter the window crosses from one GPU's maps to
+        # the other's: N is "the total number of kernels in the layer" (§3.3). The code behind the
+        # paper's results normalises inside each tower (145, rnorm1a and b), and we follow it.
         norm = Norm(towers=towers)
         first = (ACTIVATION, norm, _OVERLAPPING)
         post_ops = (first, first, (ACTIVATION,), (ACTIVATION,), (ACTIVATION, _OVERLAPPING))
@@ -83,7 +84,7 @@ def _paper_denses(
 
 
 # Paper §4.1: 224 of 256, per-pixel mean, α ~ N(0, .1) times the eigenvalue. The paper does not
-# say in which unit; only [0, 1] makes sense of it (in 0 to 255 the noise would have σ ≈ 1400).
+# say in which unit pixels are. It can only be [0, 1]: in 0 to 255 the noise has σ above 1,000.
 _PAPER_INPUT = Preprocessing(image_size=256, crop_size=224, mean="pixel", pca_noise=PCANoise())
 
 PAPER = Variant(
@@ -94,6 +95,8 @@ PAPER = Variant(
     preprocessing=_PAPER_INPUT,
 )
 
+# The slides give bias 1 to conv2 to conv5 and to the fully connected layers, by the letter to fc8
+# too. fc8 starts at 0 here, as in the paper ("the fully-connected hidden layers", §5) and in 145.
 SLIDES = dataclasses.replace(
     PAPER,
     name="slides",
@@ -102,6 +105,7 @@ SLIDES = dataclasses.replace(
 )
 
 _CODE_NORM = Norm(divide_by_size=True, towers=2)  # 145: scale 1e-4, divided by size in the code
+_CODE_WITHIN_MAP_NORM = WithinMapNorm()  # 145, cnorm2a and b; the paper does not mention them
 CODE2012 = Variant(
     name="code2012",
     summary="the original code's run 145: conv1 normalised and pooled before its ReLU",
@@ -110,7 +114,7 @@ CODE2012 = Variant(
         sigmas=(0.01, 0.01, 0.03, 0.03, 0.03),  # 145, initW
         post_ops=(
             (_CODE_NORM, _OVERLAPPING, ACTIVATION),
-            (ACTIVATION, _CODE_NORM, WithinMapNorm(), _OVERLAPPING),
+            (ACTIVATION, _CODE_NORM, _CODE_WITHIN_MAP_NORM, _OVERLAPPING),
             (ACTIVATION,),
             (ACTIVATION,),
             (_OVERLAPPING, ACTIVATION),
@@ -121,7 +125,7 @@ CODE2012 = Variant(
         _PAPER_INPUT,
         mean="pixel_centre",  # the original data provider subtracts the mean's centre crop
         pca_noise=PCANoise(scaled_by="standard_deviation", divisor=1.1),  # and divides by 1.1
-        chunk=32,  # and crops 32 images of a batch at one offset, reflected together
+        chunk=32,  # and crops 32 successive images at one offset and flips them together
     ),
 )
 
@@ -199,14 +203,18 @@ ONE_WEIRD_TRICK = Variant(
 
 
 # The small networks are ours: every feature of the paper at a size for two CPU cores. In narrow
-# layers weights of σ = .01 let the signal die out, so their σ follows the fan-in (He et al., 2015).
-# Inputs are divided by 16: by 1 or by 8, the first noisy steps killed every ReLU of some runs; by
-# 64, response normalisation has nothing to do and learning starts late.
+# layers the signal dies out with weights of σ = .01, so σ follows the fan-in (He et al., 2015).
+# Inputs are divided by 16. Divided by 1 or 8, the first noisy steps killed every ReLU in some runs;
+# divided by 64, response normalisation has no effect and learning starts late.
 _SMALL_STD = (16.0, 16.0, 16.0)
 
 
 def _small_convs(*rows: tuple) -> tuple[Conv, ...]:
-    """The paper's convolutions at other sizes: rows of name, filters, kernel, stride, padding."""
+    """The paper's convolutions at other sizes.
+
+    Args:
+        rows: name, filters, kernel, stride, padding and towers of each.
+    """
     first = (ACTIVATION, Norm(towers=2), _OVERLAPPING)
     post_ops = (first, first, (ACTIVATION,), (ACTIVATION,), (ACTIVATION, _OVERLAPPING))
     return tuple(
@@ -228,7 +236,7 @@ TINY = Variant(
     name="tiny",
     summary="every feature of the paper at 64 pixels, trains in three minutes on two cores",
     convs=_small_convs(
-        ("conv1", 32, 5, 2, (0, 0), 1),  # 64 -> 30, then 14, 6 and 2 as the pools go
+        ("conv1", 32, 5, 2, (0, 0), 1),  # 64 -> 30; after the pools 14, 6 and 2
         ("conv2", 64, 5, 1, "same", 2),
         ("conv3", 96, 3, 1, "same", 1),
         ("conv4", 96, 3, 1, "same", 2),
@@ -242,7 +250,7 @@ TINY32 = Variant(
     name="tiny32",
     summary="tiny for 32 pixel images such as CIFAR-10's: conv1 keeps every pixel",
     convs=_small_convs(
-        ("conv1", 48, 5, 1, "same", 1),  # 28, then 13, 6 and 2 as the pools go
+        ("conv1", 48, 5, 1, "same", 1),  # 28; after the pools 13, 6 and 2
         ("conv2", 96, 5, 1, "same", 2),
         ("conv3", 128, 3, 1, "same", 1),
         ("conv4", 128, 3, 1, "same", 2),
@@ -269,7 +277,7 @@ VARIANTS: dict[str, Variant] = {
 
 
 def variants() -> tuple[str, ...]:
-    """Names that `AlexNet(variant=...)` and `--variant` take."""
+    """The names that `AlexNet(variant=...)` and `--variant` take."""
     return tuple(VARIANTS)
 
 
@@ -277,8 +285,8 @@ def get_variant(name: str, activation: str | None = None) -> Variant:
     """The variant called `name`.
 
     Args:
-        name: of the variant.
-        activation: its nonlinearity; None: its own.
+        name: one of `variants()`.
+        activation: replaces the variant's nonlinearity; None keeps it.
 
     Raises:
         UserError: no such variant.

@@ -1,1 +1,1 @@
-"""The points on which the sources of AlexNet disagree, and which of them a run follows."""
+"""The points on which the sources of AlexNet disagree, and which source a run follows there."""

@@ -1,7 +1,7 @@
-"""The points on which the sources of AlexNet disagree, and what a network does there.
+"""The points on which the sources of AlexNet disagree.
 
-Each is read off a row of `models/variants.py` and a run's options by one function, so that the
-report (recipe_report.py) says what the code does, not what a table says of it.
+One function for each point reads a variant and a run's options and returns what they do there, as
+text. So the report (report.py) states what the code does, and cannot go out of date.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from alexnet_tf.training.options import Options
 
 @dataclasses.dataclass(frozen=True)
 class Fixed:
-    """A point that no network or option of ours decides.
+    """A point that no variant or option decides.
 
     Attributes:
-        ours: what this package does.
-        others: what a source does, where that is something else; by its name.
+        ours: what this package always does.
+        others: what a source does, by its name, if it does something else.
     """
 
     ours: str
@@ -45,11 +45,10 @@ def _input(variant: Variant, options: Options) -> str:
 
 
 def _maps(variant: Variant, options: Options) -> str:
-    """Sides of the convolutions' maps, and of what the fully connected layers get."""
+    """Height (equal to width) of each convolution's output, and of the input to fc6."""
     layers = layer_summary(variant)[: len(variant.convs)]
-    return ", ".join(
-        str(side) for side in (*(x.outputs[0] for x in layers), layers[-1].passed_on[0])
-    )
+    sizes = [layer.outputs[0] for layer in layers] + [layers[-1].output_after_pooling[0]]
+    return ", ".join(map(str, sizes))
 
 
 def _kernels(variant: Variant, options: Options) -> str:
@@ -62,10 +61,10 @@ def _towers(variant: Variant, options: Options) -> str:
 
 
 def _order(index: int) -> Callable[[Variant, Options], str]:
-    """Of what follows a convolution."""
+    """Reads the order of operations in a convolutional layer."""
 
     def read(variant: Variant, options: Options) -> str:
-        """The order after one convolution."""
+        """The convolution and its operations."""
         conv = variant.convs[index]
         return ", ".join(["convolution", *(_name(op, variant) for op in conv.post_ops)])
 
@@ -83,11 +82,11 @@ def _name(op: Op, variant: Variant) -> str:
 
 
 def _operations(variant: Variant, kind: type) -> list:
-    rows: tuple[Conv | Dense, ...] = (*variant.convs, *variant.denses)
+    layers: tuple[Conv | Dense, ...] = (*variant.convs, *variant.denses)
     return [
         op
-        for row in rows
-        for op in (*getattr(row, "pre_ops", ()), *row.post_ops)
+        for layer in layers
+        for op in (*getattr(layer, "pre_ops", ()), *layer.post_ops)
         if type(op) is kind
     ]
 
@@ -109,19 +108,19 @@ def _within_map_norm(variant: Variant, options: Options) -> str:
 
 def _sigmas(variant: Variant, options: Options) -> str:
     rules = {"he": "√(2 / fan-in)", "torch": "uniform on ±1 / √fan-in"}
-    return _by_layer(variant, lambda row: rules.get(row.init) or f"{row.init:g}")
+    return _by_layer(variant, lambda layer: rules.get(layer.init) or f"{layer.init:g}")
 
 
 def _biases(variant: Variant, options: Options) -> str:
-    drawn = ("torch",)  # biases are drawn as the kernels are
-    return _by_layer(variant, lambda row: "drawn" if row.init in drawn else f"{row.bias:g}")
+    # PyTorch draws biases as it draws kernels.
+    return _by_layer(variant, lambda layer: "drawn" if layer.init == "torch" else f"{layer.bias:g}")
 
 
 def _by_layer(variant: Variant, read: Callable[[Conv | Dense], str]) -> str:
-    """The layers of each value: ".01 in conv1, conv2; .03 in conv3"."""
+    """Each value with its layers: "0.01 in conv1, conv2; 0.03 in conv3"."""
     layers: dict[str, list[str]] = {}
-    for row in (*variant.convs, *variant.denses):
-        layers.setdefault(read(row), []).append(row.name)
+    for layer in (*variant.convs, *variant.denses):
+        layers.setdefault(read(layer), []).append(layer.name)
     return "; ".join(
         value if len(layers) == 1 else f"{value} in {', '.join(names)}"
         for value, names in layers.items()
@@ -130,9 +129,9 @@ def _by_layer(variant: Variant, read: Callable[[Conv | Dense], str]) -> str:
 
 def _dropout(variant: Variant, options: Options) -> str:
     places = [
-        f"{'before' if _has_dropout(row.pre_ops) else 'after'} {row.name}"
-        for row in variant.denses
-        if _has_dropout(row.pre_ops) or _has_dropout(row.post_ops)
+        f"{'before' if _has_dropout(dense.pre_ops) else 'after'} {dense.name}"
+        for dense in variant.denses
+        if _has_dropout(dense.pre_ops) or _has_dropout(dense.post_ops)
     ]
     if not places:
         return "none"
@@ -149,14 +148,14 @@ def _has_dropout(ops: tuple[Op, ...]) -> bool:
 
 
 def _decay(variant: Variant, options: Options) -> str:
-    what = "weights and biases" if options.decay_biases else "weights only"
-    return f"{options.weight_decay:g} of {what}"
+    decayed = "weights and biases" if options.decay_biases else "weights only"
+    return f"{options.weight_decay:g} of {decayed}"
 
 
 def _rate(variant: Variant, options: Options) -> str:
     if options.plateau_patience:
         when = (
-            f"whenever {options.plateau_patience} validations bring nothing better, "
+            f"after {options.plateau_patience} validations without a better one, "
             f"{options.plateau_reductions} times"
         )
     elif options.decay_epochs:
@@ -197,20 +196,21 @@ def _augmentations(variant: Variant, options: Options) -> tuple[str, ...]:
 
 
 def _crop(variant: Variant, options: Options) -> str:
-    spec, names = variant.preprocessing, _augmentations(variant, options)
+    preprocessing, names = variant.preprocessing, _augmentations(variant, options)
     if "resized_crop" in names:
         return "random resized crop of the whole image"
     if "crop" not in names:
         return "centre"
-    whole = f"random {spec.crop_size} of {spec.image_size}"
-    return f"{whole}, one for {spec.chunk} images" if spec.chunk > 1 else f"{whole}, for each image"
+    crop = f"random {preprocessing.crop_size} of {preprocessing.image_size}"
+    chunk = preprocessing.chunk
+    return f"{crop}, one for {chunk} images" if chunk > 1 else f"{crop}, for each image"
 
 
 def _resize(variant: Variant, options: Options) -> str:
-    side = variant.preprocessing.image_size
+    size = variant.preprocessing.image_size
     names = {
-        "shorter_side": f"shorter side to {side}, then the central square",
-        "warp": f"warped to {side}×{side}",
+        "shorter_side": f"shorter side to {size}, then the central square",
+        "warp": f"warped to {size}×{size}",
     }
     return names[variant.preprocessing.resize]
 
@@ -220,19 +220,19 @@ def _mean(variant: Variant, options: Options) -> str:
     if isinstance(mean, tuple):
         return "of each colour, and divided by the standard deviation"
     names = {
-        "pixel": "of each pixel, at the crop's place",
-        "pixel_centre": "of each pixel, the centre's for every crop",
+        "pixel": "of each pixel, at the crop's offset",
+        "pixel_centre": "of each pixel, of the centre crop for every crop",
     }
     return names[mean]
 
 
-def _lighting(variant: Variant, options: Options) -> str:
-    lighting = variant.preprocessing.pca_noise
-    if lighting is None or "pca_noise" not in _augmentations(variant, options):
+def _pca_noise(variant: Variant, options: Options) -> str:
+    noise = variant.preprocessing.pca_noise
+    if noise is None or "pca_noise" not in _augmentations(variant, options):
         return "none"
-    text = f"σ={lighting.sigma:g} times the {lighting.scaled_by.replace('_', ' ')}"
-    if lighting.divisor != 1:
-        text += f", then everything ÷ {lighting.divisor:g}"
+    text = f"σ={noise.sigma:g} times the {noise.scaled_by.replace('_', ' ')}"
+    if noise.divisor != 1:
+        text += f", then everything ÷ {noise.divisor:g}"
     if options.pca_noise_until < options.epochs:
         text += f", until epoch {options.pca_noise_until:g}"
     return text
@@ -249,31 +249,71 @@ POINTS: dict[str, Callable[[Variant, Options], str]] = {
     "normalisation": _norm,
     "within-map normalisation": _within_map_norm,
     "σ of kernels": _sigmas,
-    "biases at first": _biases,
+    "initial biases": _biases,
     "dropout": _dropout,
     "batch": lambda variant, options: f"{options.batch_size} images",
     "length": _length,
-    "rate": _rate,
-    "rate of biases": _bias_rate,
-    "rates of layers": _layer_rates,
+    "learning rate": _rate,
+    "learning rate of biases": _bias_rate,
+    "learning rates of layers": _layer_rates,
     "momentum": lambda variant, options: f"{options.momentum:g}",
     "weight decay": _decay,
     "resizing": _resize,
     "crop": _crop,
     "mean": _mean,
     "channels": lambda variant, options: variant.preprocessing.channels.upper(),
-    "lighting": _lighting,
+    "colour noise": _pca_noise,
 }
 
-_TEN = "four corners, the centre and their reflections, softmax averaged"
+_TEN_VIEWS = "four corners, the centre and their reflections, softmax averaged"
 FIXED: dict[str, Fixed] = {
     "update": Fixed(
         "v ← momentum · v - rate · (g + decay · w), w ← w + v",
-        # torch.optim.SGD: a new rate acts at once on all that the velocity holds.
+        # torch.optim.SGD: a new rate acts at once on the whole velocity.
         {"torchvision": "v ← momentum · v + g + decay · w, w ← w - rate · v"},
     ),
     "views at test": Fixed(
         "the centre; alexnet_tf.evaluate --views=10 for the paper's ten",
-        {source: _TEN for source in ("paper", "slides", "original code")},
+        {source: _TEN_VIEWS for source in ("paper", "slides", "original code")},
     ),
+    "order of images": Fixed(
+        "shuffled in each epoch",
+        {
+            # convdata_jpeg.py: shuffling is commented out. The same 32 images share a crop.
+            "original code": "the same in each epoch: files in sequence",
+            "Caffe": "the same in each epoch: shuffled once, when the database is made",
+        },
+    ),
+}
+
+# Points on which a source says nothing, so that its recipe here follows our choice.
+NOT_SAID: dict[str, tuple[str, ...]] = {
+    "paper": ("order of images",),
+    "slides": ("order of images", "colour noise"),  # the slides: RGB values are altered
+    "original code": ("resizing",),  # a script of 2014 exists (shorter side to 256, INTER_AREA)
+}
+
+_ZEROS = "the zeros are not said; ours"
+_PATIENCE = "the number of validations is not said; ours"
+_BIAS_DECAY = "the decay of biases is not said; ours"
+_ACROSS = "by the letter across all maps; the code behind the results: inside"
+# Details that a source does not say, or says otherwise than its recipe here.
+NOTES: dict[str, dict[str, str]] = {
+    "paper": {
+        "input": _ZEROS,
+        "normalisation": _ACROSS,
+        "learning rate": _PATIENCE,
+        "weight decay": _BIAS_DECAY,
+    },
+    "slides": {
+        "input": _ZEROS,
+        "normalisation": _ACROSS,
+        "initial biases": "by the letter 1 in fc8 as well",
+        "learning rate": _PATIENCE,
+        "weight decay": _BIAS_DECAY,
+    },
+    "original code": {
+        "learning rate": "its log counts epochs from 1: perhaps after 22, 50 and 77",
+        "learning rate of biases": "the first drop is not recorded; ours",
+    },
 }

@@ -58,7 +58,7 @@ def test_each_view_is_averaged_over_the_members():
         together.view_probabilities(images, 10), np.mean(each, axis=0), rtol=1e-5, atol=1e-7
     )
     assert together.models == [member.model for member in members]
-    with pytest.raises(AttributeError, match="Received: an ensemble"):
+    with pytest.raises(AttributeError, match="an ensemble has several networks"):
         together.model  # noqa: B018 - it is the looking that fails
 
 
@@ -68,18 +68,20 @@ def test_an_ensembles_errors_are_those_of_the_mean(views):
     split = make_split(REDS, LABELS)
     squares = np.zeros((len(REDS), 6, 6, 3), np.uint8)
     squares[..., 0] = np.array(REDS)[:, None, None]
-    mean = np.mean([m.probabilities(tf.constant(squares), views).numpy() for m in members], axis=0)
+    each = [member.probabilities(tf.constant(squares), views).numpy() for member in members]
+    mean = np.mean(each, axis=0)
     found = Evaluator(Ensemble(members), make_strategy("one"), 4, views).predict(split)
     order = np.argsort(-mean, axis=1, kind="stable")[:, :5]
-    scores = np.take_along_axis(mean, order, axis=1)
-    np.testing.assert_allclose(found.scores, scores, rtol=1e-5)
+    expected = np.take_along_axis(mean, order, axis=1)
+    np.testing.assert_allclose(found.probabilities, expected, rtol=1e-5)
     losses = -np.log(mean[np.arange(len(LABELS)), LABELS])
     np.testing.assert_allclose(found.losses, losses, rtol=1e-5)
-    alone = [Evaluator(m, make_strategy("one"), 4, views).predict(split).losses for m in members]
-    assert all(np.abs(found.losses - losses).max() > 0.1 for losses in alone)
+    for member in each:  # none of them alone would give these losses
+        alone = -np.log(member[np.arange(len(LABELS)), LABELS])
+        assert np.abs(found.losses - alone).max() > 0.1
 
 
-def test_what_does_not_go_together_is_refused():
+def test_models_that_cannot_be_averaged_are_refused():
     one = make_classifier()
     other = Classifier(one.model, one.preprocessor, one.classes[::-1])
     with pytest.raises(UserError, match="same classes .*8 .a, .*8 .h, "):

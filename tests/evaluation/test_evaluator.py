@@ -49,7 +49,7 @@ def make_split(reds, labels):
 # Red r ranks the classes by their distance from r: 0 is a b c d e f g h, 3 is d ce bf ag h.
 REDS = [0, 0, 0, 1, 7, 3, 2]
 LABELS = [0, 1, 5, 1, 7, 7, 2]
-FIRST_GUESSES, AMONG_FIVE = 4, 5  # images 0, 3, 4, 6; and 1
+TOP1_CORRECT, TOP5_CORRECT = 4, 5  # images 0, 3, 4, 6; and 1
 
 
 def softmax_loss(red, label):
@@ -57,17 +57,22 @@ def softmax_loss(red, label):
     return np.log(np.exp(logits).sum()) - logits[label]
 
 
-@pytest.mark.parametrize("views", [1, 10])
-@pytest.mark.parametrize("batch_size", [2, 4, 8])
-@pytest.mark.parametrize("strategy", ["one", "mirrored"])
+# Every pair of a strategy, a batch size and a number of views.
+@pytest.mark.parametrize(
+    "strategy, batch_size, views",
+    [
+        *[("one", 2, 1), ("one", 4, 10), ("one", 8, 1)],
+        *[("mirrored", 2, 10), ("mirrored", 4, 1), ("mirrored", 8, 10)],
+    ],
+)
 def test_errors_are_those_counted_by_hand(strategy, batch_size, views, two_replicas):
     strategy = two_replicas if strategy == "mirrored" else make_strategy("one")
     with strategy.scope():
         classifier = make_classifier()
     result = Evaluator(classifier, strategy, batch_size, views)(make_split(REDS, LABELS))
     assert (result.examples, result.unreadable, result.views) == (7, 0, views)
-    assert result.top1_error == (7 - FIRST_GUESSES) / 7
-    assert result.top5_error == (7 - AMONG_FIVE) / 7
+    assert result.top1_error == (7 - TOP1_CORRECT) / 7
+    assert result.top5_error == (7 - TOP5_CORRECT) / 7
     losses = [softmax_loss(red, label) for red, label in zip(REDS, LABELS, strict=True)]
     assert result.loss == pytest.approx(np.mean(losses), rel=1e-4)
 
@@ -80,14 +85,14 @@ def test_predictions_are_in_the_order_of_the_split(batch_size, two_replicas):
     predictions = Evaluator(classifier, two_replicas, batch_size).predict(split)
     assert predictions.labels.tolist() == [*LABELS, 3]
     assert predictions.readable.tolist() == [True] * 7 + [False]
-    assert predictions.guesses[:7, 0].tolist() == REDS
-    assert predictions.guesses[0].tolist() == [0, 1, 2, 3, 4]
-    assert predictions.guesses[5].tolist() == [3, 2, 4, 1, 5]  # ties by index
-    probabilities = [np.exp(-softmax_loss(7, guess)) for guess in predictions.guesses[4]]
-    np.testing.assert_allclose(predictions.scores[4], probabilities, rtol=1e-4)
+    assert predictions.predicted[:7, 0].tolist() == REDS
+    assert predictions.predicted[0].tolist() == [0, 1, 2, 3, 4]
+    assert predictions.predicted[5].tolist() == [3, 2, 4, 1, 5]  # ties by index
+    probabilities = [np.exp(-softmax_loss(7, label)) for label in predictions.predicted[4]]
+    np.testing.assert_allclose(predictions.probabilities[4], probabilities, rtol=1e-4)
 
 
-def test_an_example_that_is_missing_or_there_twice_is_noticed(monkeypatch):
+def test_an_example_that_is_missing_or_counted_twice_is_an_error(monkeypatch):
     evaluate = Evaluator(make_classifier(), make_strategy("one"), 4)
 
     def twice(*arguments, **keywords):
@@ -108,7 +113,7 @@ def test_unreadable_images_are_counted_apart():
     assert (result.examples, result.unreadable) == (2, 2)
     assert result.top1_error == 0.5
     assert "2 unreadable" in str(result)
-    with pytest.raises(UserError, match="1 unreadable"):
+    with pytest.raises(UserError, match="None of the 1 images can be decoded: 1 unreadable"):
         evaluate(make_split([None], [0]))
     with pytest.raises(UserError, match="an empty one"):
         evaluate(make_split([], []))
@@ -131,7 +136,7 @@ def test_a_stopped_evaluation_returns_nothing():
     assert evaluate(make_split(REDS, LABELS), stop=lambda: True) is None
 
 
-def test_equal_probabilities_are_no_hit_for_every_class():
+def test_equal_probabilities_are_not_correct_for_every_class():
     @keras.saving.register_keras_serializable(package="alexnet_tf_tests")
     class Flat(keras.layers.Layer):
         def call(self, images):

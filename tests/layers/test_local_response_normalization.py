@@ -22,15 +22,15 @@ def reference(a, size=5, k=2.0, alpha=1e-4, beta=0.75, divide_by_size=False, tow
 
 SETTINGS = [
     {},  # the paper's
-    {"pca_noise": 0.05},
-    {"pca_noise": 0.05, "towers": 2},
-    {"pca_noise": 0.05, "divide_by_size": True, "k": 1.0},
-    {"pca_noise": 0.05, "size": 4},  # the longer half lies before the map
-    {"pca_noise": 0.05, "size": 2, "towers": 2, "divide_by_size": True},
-    {"pca_noise": 0.05, "size": 1},
-    {"pca_noise": 0.05, "size": 31},  # wider than there are maps
-    {"pca_noise": 0.05, "beta": 0.5},
-    {"pca_noise": 0.05, "beta": 1.0, "towers": 4},
+    {"alpha": 0.05},
+    {"alpha": 0.05, "towers": 2},
+    {"alpha": 0.05, "divide_by_size": True, "k": 1.0},
+    {"alpha": 0.05, "size": 4},  # the longer half lies before the map
+    {"alpha": 0.05, "size": 2, "towers": 2, "divide_by_size": True},
+    {"alpha": 0.05, "size": 1},
+    {"alpha": 0.05, "size": 31},  # wider than there are maps
+    {"alpha": 0.05, "beta": 0.5},
+    {"alpha": 0.05, "beta": 1.0, "towers": 4},
 ]
 
 
@@ -87,6 +87,15 @@ def test_matches_tensorflows_own(radius, bias, alpha, beta, training, output_and
 def test_worked_by_hand(settings, expected):
     layer = LocalResponseNormalization(size=3, k=1.0, alpha=1.0, beta=0.5, **settings)
     np.testing.assert_allclose(layer(np.array([[1.0, 2.0, 3.0, 4.0]])), [expected], rtol=1e-6)
+
+
+@both_forms
+@pytest.mark.parametrize("towers, expected", [(2, 29.9), (1, 23.2)])
+def test_the_window_crosses_towers_only_by_the_papers_letter(towers, expected, training):
+    """Map 47 is the first tower's last: it has two neighbours there, and four in all."""
+    layer = LocalResponseNormalization(towers=towers)
+    y = layer(np.full((1, 96), 100, np.float32), training=training)
+    assert float(y[0, 47]) == pytest.approx(expected, abs=0.05)
 
 
 def test_defaults_are_the_papers():

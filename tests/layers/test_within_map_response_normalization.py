@@ -22,10 +22,10 @@ def reference(a, size=5, k=1.0, alpha=1e-3, beta=0.75):
 
 
 SETTINGS = [
-    {"pca_noise": 1.0},
-    {"pca_noise": 1.0, "size": 3, "k": 2.0},
-    {"pca_noise": 1.0, "size": 1, "beta": 0.5},
-    {"pca_noise": 1.0, "size": 9, "beta": 1.0},  # wider than the map
+    {"alpha": 1.0},
+    {"alpha": 1.0, "size": 3, "k": 2.0},
+    {"alpha": 1.0, "size": 1, "beta": 0.5},
+    {"alpha": 1.0, "size": 9, "beta": 1.0},  # wider than the map
 ]
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from alexnet_tf.models.build import AlexNet
 from alexnet_tf.models.feature_extraction import unit_model
-from alexnet_tf.models.layer_summary import Field, layer_summary, num_towers
+from alexnet_tf.models.layer_summary import ReceptiveField, layer_summary, num_towers
 from alexnet_tf.models.variants import VARIANTS, get_variant
 
 
@@ -22,7 +22,7 @@ def test_sizes_and_parameters_are_those_of_the_built_network(name):
         built = model.get_layer(layer.name)
         assert (*built.output.shape[1:],) == layer.outputs
         assert built.count_params() == layer.parameters
-    assert model.get_layer("flatten").input.shape[1:] == layers[4].passed_on
+    assert model.get_layer("flatten").input.shape[1:] == layers[4].output_after_pooling
 
 
 def test_multiply_adds_by_hand():
@@ -58,11 +58,11 @@ def test_towers():
 def test_receptive_fields_by_hand():
     fields = [layer.field for layer in layer_summary(get_variant("caffe"))[:5]]
     assert fields == [
-        Field(11, 4, 0),
-        Field(11 + 2 * 4 + 4 * 8, 8, -2 * 8),  # pool1 makes it 19 by 8, then 5 wide of them
-        Field(51 + 2 * 8 + 2 * 16, 16, -16 - 16),
-        Field(99 + 2 * 16, 16, -48),
-        Field(131 + 2 * 16, 16, -64),
+        ReceptiveField(11, 4, 0),
+        ReceptiveField(11 + 2 * 4 + 4 * 8, 8, -2 * 8),  # 19 by 8 after pool1, and 5 of these
+        ReceptiveField(51 + 2 * 8 + 2 * 16, 16, -16 - 16),
+        ReceptiveField(99 + 2 * 16, 16, -48),
+        ReceptiveField(131 + 2 * 16, 16, -64),
     ]
 
 

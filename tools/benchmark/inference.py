@@ -79,7 +79,7 @@ def pytorch(settings: Settings, compiled: bool, channels_last: bool) -> Network:
     variant = get_variant(settings.variant)
     network = build(variant, CLASSES).eval()
     modules = [m for m in network if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear))]
-    maps = layer_summary(variant, CLASSES)[len(variant.convs) - 1].passed_on
+    maps = layer_summary(variant, CLASSES)[len(variant.convs) - 1].output_after_pooling
     drawn = draw_weights(variant, CLASSES).items()
     for module, (name, (kernel, bias)) in zip(modules, drawn, strict=True):
         before = maps if name == variant.denses[0].name else None

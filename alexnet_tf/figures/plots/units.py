@@ -22,7 +22,7 @@ from alexnet_tf.figures.style import (
     show_image,
 )
 from alexnet_tf.figures.text import fit
-from alexnet_tf.models.layer_summary import Field, layer_summary
+from alexnet_tf.models.layer_summary import ReceptiveField, layer_summary
 from alexnet_tf.system.errors import UserError
 
 _UNITS, _IMAGES = 4, 8  # rows and columns
@@ -103,7 +103,7 @@ def draw_units(
     excited: list[Excited],
     squares: np.ndarray,
     names: list[list[str]],
-    field: Field | None,
+    field: ReceptiveField | None,
     crop: int,
     rectified: bool = True,
 ) -> Figure:
@@ -136,7 +136,7 @@ def draw_units(
     return figure
 
 
-def _draw_field(axes: Axes, field: Field, place: np.ndarray, crop: int) -> None:
+def _draw_field(axes: Axes, field: ReceptiveField, place: np.ndarray, crop: int) -> None:
     """Frames what a unit at a row and a column sees of a view, as far as it is no padding."""
     first = field.first + field.stride * place
     top, left = np.maximum(first, 0)

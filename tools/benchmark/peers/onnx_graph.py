@@ -62,7 +62,7 @@ def build(
         )  # fmt: skip
         _apply(graph, conv.post_ops, conv.filters)
     graph.add("Flatten", graph.last, axis=1)
-    maps = layer_summary(variant, 1)[len(variant.convs) - 1].passed_on
+    maps = layer_summary(variant, 1)[len(variant.convs) - 1].output_after_pooling
     for number, dense in enumerate(variant.denses):
         kernel, bias = weights[dense.name]
         _apply(graph, dense.pre_ops, 0)
@@ -113,7 +113,7 @@ def _apply(graph: _Graph, ops: tuple[Op, ...], maps: int) -> None:
 def _normalize(graph: _Graph, norm: Norm, maps: int) -> None:
     """Tower by tower; ONNX divides alpha by size whether one wants or not."""
     alpha = norm.alpha if norm.divide_by_size else norm.alpha * norm.size
-    how = {"pca_noise": alpha, "beta": norm.beta, "bias": norm.k, "size": norm.size}
+    how = {"alpha": alpha, "beta": norm.beta, "bias": norm.k, "size": norm.size}
     if norm.towers == 1:
         graph.add("LRN", graph.last, **how)
         return
