@@ -134,18 +134,22 @@ def _decoders() -> dict:
     """Name → a function of encoded bytes that says how it went."""
     import tensorflow as tf
 
-    from alexnet_tf.data.decode import decode_crop, decode_resized_crop, decode_square
+    from alexnet_tf.data.augmentations.resized_crop import choose_window
+    from alexnet_tf.data.decode import decode_crop, decode_square, decode_window
+    from alexnet_tf.data.image_checks import InvalidImage, examine
     from alexnet_tf.models.variants import get_variant
-    from alexnet_tf.preparation.resize import InvalidImage, examine, prepare
+    from alexnet_tf.preparation.resize import prepare
 
     spec = get_variant("paper").preprocessing
-    window = tf.constant(np.random.default_rng(0).random((10, 4)), tf.float32)
+    tries = tf.constant(np.random.default_rng(0).random((10, 4)), tf.float32)
     signature = [tf.TensorSpec([], tf.string)]
     graphs = {
         "square": lambda encoded: decode_square(encoded, spec),
         "crop": lambda encoded: decode_crop(encoded, tf.constant([3, 5]), spec),
         "square crop": lambda encoded: decode_crop(encoded, tf.constant([3, 5]), spec, True),
-        "resized crop": lambda encoded: decode_resized_crop(encoded, window, spec),
+        "resized crop": lambda encoded: decode_window(
+            encoded, lambda size: choose_window(tries, size), spec
+        ),
     }
 
     def pillow(encoded: bytes) -> str:

@@ -9,8 +9,7 @@ import tensorflow as tf
 
 from alexnet_tf.data.dataset import Split
 from alexnet_tf.data.decode_errors import DecodeErrors
-from alexnet_tf.data.distribute import distribute
-from alexnet_tf.data.pipeline import PADDING, evaluation_dataset
+from alexnet_tf.data.pipeline import PADDING, distribute, evaluation_dataset
 from alexnet_tf.evaluation.classifier import TOP, Classifier
 from alexnet_tf.evaluation.predictions import Evaluation, Predictions
 from alexnet_tf.system.errors import UserError
@@ -99,7 +98,7 @@ class Evaluator:
         def make_dataset(reader: int, readers: int) -> tf.data.Dataset:
             """One reader's part of the split."""
             return evaluation_dataset(
-                split, spec, self.batch_size, unreadable, reader=reader, readers=readers
+                split, spec, self.batch_size, unreadable, shard_index=reader, num_shards=readers
             )
 
         spec = self.classifier.preprocessor.preprocessing

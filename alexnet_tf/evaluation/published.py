@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from alexnet_tf.data.synsets import is_synset
+from alexnet_tf.data.dataset import is_synset
 
 
 @dataclasses.dataclass(frozen=True)

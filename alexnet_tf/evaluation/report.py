@@ -81,7 +81,7 @@ def write_csv(
     k = predictions.guesses.shape[1]
     columns = [name for i in range(1, k + 1) for name in (f"guess{i}", f"probability{i}")]
     writer.writerow(["index", "image", "label", "correct", *columns])
-    for index, title in enumerate(split.titles()):
+    for index, title in enumerate(split.example_names()):
         row = [index, title, classes[predictions.labels[index]]]
         if not predictions.readable[index]:
             writer.writerow([*row, "", *[""] * 2 * k])

@@ -13,9 +13,6 @@ from typing import Literal, Union
 
 ACTIVATION = "activation"  # stands for the variant's own nonlinearity in a row's `post_ops`
 
-# Of training images: paper §4.1; in place of "crop", torchvision's RandomResizedCrop.
-AUGMENTATIONS = ("crop", "resized_crop", "flip", "pca_noise")
-
 ActivationName = Literal["relu", "tanh", "sigmoid", "leaky_relu", "noisy_relu"]
 # σ of a zero-mean Gaussian; or "he": σ = √(2 / fan-in); or "torch": U(±1 / √fan-in), bias too.
 Init = Union[float, Literal["he", "torch"]]
@@ -114,7 +111,7 @@ class Preprocessing:
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)  # R, G, B: divides after the mean is gone
     channels: Literal["rgb", "bgr"] = "rgb"  # what the network sees
     pca_noise: PCANoise | None = None
-    augmentations: tuple[str, ...] = ("crop", "flip", "pca_noise")  # where a run names none
+    augmentations: tuple[str, ...] = ("crop", "flip", "pca_noise")  # data/augmentations/
     chunk: int = 1  # training images that follow each other and share one offset and reflection
 
 

@@ -9,18 +9,26 @@ from collections.abc import Callable, Iterable
 import keras
 import tensorflow as tf
 
+from alexnet_tf.data.pipeline import training_batch_spec
+from alexnet_tf.models.spec import Preprocessing
 from alexnet_tf.towers.network import OnDevice
 
 _IMAGES = 127  # a batch; prime, so that whatever is as long as some batches is of images
 _OUTSIDE = "preprocessing, loss"  # operations of no layer
 
 
-def describe_placement(gradients_of: Callable, model: keras.Model, devices: tuple[str, str]) -> str:
+def describe_placement(
+    gradients_of: Callable,
+    model: keras.Model,
+    preprocessing: Preprocessing,
+    devices: tuple[str, str],
+) -> str:
     """Traces forward and backward pass and tells what is where.
 
     Args:
         gradients_of: `steps.make_gradients`'s.
         model: `towers.build_towers`'s.
+        preprocessing: the variant's.
         devices: of the towers; the first is also where operations without a device are.
 
     Returns:
@@ -28,13 +36,7 @@ def describe_placement(gradients_of: Callable, model: keras.Model, devices: tupl
         bytes of each image that cross to it from the other device on the way forward, and from it
         on the way back. A tensor counts once however many operations there want it.
     """
-    side = model.input_shape[1]
-    kinds = {
-        **{"image": ([side, side, 3], tf.uint8), "label": ([], tf.int64)},
-        **{"weight": ([], tf.float32), "offset": ([2], tf.int32), "pca_noise": ([3], tf.float32)},
-        **{"flip": ([], tf.bool), "pca_applied": ([], tf.bool)},
-    }
-    batch = {name: tf.TensorSpec([_IMAGES, *shape], kind) for name, (shape, kind) in kinds.items()}
+    batch = training_batch_spec(_IMAGES, preprocessing)
     graph = tf.function(gradients_of).get_concrete_function(batch).graph
     layers = [layer.name for layer in model.layers if isinstance(layer, OnDevice)]
     places, forward, backward = read_graph(graph.get_operations(), layers, devices[0])

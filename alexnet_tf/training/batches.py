@@ -10,8 +10,7 @@ import tensorflow as tf
 from alexnet_tf.data.cache import open_decoded_cache
 from alexnet_tf.data.dataset import Split
 from alexnet_tf.data.decode_errors import DecodeErrors
-from alexnet_tf.data.distribute import distribute
-from alexnet_tf.data.pipeline import training_dataset
+from alexnet_tf.data.pipeline import distribute, training_dataset
 from alexnet_tf.models.spec import Preprocessing
 from alexnet_tf.training.options import Options
 
@@ -55,12 +54,12 @@ def training_batches(
             spec,
             options.batch_size,
             options.seed,
-            first_step=first_step,
+            start_step=first_step,
             augmentations=options.augment,
-            unreadable=unreadable,
-            reader=reader,
-            readers=readers,
-            squares=squares,
+            decode_errors=unreadable,
+            shard_index=reader,
+            num_shards=readers,
+            cache=squares,
             pca_noise_until=options.pca_noise_until,
         )
         show(batches)

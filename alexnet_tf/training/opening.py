@@ -33,5 +33,8 @@ def describe_run(
             options.batch_size,
             colocate=True,
         )
-        lines.append(describe_placement(gradients_of, parts.network, options.tower_devices))
+        placement = describe_placement(
+            gradients_of, parts.network, variant.preprocessing, options.tower_devices
+        )
+        lines.append(placement)
     return "\n".join(lines)

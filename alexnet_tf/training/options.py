@@ -6,8 +6,9 @@ import dataclasses
 import typing
 from typing import Any
 
+from alexnet_tf.data import augmentations
 from alexnet_tf.data.limits import MAX_UNREADABLE
-from alexnet_tf.models.spec import AUGMENTATIONS, ActivationName
+from alexnet_tf.models.spec import ActivationName
 from alexnet_tf.models.variants import variants
 
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
@@ -46,7 +47,7 @@ class Options:
         None,
         "augmentations of training images in place of the variant's own; lighting only where the "
         "variant has it",
-        enum=AUGMENTATIONS,
+        enum=augmentations.names(),
     )
     pca_noise_until: float = _option(
         1e6,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
+from alexnet_tf.data import augmentations
 from alexnet_tf.data.dataset import ImageDataset
 from alexnet_tf.data.decode_errors import DecodeErrors
 from alexnet_tf.data.sources import dataset_directory, open_dataset
@@ -98,7 +99,8 @@ def _train(
     default = f"runs/{short}-{variant.name}"
     directory = ModelDirectory(options.model_dir or default)
     directory.check_possible()
-    _check_augmentations(options, variant)
+    names = options.augment if options.augment is not None else variant.preprocessing.augmentations
+    augmentations.check(names, cached=options.cache != "none")
     source = open_dataset(options.dataset, options.data_dir, options.max_unreadable)
     _check_examples(source.train.examples, options.batch_size)
     Timetable(options, variant, source.train.examples)  # only to see that there is one
@@ -199,18 +201,6 @@ def _check_devices(
         raise UserError(
             "Expected --tower_devices without Keras callbacks, who would see the model as it was "
             "when the towers were made of it. Received: both"
-        )
-
-
-def _check_augmentations(options: Options, variant: Variant) -> None:
-    """Refuses augmentations that exclude each other, or a cache of what is not there."""
-    names = options.augment if options.augment is not None else variant.preprocessing.augmentations
-    if {"crop", "resized_crop"} <= set(names):
-        raise UserError("Expected --augment with crop or with resized_crop. Received: both")
-    if "resized_crop" in names and options.cache != "none":
-        raise UserError(
-            "Expected --cache=none with resized_crop, which needs the original image. Received: "
-            f"{options.cache}"
         )
 
 

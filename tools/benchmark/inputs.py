@@ -94,7 +94,7 @@ def _ours(settings: Settings) -> Iterator:
         return examples["image"], examples["label"]
 
     size = os.path.getsize(path) // count
-    split = Split("train", (count,), read, parse, files=False, record_bytes=size, side=_SIDE)
+    split = Split("train", (count,), read, parse, files=False, record_bytes=size, square_size=_SIDE)
     dataset = training_dataset(
         split, get_variant("paper").preprocessing, settings.batch_size, seed=0
     )

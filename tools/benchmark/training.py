@@ -89,7 +89,7 @@ def train_on(
     import numpy as np
     import tensorflow as tf
 
-    from alexnet_tf.data.distribute import distribute
+    from alexnet_tf.data.pipeline import distribute
     from alexnet_tf.data.statistics import Statistics
     from alexnet_tf.training.options import Options
     from alexnet_tf.training.parts import make_parts
