@@ -6,7 +6,7 @@ import dataclasses
 import typing
 from typing import Any
 
-from alexnet_tf.data import augmentations
+from alexnet_tf.data.augmentations import AUGMENTATIONS
 from alexnet_tf.data.limits import MAX_UNREADABLE
 from alexnet_tf.models.spec import ActivationName
 from alexnet_tf.models.variants import variants
@@ -47,7 +47,7 @@ class Options:
         None,
         "augmentations of training images in place of the variant's own; lighting only where the "
         "variant has it",
-        enum=augmentations.names(),
+        enum=AUGMENTATIONS,
     )
     pca_noise_until: float = _option(
         1e6,

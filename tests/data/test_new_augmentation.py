@@ -5,7 +5,9 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
+from absl import flags as absl_flags
 
+from alexnet_tf import flags
 from alexnet_tf.data import augmentations
 from alexnet_tf.data.augmentations import Augmentation
 from alexnet_tf.data.pipeline import training_batch_spec, training_dataset
@@ -54,7 +56,7 @@ def first_batches(number, used, **keywords):
 
 
 def test_it_has_a_name_among_the_others():
-    assert augmentations.names()[-1] == "random_erasing"
+    assert augmentations.AUGMENTATIONS[-1] == "random_erasing"
     with pytest.raises(ValueError, match="new name"):
         augmentations.register(RANDOM_ERASING)
 
@@ -100,3 +102,12 @@ def test_it_is_trained_with(tmp_path, monkeypatch):
         options(str(folder), tmp_path / "run", steps=2, augment=NAMES, decay_epochs=())
     )
     assert result.step == 2 and seen
+
+
+def test_its_name_is_a_word_of_the_command_line():
+    where = absl_flags.FlagValues()
+    flags.define_options(where)
+    where(["", f"--augment={','.join(NAMES)}"])
+    assert flags.read_options(where).augment == NAMES
+    with pytest.raises(absl_flags.IllegalFlagValueError, match="augment"):
+        where(["", "--augment=cutmix"])

@@ -102,13 +102,9 @@ class Augmentation:
     excludes: tuple[str, ...] = ()
 
 
+# The names of all augmentations, in the order in which they are applied; `register` appends to it.
+AUGMENTATIONS = sorted(module.name for module in pkgutil.iter_modules(__path__))
 _registered: dict[str, Augmentation] = {}
-
-
-def names() -> tuple[str, ...]:
-    """The names of all augmentations, in the order in which they are applied."""
-    built_in = sorted(module.name for module in pkgutil.iter_modules(__path__))
-    return (*built_in, *_registered)
 
 
 def register(augmentation: Augmentation) -> None:
@@ -117,14 +113,16 @@ def register(augmentation: Augmentation) -> None:
     Raises:
         ValueError: the name is taken.
     """
-    if augmentation.name in names():
+    if augmentation.name in AUGMENTATIONS:
         raise ValueError(f"Expected a new name. Received: {augmentation.name}")
     _registered[augmentation.name] = augmentation
+    AUGMENTATIONS.append(augmentation.name)
 
 
 def unregister(name: str) -> None:
     """Removes an augmentation that `register` added."""
     del _registered[name]
+    AUGMENTATIONS.remove(name)
 
 
 def get(name: str) -> Augmentation:
@@ -135,8 +133,8 @@ def get(name: str) -> Augmentation:
     """
     if name in _registered:
         return _registered[name]
-    if name not in names():
-        raise ValueError(f"Expected one of {', '.join(names())}. Received: {name}")
+    if name not in AUGMENTATIONS:
+        raise ValueError(f"Expected one of {', '.join(AUGMENTATIONS)}. Received: {name}")
     return importlib.import_module(f"{__name__}.{name}").AUGMENTATION
 
 
@@ -174,7 +172,7 @@ def draw(images: Images, used: tuple[str, ...]) -> Batch:
         [B] and pca_noise float32 [B, 3]; and what other augmentations draw.
     """
     drawn = {}
-    for each in map(get, names()):
+    for each in map(get, AUGMENTATIONS):
         function = each.draw if each.name in used else each.draw_off
         if function is not None:
             made = function(images)
@@ -193,7 +191,7 @@ def apply(
         preprocessor: of the variant and the training set.
         before_mean: whether to apply those that come before the mean is subtracted, or the others.
     """
-    for each in map(get, names()):
+    for each in map(get, AUGMENTATIONS):
         here = each.before_mean(preprocessor.preprocessing) == before_mean
         if here and each.apply is not None and batch.keys() >= set(each.tensors):
             images = each.apply(images, batch, preprocessor)
