@@ -113,7 +113,7 @@ def test_copies_with_other_labels_are_reported():
         (("n01440764", "n01443537"), "2 of ILSVRC-2012's synsets, sorted"),
         (("n01443537", "n01440764"), "not sorted"),
         (("n00000001", "n01440764"), "1 of them not in ILSVRC-2012"),
-        (("cat", "dog"), "not synsets"),
+        (("cat", "dog"), "not WordNet synsets"),
     ],
 )
 def test_label_order_is_compared_with_the_official_one(classes, words):

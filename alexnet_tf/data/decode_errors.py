@@ -16,7 +16,7 @@ NAMED = 3  # examples in a message
 
 
 class DecodeErrors:
-    """Records each image that did not decode; whoever consumes batches asks `check`.
+    """Records each image that did not decode; the consumer of the batches calls `check`.
 
     Args:
         split: the images.

@@ -1,4 +1,4 @@
-"""The tf.data graphs: what is decoded on the host, and in which order.
+"""The tf.data graphs: which images are decoded on the host, how, and in which order.
 
 A training batch is cut out while it is decoded and travels to the device as uint8 with the random
 numbers of its images; everything else happens there (`preprocess.py`). Order and augmentation of
@@ -79,46 +79,32 @@ def training_dataset(
         Batches as `training_batch_spec` describes them, with B / num_shards images.
 
     Raises:
-        ValueError: a batch that cannot be divided into the shards, or an unknown augmentation.
-        UserError: augmentations that exclude each other or the cache.
+        ValueError: a batch that the shards do not divide, or augmentations that exclude each other.
     """
     part = _part(batch_size, num_shards)
     used = preprocessing.augmentations if augmentations is None else augmentations
     augment.check(used, cached=cache is not None)
     window = augment.find_window(used)
     decode_errors = DecodeErrors(split) if decode_errors is None else decode_errors
-    size = preprocessing.crop_size
 
     def make_batch(records: Records) -> Records:
-        """Records [B] to a training batch."""
         images, labels = split.parse(records)
         epoch, index, position = (records[name] for name in ("epoch", "index", "position"))
-        drawn = augment.draw(
-            augment.Images(seed, epoch, index, position, preprocessing, pca_noise_until), used
-        )
-        cut = {name: drawn.pop(name) for name in window.tensors} if window else {}
-
-        def decode(i: tf.Tensor) -> tf.Tensor:
-            """Place in the batch to uint8 [C, C, 3], which is cut out while it is decoded."""
-            encoded = split.load(images[i])
-            if window is None:
-                is_square = split.square_size == preprocessing.image_size
-                return decode_crop(encoded, drawn["offset"][i], preprocessing, is_square)
-            own = {name: values[i] for name, values in cut.items()}
-            return decode_window(encoded, lambda shape: window.window(own, shape), preprocessing)
-
+        source = augment.Images(seed, epoch, index, position, preprocessing, pca_noise_until)
+        drawn = augment.draw(source, used)
         if cache is None:
-            pixels, weight = _decode(decode, images, index, size, decode_errors)
+            crop = _cropper(split, preprocessing, images, drawn, window)
+            pixels, weight = _decode(crop, images, index, preprocessing.crop_size, decode_errors)
         else:
-            pixels, weight = cache.crops(index, drawn["offset"], size)
-        batch = {"image": pixels, "weight": weight, "label": labels, "index": index, **drawn}
-        return _with_length({**batch, "epoch": epoch}, part)
+            pixels, weight = cache.crops(index, drawn["offset"], preprocessing.crop_size)
+        batch = {"image": pixels, "weight": weight, "label": labels, "index": index}
+        return _with_length({**batch, "epoch": epoch, **drawn}, part)
 
     records = shuffled_records(split, seed, start_step * batch_size)
     records = records.batch(batch_size, drop_remainder=True)
     if num_shards > 1:
-        first = shard_index * part
-        records = records.map(lambda batch: {n: v[first : first + part] for n, v in batch.items()})
+        start = shard_index * part
+        records = records.map(lambda batch: {n: v[start : start + part] for n, v in batch.items()})
     return _run(records, make_batch)
 
 
@@ -196,8 +182,8 @@ def evaluation_dataset(
         missing = batch_size - tf.size(labels)
         index = tf.pad(records["index"], [[0, missing]], constant_values=PADDING)
         images, labels = tf.pad(images, [[0, missing]]), tf.pad(labels, [[0, missing]])
-        first = shard_index * part
-        images, labels, index = (x[first : first + part] for x in (images, labels, index))
+        start = shard_index * part
+        images, labels, index = (x[start : start + part] for x in (images, labels, index))
         pixels, weight = _decode(
             lambda i: decode_square(split.load(images[i]), preprocessing),
             images, index, preprocessing.image_size, decode_errors,
@@ -276,6 +262,35 @@ def _run(records: tf.data.Dataset, make_batch: Callable[[Records], Records]) -> 
     make_batch = tf.autograph.experimental.do_not_convert(make_batch)
     batches = records.map(make_batch, parallel, deterministic=True if parallel else None)
     return batches.prefetch(2).with_options(options)
+
+
+def _cropper(
+    split: Split,
+    preprocessing: Preprocessing,
+    images: tf.Tensor,
+    drawn: Records,
+    window: augment.Augmentation | None,
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """From the place in a batch to the crop, uint8 [C, C, 3], which is cut out in decoding.
+
+    Args:
+        split: the training set.
+        preprocessing: the variant's.
+        images: `Split.parse`'s, string [B].
+        drawn: the batch's random numbers, [B, ...]; loses those of `window`.
+        window: the augmentation that says which part to decode; None: the crop at drawn["offset"].
+    """
+    cut = {name: drawn.pop(name) for name in window.tensors} if window else {}
+
+    def crop(i: tf.Tensor) -> tf.Tensor:
+        encoded = split.load(images[i])
+        if window is None:
+            is_square = split.square_size == preprocessing.image_size
+            return decode_crop(encoded, drawn["offset"][i], preprocessing, is_square)
+        own = {name: values[i] for name, values in cut.items()}
+        return decode_window(encoded, lambda shape: window.window(own, shape), preprocessing)
+
+    return crop
 
 
 def _decode(
