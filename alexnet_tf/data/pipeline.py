@@ -83,8 +83,7 @@ def training_dataset(
     """
     part = _part(batch_size, num_shards)
     used = preprocessing.augmentations if augmentations is None else augmentations
-    augment.check(used, cached=cache is not None)
-    window = augment.find_window(used)
+    window = augment.check(used, cached=cache is not None)
     decode_errors = DecodeErrors(split) if decode_errors is None else decode_errors
 
     def make_batch(records: Records) -> Records:

@@ -138,14 +138,18 @@ def get(name: str) -> Augmentation:
     return importlib.import_module(f"{__name__}.{name}").AUGMENTATION
 
 
-def check(used: tuple[str, ...], cached: bool = False) -> None:
+def check(used: tuple[str, ...], cached: bool = False) -> Augmentation | None:
     """Checks that augmentations can be used together.
 
     Args:
         used: their names.
         cached: whether squares come from a cache, which no longer has the original images.
 
+    Returns:
+        The augmentation that says which part of an image is decoded, if one does.
+
     Raises:
+        ValueError: an unknown name.
         UserError: they cannot.
     """
     for each in map(get, used):
@@ -158,6 +162,7 @@ def check(used: tuple[str, ...], cached: bool = False) -> None:
                 f"Expected --cache=none with {each.name}, which needs the original image. "
                 "Received: a cache"
             )
+    return find_window(used)
 
 
 def draw(images: Images, used: tuple[str, ...]) -> Batch:
