@@ -174,10 +174,11 @@ def _check_files(builder: tfds.core.DatasetBuilder) -> None:
         for path in map(os.fspath, split.filepaths):
             size = os.path.getsize(path) if os.path.exists(path) else None
             if size is None or size != sizes.get(os.path.basename(path), size):
-                problem = "is missing" if size is None else "has another size than when written"
+                file = os.path.basename(path)
                 raise UserError(
-                    f"The dataset in {builder.data_dir} is damaged: {os.path.basename(path)} "
-                    f"{problem}. Prepare it again"
+                    f"The dataset in {builder.data_dir} is damaged: "
+                    f"{f'it has no {file}' if size is None else f'it has another {file}, by size'}. "
+                    "Prepare it again"
                 )
 
 
