@@ -175,16 +175,15 @@ def _check_files(builder: tfds.core.DatasetBuilder) -> None:
             size = os.path.getsize(path) if os.path.exists(path) else None
             if size is None or size != sizes.get(os.path.basename(path), size):
                 file = os.path.basename(path)
+                problem = f"it has no {file}" if size is None else f"it has another {file}, by size"
                 raise UserError(
-                    f"The dataset in {builder.data_dir} is damaged: "
-                    f"{f'it has no {file}' if size is None else f'it has another {file}, by size'}. "
-                    "Prepare it again"
+                    f"The dataset in {builder.data_dir} is damaged: {problem}. Prepare it again"
                 )
 
 
 def _make_split(info: tfds.core.DatasetInfo, name: str, keys: tuple[str, str]) -> Split:
-    # Not `builder.as_dataset`: in a graph it cannot read the shard of a number that is a tensor,
-    # and the order of an epoch (shuffle.py) is an order of shards, of which the first are skipped.
+    # Not `builder.as_dataset`, which reads a whole split: shuffle.py reads single shards, whose
+    # numbers are tensors, in the order of an epoch, and skips those before the first step.
     files = info.splits[name].file_instructions
     paths = tf.constant([file.filename for file in files])
     odd = next((f.filename for f in files if ".tfrecord" not in os.path.basename(f.filename)), None)
