@@ -47,7 +47,7 @@ def test_help_answers_at_once_and_lists_the_flags(name):
         ("train", ["--batch_size=9", "--strategy=mirrored", "--logical_cpus=2"], "2 replicas"),
         ("train", ["--model_dir=setup.py/run"], "Cannot write to setup.py/run"),
         ("train", ["--learning_rate=fast"], "learning_rate"),
-        ("train", ["--augment=blur"], "crop, resized_crop, flip, pca_noise"),
+        ("train", ["--augment=blur"], "crop, flip, pca_noise, resized_crop"),
         ("train", ["--decay_epochs=often"], "list of numbers"),
         ("train", ["--no_such_flag"], "no_such_flag"),
         ("train", [f"--flagfile={_NO_SUCH}"], _NO_SUCH),

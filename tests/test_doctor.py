@@ -14,7 +14,7 @@ from alexnet_tf.data.shapes import CLASSES, jpeg
 from alexnet_tf.inspection import duplicates
 from alexnet_tf.inspection.dataset_stats import collect_stats
 from alexnet_tf.inspection.duplicates import find_duplicates
-from alexnet_tf.inspection.findings import describe_classes, findings
+from alexnet_tf.inspection.findings import describe_classes, find_faults
 from tests.commands import run
 from tests.folders import write_folder
 
@@ -27,7 +27,7 @@ def again(encoded, **options):
 
 
 @pytest.fixture
-def censuses():
+def stats():
     train = [jpeg(0, i) for i in range(30)]
     validation = [jpeg(1, i) for i in range(8)]
     validation[2] = train[7]
@@ -41,8 +41,8 @@ def censuses():
     return [collect_stats(split, 10) for split in splits]
 
 
-def test_a_census_counts_what_is_there(censuses):
-    train, validation = censuses
+def test_statistics_of_a_split(stats):
+    train, validation = stats
     assert train.labels.tolist() == [4] + [3] * 9
     assert validation.labels.tolist() == [1] * 8 + [0] * 2
     assert dict(validation.formats) == {"JPEG": 6, "PNG": 1}
@@ -50,18 +50,17 @@ def test_a_census_counts_what_is_there(censuses):
     assert (set(validation.widths), set(validation.heights)) == ({256}, {256})
 
 
-def test_twins_are_found_and_others_are_not(censuses):
+def test_duplicates_are_found_and_others_are_not(stats):
     exact = [("train example 7", "val example 2")]
     alike = [
         ("train example 11", "val example 4"),
         ("train example 17", "val example 5"),
     ]
-    assert find_duplicates(*censuses) == duplicates.Duplicates(exact, alike, relabelled=exact)
+    assert find_duplicates(*stats) == duplicates.Duplicates(exact, alike, relabelled=exact)
 
 
 @pytest.mark.parametrize("pairs", [1, 7, 2**20])  # compared at a time
-def test_look_alikes_are_those_that_differ_in_few_bits(monkeypatch, pairs):
-    monkeypatch.setattr(duplicates, "_PAIRS", pairs)
+def test_similar_images_are_those_whose_hashes_differ_in_few_bits(pairs):
     rng = np.random.default_rng(0)
     one = rng.integers(0, 256, (300, 32), np.uint8)
     one[50:60] = 0xAB  # a band of equal bytes is as good as any other
@@ -80,32 +79,32 @@ def test_look_alikes_are_those_that_differ_in_few_bits(monkeypatch, pairs):
     near &= shared.any(axis=2)
     expected = {j: int(near[:, j].argmax()) for j in range(100) if near[:, j].any()}
     assert len(expected) > 30
-    assert duplicates._first_alike(one, other) == expected
+    assert duplicates.first_similar(one, other, pairs) == expected
 
 
-def test_the_verdict_names_every_fault(censuses):
-    found = "\n".join(findings(*censuses, find_duplicates(*censuses), CLASSES))
+def test_the_findings_name_every_fault(stats):
+    found = "\n".join(find_faults(*stats, find_duplicates(*stats), CLASSES))
     assert "1 val images cannot be read (12.50%)" in found
     assert "2 classes have no val images" in found
     assert "1 train images are copies of others" in found
-    assert "1 validation images are in the training set too" in found
-    assert "2 validation images look like others of the training set" in found
-    assert "1 of these have another label in each split" in found
+    assert "1 validation images are also in the training set" in found
+    assert "2 validation images look like images of the training set" in found
+    assert "1 of these have different labels in the splits" in found
     assert len(found.splitlines()) == 6
 
 
-def test_copies_with_other_labels_are_told():
+def test_copies_with_other_labels_are_reported():
     images = [jpeg(0, i) for i in range(4)]
     train = make_split([*images, images[2], images[1], images[2]], [0, 1, 2, 3, 2, 1, 3], "train")
     validation = make_split([images[0], images[3]], [1, 3], "val")
-    censuses = [collect_stats(split, 4) for split in (train, validation)]
-    pairs = find_duplicates(*censuses)
+    stats = [collect_stats(split, 4) for split in (train, validation)]
+    pairs = find_duplicates(*stats)
     assert pairs.relabelled == [("train example 0", "val example 0")]
-    found = "\n".join(findings(*censuses, pairs, CLASSES[:4]))
+    found = "\n".join(find_faults(*stats, pairs, CLASSES[:4]))
     assert "3 train images are copies of others" in found
     assert "1 train images are in several classes" in found
     assert "train example 2 and train example 6" in found
-    assert "1 of these have another label in each split" in found
+    assert "1 of these have different labels in the splits" in found
 
 
 @pytest.mark.parametrize(
@@ -114,10 +113,10 @@ def test_copies_with_other_labels_are_told():
         (("n01440764", "n01443537"), "2 of ILSVRC-2012's synsets, sorted"),
         (("n01443537", "n01440764"), "not sorted"),
         (("n00000001", "n01440764"), "1 of them not in ILSVRC-2012"),
-        (("cat", "dog"), "not synsets"),
+        (("cat", "dog"), "not WordNet synsets"),
     ],
 )
-def test_label_order_is_set_against_the_official_one(classes, words):
+def test_label_order_is_compared_with_the_official_one(classes, words):
     assert words in describe_classes(classes)
 
 
@@ -128,7 +127,7 @@ def test_other_seeds_choose_other_images():
     assert len({tuple(chosen) for chosen in labels}) == 3
 
 
-def diagnose(tmp_path, *arguments):
+def examine(tmp_path, *arguments):
     output = tmp_path / "report"
     done = run("alexnet_tf.doctor", f"--output={output}", *arguments)
     return done, output
@@ -139,16 +138,16 @@ def test_the_command_reports_and_draws(tmp_path):
     ring = folder / "val" / "ring"
     shutil.copy(next((folder / "train" / "ring").iterdir()), ring / "twin.jpg")
     (ring / "broken.jpg").write_bytes(b"\xff\xd8\xff and no more")
-    (ring / "notes.txt").write_text("passed over")
+    (ring / "notes.txt").write_text("not an image")
     buffer = io.BytesIO()
     Image.open(io.BytesIO(jpeg(1, 3))).save(buffer, "WEBP")
     (ring / "webp.png").write_bytes(buffer.getvalue())  # which Pillow can read
-    done, output = diagnose(tmp_path, "--dataset=folder", "--variant=tiny", f"--data_dir={folder}")
+    done, output = examine(tmp_path, "--dataset=folder", "--variant=tiny", f"--data_dir={folder}")
     assert done.returncode == 2, done.stderr
     assert f"unreadable: {ring / 'broken.jpg'}" in done.stdout
-    assert "1 validation images are in the training set too" in done.stdout
+    assert "1 validation images are also in the training set" in done.stdout
     assert "mean colour, RGB in 0 to 255: " in done.stdout
-    assert "no image or too large: 1 files" in done.stdout
+    assert "without an image's name or too large: 1 files" in done.stdout
     assert "2 validation images cannot be decoded by TensorFlow" in done.stdout
     assert "1 validation images cannot be read" in done.stdout
     assert (output / "report.txt").read_text().strip() in done.stdout
@@ -167,17 +166,17 @@ def test_a_dataset_of_other_squares_than_the_variants(tmp_path):
     prepared = tmp_path / "prepared"
     arguments = ("--source=folder", "--size=72", f"--data_dir={folder}", f"--output={prepared}")
     assert run("alexnet_tf.prepare", *arguments).returncode == 0
-    done, _ = diagnose(tmp_path, f"--dataset={prepared}", "--variant=tiny32")
+    done, _ = examine(tmp_path, f"--dataset={prepared}", "--variant=tiny32")
     assert done.returncode in (0, 2), done.stderr
-    assert "of 72 pixels, not compared" in done.stdout
-    done, _ = diagnose(tmp_path, f"--dataset={prepared}", "--variant=tiny")
-    assert "mean image that the dataset brings: 0.00" in done.stdout
+    assert "stored mean image: 72 pixels, not compared" in done.stdout
+    done, _ = examine(tmp_path, f"--dataset={prepared}", "--variant=tiny")
+    assert "stored mean image: differs by 0.00" in done.stdout
 
 
 def test_a_dataset_in_which_nothing_can_be_decoded(tmp_path):
     folder = write_folder(tmp_path / "images", train=1, val=1)
     for path in (folder / "train").rglob("*.jpg"):
         path.write_bytes(b"\xff\xd8\xff and no more")
-    done, output = diagnose(tmp_path, "--dataset=folder", "--variant=tiny", f"--data_dir={folder}")
+    done, output = examine(tmp_path, "--dataset=folder", "--variant=tiny", f"--data_dir={folder}")
     assert done.returncode == 2, done.stderr
-    assert "none of some training images" in (output / "report.txt").read_text()
+    assert "no training image of a sample could be decoded" in (output / "report.txt").read_text()

@@ -1,13 +1,13 @@
-"""Sends mutated images through both decoders, and looks for crashes, hangs and large memory.
+"""Sends mutated images through both decoders, and reports crashes, hangs and large memory.
 
 python -m tools.fuzz_decoding --photos=DIR --images=100000
 
-Each image is one of the photographs, or one made of them: JPEGs of all kinds, PNG, GIF, BMP, WebP,
-some with palettes, 16 bits or animation; with bits flipped, its end cut off, bytes of its header or
-its size replaced, or pieces repeated or taken out. It goes through preparation and the doctor's
-look (Pillow) and through the pipeline's graphs (TensorFlow) in a process of its own, which is
-replaced if it dies or hangs. Exit code 1 if anything did, or if an image took over 0.75 GB while
-it was decoded, or the process came to hold 0.75 GB more than before the first. Needs Linux.
+Each image is one of the photographs, or made from one: JPEGs of all kinds, PNG, GIF, BMP, WebP,
+some with palettes, 16 bits or animation. Then bits are flipped, its end is cut off, bytes of its
+header or its size are replaced, or pieces are repeated or removed. It goes through the preparation
+and the doctor's checks (Pillow) and through the pipeline's graphs (TensorFlow), in a process of its
+own that is replaced if it dies or hangs. The exit code is 1 after a crash or a hang, if an image
+took over 0.75 GB while it was decoded, or if the process grew by 0.75 GB in all. Needs Linux.
 """
 
 from __future__ import annotations
@@ -29,11 +29,10 @@ from PIL import Image
 from alexnet_tf import app
 
 _FLAGS = absl_flags.FLAGS
-_SECONDS = 2.0  # of the CPU for one image in one decoder, whatever else the machine does
-_MEMORY = 0.75  # GB that an image may take while it is decoded; limits.py speaks of 0.65
-# GB that a process may hold in the end, beyond what it held before the first. TensorFlow keeps
-# 0.9 kB of each call that fails, and the heap gets holes: half a GB after 50,000 images, and little
-# more after twice as many.
+_SECONDS = 2.0  # CPU time for one image in one decoder
+_MEMORY = 0.75  # GB that an image may take while it is decoded; limits.py expects 0.65
+# GB by which a process may grow. TensorFlow keeps 0.9 kB of each call that fails, and the heap gets
+# fragmented: half a GB after 50,000 images, and little more after twice as many.
 _GROWTH = 0.75
 _PATIENCE = 60.0  # seconds until a silent process counts as hung
 _KINDS = ("flip", "truncate", "header", "repeat", "remove", "size")
@@ -49,12 +48,12 @@ def originals(photos: pathlib.Path) -> list[bytes]:
             image = Image.open(io.BytesIO(data)).convert("RGB")
             found.append(make(image if number % 2 else image.resize((256, 256))))
         except OSError:
-            continue  # what is among the photographs and is none, is mutated all the same
+            continue  # not an image; its bytes are mutated all the same
     return found
 
 
 def _save(form: str, mode: str = "RGB", **options) -> Callable[[Image.Image], bytes]:
-    """What encodes a photograph in one way."""
+    """A function that encodes a photograph in one way."""
 
     def save(image: Image.Image) -> bytes:
         buffer = io.BytesIO()
@@ -91,7 +90,7 @@ _KINDS_OF_FILES = (
 
 
 def mutate(data: bytes, rng: np.random.Generator) -> bytes:
-    """One of the ways in which files go wrong."""
+    """The file damaged in one of `_KINDS` of ways."""
     kind = rng.choice(_KINDS)
     raw = np.frombuffer(data, np.uint8).copy()
     if kind == "truncate":
@@ -109,13 +108,13 @@ def mutate(data: bytes, rng: np.random.Generator) -> bytes:
         places = rng.integers(min(700, len(raw)), size=rng.integers(1, 8))
         raw[places] = rng.integers(256, size=len(places))
     else:
-        place, length = _place_of_size(data, rng)
-        raw[place : place + length] = rng.integers(256, size=len(raw[place : place + length]))
+        at, length = _find_size(data, rng)
+        raw[at : at + length] = rng.integers(256, size=len(raw[at : at + length]))
     return raw.tobytes()
 
 
-def _place_of_size(data: bytes, rng: np.random.Generator) -> tuple[int, int]:
-    """Where a file has its size, and in how many bytes; of a GIF, the screen's or a frame's."""
+def _find_size(data: bytes, rng: np.random.Generator) -> tuple[int, int]:
+    """Where a file stores its size, and in how many bytes; of a GIF, the screen's or a frame's."""
     if data.startswith(b"\x89PNG"):
         return 16, 8
     if data.startswith(b"BM"):
@@ -131,21 +130,25 @@ def _place_of_size(data: bytes, rng: np.random.Generator) -> tuple[int, int]:
 
 
 def _decoders() -> dict:
-    """Name → a function of encoded bytes that says how it went."""
+    """Name → a function from encoded bytes to the outcome."""
     import tensorflow as tf
 
-    from alexnet_tf.data.decode import decode_crop, decode_resized_crop, decode_square
+    from alexnet_tf.data.augmentations.resized_crop import choose_window
+    from alexnet_tf.data.decode import decode_crop, decode_square, decode_window
+    from alexnet_tf.data.image_checks import InvalidImage, examine
     from alexnet_tf.models.variants import get_variant
-    from alexnet_tf.preparation.resize import InvalidImage, examine, prepare
+    from alexnet_tf.preparation.resize import prepare
 
     spec = get_variant("paper").preprocessing
-    window = tf.constant(np.random.default_rng(0).random((10, 4)), tf.float32)
+    tries = tf.constant(np.random.default_rng(0).random((10, 4)), tf.float32)
     signature = [tf.TensorSpec([], tf.string)]
     graphs = {
         "square": lambda encoded: decode_square(encoded, spec),
         "crop": lambda encoded: decode_crop(encoded, tf.constant([3, 5]), spec),
         "square crop": lambda encoded: decode_crop(encoded, tf.constant([3, 5]), spec, True),
-        "resized crop": lambda encoded: decode_resized_crop(encoded, window, spec),
+        "resized crop": lambda encoded: decode_window(
+            encoded, lambda size: choose_window(tries, size), spec
+        ),
     }
 
     def pillow(encoded: bytes) -> str:
@@ -179,7 +182,7 @@ def _decoders() -> dict:
 
 
 def _work(first: int, photos: str, images: int, seed: int, pipe) -> None:  # noqa: ANN001
-    """Decodes images `first` to `images`; announces each before, so that a culprit is known."""
+    """Decodes images `first` to `images`; announces each before, so that a crash can be blamed."""
     decoders = _decoders()
     samples = originals(pathlib.Path(photos))
     for decode in decoders.values():
@@ -192,7 +195,7 @@ def _work(first: int, photos: str, images: int, seed: int, pipe) -> None:  # noq
         pipe.send(("trying", number))
         outcomes = {}
         before = _memory("VmRSS")
-        pathlib.Path("/proc/self/clear_refs").write_text("5")  # forgets what was the most so far
+        pathlib.Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
         for name, decode in decoders.items():
             started = time.process_time()
             outcome = decode(encoded)
@@ -203,13 +206,13 @@ def _work(first: int, photos: str, images: int, seed: int, pipe) -> None:  # noq
 
 
 def _memory(name: str) -> float:
-    """GB of this process: VmRSS what it holds now, VmHWM the most that it has held."""
+    """Memory of this process in GB: VmRSS now, VmHWM at most."""
     status = pathlib.Path("/proc/self/status").read_text()
     return int(re.search(rf"{name}:\s+(\d+) kB", status)[1]) / 1e6
 
 
 def main(argv: list[str]) -> int:
-    """Runs the whole and prints what happened; returns the exit code."""
+    """Decodes all images and prints the outcomes; returns the exit code."""
     del argv
     from alexnet_tf.system.errors import UserError
     from alexnet_tf.system.progress import Progress
@@ -233,10 +236,9 @@ def main(argv: list[str]) -> int:
                 except EOFError:
                     process.kill()
                     process.join()
-                    if last is None:  # and so would the next one
+                    if last is None:  # the next one would end in the same way
                         raise UserError(
-                            "Expected the decoders to start. Received: a process that ended first "
-                            f"({process.exitcode})"
+                            f"The decoders' process ended as it started ({process.exitcode})"
                         ) from None
                     faults.append(f"image {last} ended the process ({process.exitcode})")
                     first = last + 1
@@ -255,15 +257,15 @@ def main(argv: list[str]) -> int:
                         outcomes[name, outcome] += 1
                         slowest = max(slowest, seconds)
                         if seconds > _SECONDS:
-                            faults.append(f"image {number} took {name} {seconds:.1f} s of the CPU")
+                            faults.append(f"image {number} took {name} {seconds:.1f} s of CPU time")
                     progress.advance(1)
     if growth > _GROWTH:
-        faults.append(f"the process held {growth:.2f} GB more in the end")
+        faults.append(f"the process grew by {growth:.2f} GB")
     for (name, outcome), count in sorted(outcomes.items()):
         print(f"{name}: {outcome} {count:,}")
     print(
-        f"an image took {slowest:.2f} s of the CPU and {most:.2f} GB at most; the process held "
-        f"{growth:.2f} GB more in the end"
+        f"an image took at most {slowest:.2f} s of CPU time and {most:.2f} GB; the process grew by "
+        f"{growth:.2f} GB"
     )
     print("\n".join(faults) if faults else "no crash, no hang")
     return 1 if faults else 0
@@ -272,7 +274,7 @@ def main(argv: list[str]) -> int:
 if __name__ == "__main__":
     absl_flags.DEFINE_string("photos", None, "a folder of photographs", required=True)
     absl_flags.DEFINE_integer("images", 100_000, "how many", lower_bound=1)
-    absl_flags.DEFINE_integer("first", 0, "begin at that one, to look at it again", lower_bound=0)
+    absl_flags.DEFINE_integer("first", 0, "number of the first image, to repeat it", lower_bound=0)
     absl_flags.DEFINE_integer("seed", 0, "of the mutations")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     app.run(main)

@@ -1,22 +1,24 @@
 """From files to the network's input.
 
-sources.py        where examples come from: by name, out of one of the next
-tfds_builders.py  datasets of TFDS by name or directory; shapes.py renders the built-in one
-tfds_source.py    examples out of their files
-recorded.py       what `prepare` noted about these
-folder.py         folders of images
-split.py          what a dataset is to all that follows
-order.py          the order of an epoch, and random_bits.py, of which it is made
-augment.py        the random numbers of one training image, a pure function of its place
-limits.py         what strangers' images may ask for, headers.py what they do ask for
-decode.py         bytes to a square uint8 image, on the host
-unreadable.py     which images could not be decoded, and why
-pipeline.py       the tf.data graphs for training and evaluation
-squares.py        a cache of decoded images
-distribute.py     batches for several replicas and workers
-statistics.py     mean image and RGB covariance of a training set
-preprocess.py     crop, reflect, light and normalise, on the device
+In the order in which a training image passes them:
 
-For the doctor: census.py (every image looked at), doubles.py (images in both splits), verdict.py
-(what it means), synsets.py, contact_sheet.py (a batch to look at).
+sources.py        opens a dataset by name
+image_folder.py   folders of images
+tfds.py           datasets in the format of TFDS, by name or directory; shapes.py renders one
+dataset.py        a dataset, its splits and their shards
+pipeline.py       the tf.data graphs for training and evaluation, and their division among workers
+shuffle.py        the order of an epoch
+augmentations/    one file each: how its random numbers are drawn, and how it is applied
+decode.py         encoded bytes to a square uint8 image or a part of it, on the host
+decode_errors.py  which images could not be decoded, and why
+preprocess.py     augments and normalises batches, on the device
+
+Beside that way:
+
+random_bits.py    random numbers as pure functions of seed, epoch and index
+limits.py         limits for images from strangers; image_checks.py holds them in Python,
+                  graph_checks.py in TensorFlow's graphs
+cache.py          decoded images in memory or on disk
+statistics.py     mean image and RGB covariance of a training set, from the sums in moments.py
+contact_sheet.py  a batch before and after augmentation, as a picture
 """

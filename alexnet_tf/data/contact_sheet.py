@@ -8,15 +8,16 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageDraw
 
+from alexnet_tf.data.augmentations import find_window
 from alexnet_tf.data.dataset import Split, make_split
 from alexnet_tf.data.decode import decode, decode_square
 from alexnet_tf.data.pipeline import training_dataset
 from alexnet_tf.data.preprocess import Preprocessor
-from alexnet_tf.visualize.grid import grid
+from alexnet_tf.visualize import grid
 
 _GAP = 8  # pixels between pictures
 _TEXT = 16  # pixels of height for a line of text
-_FRAME = (230, 120, 0)  # orange, for all eyes
+_FRAME = (230, 120, 0)  # orange, which the colour-blind can tell from most backgrounds
 
 
 def contact_sheet(
@@ -25,10 +26,10 @@ def contact_sheet(
     preprocessor: Preprocessor,
     seed: int = 0,
 ) -> bytes:
-    """Draws squares with the crop framed, above what the network gets of them.
+    """Draws square images with the crop framed, above the network's input.
 
-    The lower row is the real pipeline's and the real preprocessing's; only the mean is added
-    again and the scale taken back, as negative colours cannot be seen.
+    The lower row comes from the real pipeline and the real preprocessing; only the mean is added
+    and the scale undone, as negative colours cannot be shown.
 
     Args:
         examples: encoded images that decode, and their labels.
@@ -39,28 +40,28 @@ def contact_sheet(
     Returns:
         A PNG.
     """
-    spec = preprocessor.preprocessing
+    preprocessing = preprocessor.preprocessing
     split = make_split([image for image, _ in examples], [label for _, label in examples])
-    batch = next(iter(training_dataset(split, spec, len(examples), seed)))
+    batch = next(iter(training_dataset(split, preprocessing, len(examples), seed)))
     inputs = visible_inputs(preprocessor, batch)
-    side, crop = spec.image_size, spec.crop_size
-    width = _GAP + len(examples) * (side + _GAP)
-    sheet = Image.new("RGB", (width, 4 * _GAP + 2 * _TEXT + side + crop), "white")
+    size, crop = preprocessing.image_size, preprocessing.crop_size
+    width = _GAP + len(examples) * (size + _GAP)
+    sheet = Image.new("RGB", (width, 4 * _GAP + 2 * _TEXT + size + crop), "white")
     draw = ImageDraw.Draw(sheet)
     for column, index in enumerate(batch["index"].numpy()):
-        left, top = _GAP + column * (side + _GAP), _GAP + _TEXT
+        left, top = _GAP + column * (size + _GAP), _GAP + _TEXT
         encoded, label = examples[index]
-        square = decode_square(tf.constant(encoded), spec).numpy()
+        square = decode_square(tf.constant(encoded), preprocessing).numpy()
         draw.text((left, _GAP // 2), classes[label], "black")
         sheet.paste(Image.fromarray(square), (left, top))
-        if "resized_crop" not in spec.augmentations:
+        if find_window(preprocessing.augmentations) is None:
             y, x = batch["offset"][column].numpy()
             corners = [left + x, top + y, left + x + crop - 1, top + y + crop - 1]
-            draw.rectangle(corners, outline=_FRAME, width=max(1, side // 128))
-        top += side + _GAP
-        reflected = ", reflected" if batch["flip"][column] else ""
-        draw.text((left, top), f"as trained on{reflected}", "black")
-        sheet.paste(Image.fromarray(inputs[column]), (left + (side - crop) // 2, top + _TEXT))
+            draw.rectangle(corners, outline=_FRAME, width=max(1, size // 128))
+        top += size + _GAP
+        flipped = ", flipped" if batch["flip"][column] else ""
+        draw.text((left, top), f"as trained on{flipped}", "black")
+        sheet.paste(Image.fromarray(inputs[column]), (left + (size - crop) // 2, top + _TEXT))
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
     return buffer.getvalue()
@@ -69,7 +70,7 @@ def contact_sheet(
 def first_batch(
     batches: tf.data.Dataset, preprocessor: Preprocessor, shown: int = 24
 ) -> np.ndarray:
-    """Draws the first of some training batches as the network gets it.
+    """Draws the first training batch as the network gets it.
 
     Args:
         batches: of `pipeline.training_dataset`.
@@ -88,7 +89,7 @@ def sample(split: Split, number: int, seed: int = 0) -> list[tuple[bytes, int]]:
 
     Args:
         split: the examples.
-        number: how many; of four times as many it looks at one after the other.
+        number: how many; four times as many are tried one after the other.
         seed: of the choice.
     """
     stride = max(1, split.examples // (4 * number))
@@ -108,20 +109,20 @@ def sample(split: Split, number: int, seed: int = 0) -> list[tuple[bytes, int]]:
 
 
 def visible_inputs(preprocessor: Preprocessor, batch: dict[str, tf.Tensor]) -> np.ndarray:
-    """What the network gets of a training batch, as pictures.
+    """The network's input for a training batch, as pictures.
 
     Args:
         preprocessor: of the variant and the training set.
         batch: of `pipeline.training_dataset`.
 
     Returns:
-        uint8 [B, C, C, 3], the mean added again and the scale taken back.
+        uint8 [B, C, C, 3], the mean added and the scale undone.
     """
-    spec = preprocessor.preprocessing
+    preprocessing = preprocessor.preprocessing
     inputs = preprocessor.training(batch).numpy()
-    inputs = inputs[..., ::-1] if spec.channels == "bgr" else inputs
-    if isinstance(spec.mean, tuple):
-        mean = np.array(spec.mean)
+    inputs = inputs[..., ::-1] if preprocessing.channels == "bgr" else inputs
+    if isinstance(preprocessing.mean, tuple):
+        mean = np.array(preprocessing.mean)
     else:
         mean = preprocessor.statistics.mean.mean(axis=(0, 1))
-    return np.clip(np.round(inputs * np.array(spec.std) + mean), 0, 255).astype(np.uint8)
+    return np.clip(np.round(inputs * np.array(preprocessing.std) + mean), 0, 255).astype(np.uint8)

@@ -1,8 +1,9 @@
-"""What a dataset is to the pipeline: shards of records, and how to read them."""
+"""A dataset: its splits, the shards of each, and how to read them."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterator
 
 import tensorflow as tf
@@ -10,6 +11,8 @@ import tensorflow as tf
 from alexnet_tf.system.errors import UserError
 
 Records = dict[str, tf.Tensor]  # of one example, or batched
+PADDING = -1  # the index of an example that only fills up a batch
+_SYNSET = re.compile(r"n\d{8}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,13 +22,13 @@ class Split:
     Attributes:
         name: e.g. "train".
         lengths: examples in each shard.
-        read: number of a shard, int64 scalar, to its records in order, in graph mode: each has
-            index, int64, its place in the whole split, and what `parse` wants.
-        parse: records, batched, to image, string [B], and label, int64 [B]; in graph mode.
-        files: whether image is the path of a file; else it is the encoded image itself.
-        record_bytes: of memory that a record takes, on average.
-        side: pixels, where all images are known to be square JPEGs of one size; else None.
-        paths: of the files that hold the shards, if any.
+        read: from the number of a shard, int64 scalar, to its records in order, in graph mode.
+            Each has index, int64, its place in the whole split, and the fields that `parse` reads.
+        parse: from batched records to image, string [B], and label, int64 [B], in graph mode.
+        files: whether image is the path of a file; otherwise it is the encoded image itself.
+        record_bytes: memory that a record takes on average.
+        square_size: pixels of a side where all images are square JPEGs of one size; otherwise None.
+        paths: files that hold the shards, if any.
     """
 
     name: str
@@ -34,12 +37,12 @@ class Split:
     parse: Callable[[Records], tuple[tf.Tensor, tf.Tensor]]
     files: bool
     record_bytes: int
-    side: int | None = None
+    square_size: int | None = None
     paths: tuple[str, ...] = ()
 
     @property
     def examples(self) -> int:
-        """How many."""
+        """How many there are."""
         return sum(self.lengths)
 
     def in_order(self) -> tf.data.Dataset:
@@ -47,22 +50,22 @@ class Split:
         return tf.data.Dataset.range(len(self.lengths)).flat_map(self.read)
 
     def load(self, image: tf.Tensor) -> tf.Tensor:
-        """`parse`'s image, one of it, to its encoded bytes, a scalar string."""
+        """The encoded bytes of one of `parse`'s images, both scalar strings."""
         return tf.io.read_file(image) if self.files else image
 
-    def title(self, index: int, image: bytes) -> str:
-        """What to call an example in a message."""
+    def example_name(self, index: int, image: bytes) -> str:
+        """The name of an example in messages: its path, or its number."""
         return image.decode(errors="replace") if self.files else f"{self.name} example {index}"
 
-    def titles(self) -> Iterator[str]:
-        """`title` of every example, in order."""
+    def example_names(self) -> Iterator[str]:
+        """`example_name` of every example, in order."""
         if not self.files:
             for index in range(self.examples):
-                yield self.title(index, b"")
+                yield self.example_name(index, b"")
             return
         images = self.in_order().batch(1024).map(lambda records: self.parse(records)[0])
         for index, image in enumerate(images.unbatch().as_numpy_iterator()):
-            yield self.title(index, image)
+            yield self.example_name(index, image)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +76,8 @@ class ImageDataset:
         name: as given.
         classes: names in label order.
         train, validation: the splits.
-        statistics: the file in which it brings its own, of its images' squares, or None.
-        passed_over: files of a folder that are not taken for images, or are too large.
+        statistics: path of the training set's statistics, where they come with the dataset.
+        skipped: files of a folder that have no image's name, or are too large.
     """
 
     name: str
@@ -82,28 +85,28 @@ class ImageDataset:
     train: Split
     validation: Split
     statistics: str | None = None
-    passed_over: int = 0
+    skipped: int = 0
 
     def with_class_order(self, classes: tuple[str, ...]) -> ImageDataset:
-        """The same images with labels that are places in a model's classes.
+        """The same images, labelled by the order of a model's classes.
 
         Args:
             classes: names in the model's label order; some may have no images here.
 
         Raises:
-            UserError: there are classes here that the model does not have.
+            UserError: the dataset has classes that the model does not have.
         """
         if self.classes == classes:
             return self
-        odd = sorted(set(self.classes) - set(classes))
-        if odd:
+        unknown = sorted(set(self.classes) - set(classes))
+        if unknown:
             raise UserError(
                 f"Expected a dataset of the model's {len(classes)} classes ({classes[0]}, ...). "
                 f"Received: {self.name} with {len(self.classes)}, of which the model does not know "
-                f"{len(odd)} ({odd[0]}{', ...' * (len(odd) > 1)})"
+                f"{len(unknown)} ({unknown[0]}{', ...' * (len(unknown) > 1)})"
             )
-        places = {name: place for place, name in enumerate(classes)}
-        labels = tf.constant([places[name] for name in self.classes], tf.int64)
+        label_of = {name: label for label, name in enumerate(classes)}
+        labels = tf.constant([label_of[name] for name in self.classes], tf.int64)
         return dataclasses.replace(
             self,
             classes=classes,
@@ -113,7 +116,7 @@ class ImageDataset:
 
 
 def _relabelled(split: Split, labels: tf.Tensor) -> Split:
-    """A split whose label i is labels[i] instead."""
+    """The split with label labels[i] in place of label i."""
 
     def parse(records: Records) -> tuple[tf.Tensor, tf.Tensor]:
         """Records [B] to image, string [B], and label, int64 [B]."""
@@ -130,15 +133,15 @@ def make_split(
 
     Args:
         images: paths or encoded images.
-        labels: of each.
+        labels: one for each image.
         name: of the split.
         files: whether `images` are paths.
     """
     images_, labels_ = tf.constant(images, tf.string), tf.constant(labels, tf.int64)
 
     def read(shard: tf.Tensor) -> tf.data.Dataset:
-        """A shard, number int64, to records that hold their index."""
-        del shard  # there is one
+        """The only shard; its records hold their index."""
+        del shard
         return tf.data.Dataset.range(len(labels)).map(lambda index: {"index": index})
 
     def parse(records: Records) -> tuple[tf.Tensor, tf.Tensor]:
@@ -146,3 +149,8 @@ def make_split(
         return tf.gather(images_, records["index"]), tf.gather(labels_, records["index"])
 
     return Split(name, (len(labels),), read, parse, files, record_bytes=8)
+
+
+def is_synset(name: str) -> bool:
+    """Whether a class is named by a WordNet synset, as ImageNet's are: n01440764, the tench."""
+    return _SYNSET.fullmatch(name) is not None

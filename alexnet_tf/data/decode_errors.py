@@ -6,8 +6,9 @@ import collections
 import threading
 
 import numpy as np
+import tensorflow as tf
 
-from alexnet_tf.data.dataset import Split
+from alexnet_tf.data.dataset import PADDING, Split
 from alexnet_tf.data.image_checks import examine, read_file
 from alexnet_tf.system.errors import UserError
 
@@ -15,26 +16,26 @@ NAMED = 3  # examples in a message
 
 
 class DecodeErrors:
-    """Told by the pipeline of each image that did not decode; asked by whoever consumes batches.
+    """Records each image that did not decode; the consumer of the batches calls `check`.
 
     Args:
-        split: whose images.
+        split: the images.
         limit: the share of them that may be unreadable.
 
     Attributes:
-        reasons: index → title and reason, of those that it knows of.
+        reasons: index → name and reason of each recorded image.
     """
 
     def __init__(self, split: Split, limit: float = 1.0):
         self.split, self.limit = split, limit
         self.reasons: dict[int, tuple[str, str]] = {}
-        self._lock = threading.Lock()  # the pipeline tells it from several threads
+        self._lock = threading.Lock()  # the pipeline records from several threads
 
     def __len__(self) -> int:
         return len(self.reasons)
 
-    def tell(self, indices: np.ndarray, images: np.ndarray) -> None:
-        """Takes note of images.
+    def record(self, indices: np.ndarray, images: np.ndarray) -> None:
+        """Records images.
 
         Args:
             indices: int64 [N], their places in the split.
@@ -42,21 +43,42 @@ class DecodeErrors:
         """
         for index, image in zip(indices.tolist(), images.tolist(), strict=True):
             if index not in self.reasons:  # in another epoch
-                entry = self.split.title(index, image), self._reason(image)
+                entry = self.split.example_name(index, image), self._reason(image)
                 with self._lock:
                     self.reasons[index] = entry
 
+    def record_in_graph(
+        self, readable: tf.Tensor, index: tf.Tensor, images: tf.Tensor
+    ) -> tf.Operation | tf.Tensor:
+        """Records the unreadable images of a batch, when the returned operation runs.
+
+        Args:
+            readable: bool [B].
+            index: int64 [B], `PADDING` where there is no image.
+            images: `Split.parse`'s, string [B].
+        """
+
+        def record(indices: np.ndarray, images: np.ndarray) -> np.int64:
+            self.record(indices, images)
+            return np.int64(len(self))
+
+        def record_missing() -> tf.Tensor:
+            missing = ~readable & (index != PADDING)
+            return tf.numpy_function(record, [index[missing], images[missing]], tf.int64)
+
+        return tf.cond(tf.reduce_all(readable), lambda: tf.constant(0, tf.int64), record_missing)
+
     def check(self) -> None:
-        """Sees whether there are too many.
+        """Checks that not too many images are unreadable.
 
         Raises:
-            UserError: there are; says how many, why, and which are the first.
+            UserError: too many are; says how many, why, and which are the first.
         """
         if len(self) > self.limit * self.split.examples:
             raise UserError(
-                f"Expected at most {self.limit:.2%} of the {self.split.examples:,} "
-                f"{self.split.name} images to be unreadable. Received: {self}; mend or remove "
-                "them, or raise --max_unreadable"
+                f"Too many images cannot be decoded: at most {self.limit:.2%} of the "
+                f"{self.split.examples:,} {self.split.name} images may be unreadable. Found "
+                f"{self}. Repair or remove them, or raise --max_unreadable"
             )
 
     def __str__(self) -> str:
@@ -64,7 +86,7 @@ class DecodeErrors:
             entries = sorted(self.reasons.items())
         reasons = collections.Counter(reason for _, (_, reason) in entries).most_common()
         why = ", ".join(f"{count:,} {reason}" for reason, count in reasons)
-        names = ", ".join(title for _, (title, _) in entries[:NAMED])
+        names = ", ".join(name for _, (name, _) in entries[:NAMED])
         return f"{len(entries):,} unreadable ({why}): {names}{', ...' * (len(entries) > NAMED)}"
 
     def _reason(self, image: bytes) -> str:

@@ -1,8 +1,8 @@
-"""What encoded images say of themselves, asked in a graph before anything of them is decoded.
+"""Checks of encoded images in TensorFlow's graphs, before anything is decoded.
 
-TensorFlow's decoders have no limits of their own: they allocate what a header claims, decode all
-frames of an animation, and pass over a JPEG's pixels as often as the file says. Formats that a
-later TensorFlow may decode are refused until somebody has looked at what they can claim.
+TensorFlow's decoders have no limits of their own: they allocate as much as a header claims, decode
+all frames of an animation, and scan a JPEG's pixels as often as the file says. Formats that a later
+TensorFlow may decode are refused until somebody has checked what they can claim.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from alexnet_tf.data.limits import (
 _SHORTEST_SCAN = 10  # bytes of its header alone
 _GIF_HEADER = 13  # bytes
 _GIF_EXTENSION, _GIF_IMAGE, _GIF_END = 0x21, 0x2C, b"\x3b"
-# A GIF is pieces of 255 bytes at most, each of which costs a step of a loop, 10 µs: so many are a
-# frame of 8 MB, and together with what may precede it, at most 1.2 s.
+# A GIF consists of pieces of at most 255 bytes, each of which costs a step of a loop, 10 µs: this
+# many are a frame of 8 MB, and together with the bytes before it take at most 1.2 s.
 _GIF_PIECES = 2**15
 _GIF_BEFORE_IMAGE = 2**16  # bytes
 
@@ -39,7 +39,7 @@ def jpeg_size(encoded: tf.Tensor) -> tf.Tensor:
     """
     size = tf.image.extract_jpeg_shape(encoded)[:2]
     pixels, length = tf.reduce_prod(tf.cast(size, tf.int64)), _length(encoded)
-    # Few are so large that the scans that would fit into them could be too many.
+    # Scans are counted only in files that are large enough to hold too many; few are.
     scans = tf.cond(
         pixels * (length // _SHORTEST_SCAN) > MAX_PIXELS_TIMES_SCANS,
         lambda: _count_scans(encoded),
@@ -54,16 +54,16 @@ def jpeg_size(encoded: tf.Tensor) -> tf.Tensor:
         return tf.identity(size)
 
 
-def is_square_jpeg(encoded: tf.Tensor, side: int) -> tf.Tensor:
-    """Whether a JPEG has side×side pixels, and no more bytes than such a one needs: bool scalar.
+def is_square_jpeg(encoded: tf.Tensor, size: int) -> tf.Tensor:
+    """Whether a JPEG has size×size pixels, and no more bytes than such a one needs: bool scalar.
 
-    So few bytes hold few scans: of 256 pixels a side, 1.8 s of them at the very worst.
+    So few bytes hold few scans: at 256 × 256 pixels they take at most 1.8 s.
 
     Raises:
         tf.errors.InvalidArgumentError: no JPEG.
     """
-    fits = tf.reduce_all(tf.image.extract_jpeg_shape(encoded)[:2] == side)
-    enough = max(3 * side**2, _SHORTEST_SCAN * MAX_PIXELS_TIMES_SCANS // side**2)
+    fits = tf.reduce_all(tf.image.extract_jpeg_shape(encoded)[:2] == size)
+    enough = max(3 * size**2, _SHORTEST_SCAN * MAX_PIXELS_TIMES_SCANS // size**2)
     return fits & (tf.strings.length(encoded) <= min(enough, MAX_BYTES))
 
 
@@ -83,7 +83,7 @@ def one_picture(encoded: tf.Tensor) -> tf.Tensor:
     """
 
     def whole(start: int, big_endian: bool) -> tf.Tensor:
-        """The same, whose header has width and height in 4 bytes each, from `start` on."""
+        """The same, after a check of width and height, 4 bytes each from `start` on."""
         octets = tf.io.decode_raw(tf.strings.substr(encoded, start, 8), tf.uint8)
         octets = tf.cast(tf.reshape(octets, [2, 4]), tf.int64)
         weights = [256**power for power in range(4)]
@@ -97,16 +97,16 @@ def one_picture(encoded: tf.Tensor) -> tf.Tensor:
             return tf.identity(encoded)
 
     def other() -> tf.Tensor:
-        """Never returns."""
+        """Always raises."""
         with tf.control_dependencies([_expect(tf.constant(False), "a JPEG, PNG, GIF or BMP")]):
             return tf.identity(encoded)
 
     def begins(magic: bytes) -> tf.Tensor:
-        """Whether it does, bool scalar."""
+        """Whether the bytes begin so, bool scalar."""
         return tf.equal(tf.strings.substr(encoded, 0, len(magic)), magic)
 
     def gif_or_bmp() -> tf.Tensor:
-        """What is no PNG; it is asked for only then, as datasets of small PNGs are many."""
+        """Other formats; a branch of their own, to keep datasets of small PNGs fast."""
         return tf.case(
             [
                 (begins(b"GIF8"), lambda: _first_frame(encoded)),
@@ -123,28 +123,28 @@ def one_picture(encoded: tf.Tensor) -> tf.Tensor:
 def _first_frame(encoded: tf.Tensor) -> tf.Tensor:
     """A GIF up to the end of its first frame, with an end of its own.
 
-    The screen's size in the header binds nobody: a frame has its own, and TensorFlow allocates
-    that of the largest and decodes them all.
+    The screen's size in the header is no limit: each frame has its own, and TensorFlow allocates
+    the largest and decodes them all.
     """
     octets = tf.io.decode_raw(encoded, tf.uint8)
 
-    def byte(place: tf.Tensor) -> tf.Tensor:
+    def byte(at: tf.Tensor) -> tf.Tensor:
         """int32 scalar; raises where the file has ended."""
-        return tf.cast(tf.gather(octets, place), tf.int32)
+        return tf.cast(tf.gather(octets, at), tf.int32)
 
-    def after_pieces(place: tf.Tensor) -> tf.Tensor:
-        """Skips pieces, each behind its length, up to the one of length 0."""
+    def after_pieces(at: tf.Tensor) -> tf.Tensor:
+        """Skips pieces, each preceded by its length, up to the one of length 0."""
         (end,) = tf.while_loop(
             lambda at: byte(at) > 0,
             lambda at: [at + 1 + byte(at)],
-            [place],
+            [at],
             maximum_iterations=_GIF_PIECES,
         )
         with tf.control_dependencies([_expect(tf.equal(byte(end), 0), "a GIF of fewer pieces")]):
             return end + 1
 
     def palette(flags: tf.Tensor) -> tf.Tensor:
-        """Bytes of the palette that a header's byte of flags announces."""
+        """The size of the palette that a header's byte of flags announces."""
         return tf.where(flags < 128, 0, tf.gather([6 << bits for bits in range(8)], flags % 8))
 
     (image,) = tf.while_loop(
@@ -166,7 +166,7 @@ def _first_frame(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def _count_scans(encoded: tf.Tensor) -> tf.Tensor:
-    """How often a JPEG starts to pass over its pixels, and its thumbnails do; int64 scalar."""
+    """The scans of a JPEG and of its thumbnails; int64 scalar."""
     octets = tf.io.decode_raw(encoded, tf.uint8)
     starts = tf.equal(octets[:-1], 0xFF) & tf.equal(octets[1:], 0xDA)
     return tf.reduce_sum(tf.cast(starts, tf.int64))
@@ -182,5 +182,5 @@ def _at_most(value: tf.Tensor, limit: int, what: str) -> tf.Operation:
 
 
 def _expect(holds: tf.Tensor, what: str) -> tf.Operation:
-    # The number that came instead would cost a branch, which small images would feel.
+    # The received number in the message would cost a branch, which slows small images down.
     return tf.debugging.Assert(holds, [f"Expected {what}"])

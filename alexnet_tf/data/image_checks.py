@@ -1,13 +1,16 @@
-"""What encoded bytes are, and whether it is safe to decode them.
+"""Checks of encoded images in Python: what they are, and whether it is safe to decode them.
 
-No TensorFlow is imported here, so that anything may ask. Any bytes whatsoever get an answer within
-2 seconds and 1 GB: limits are checked before anything is decoded, on what the decoder would do.
+`examine` and `open_picture` ask Pillow; `pixels_to_decode` reads nothing but headers, and asks no
+decoder. No TensorFlow is imported here, so worker processes and the server can use it. Any bytes
+get an answer within 2 seconds and 1 GB: limits are checked before anything is decoded.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import io
+import re
+import struct
 import warnings
 
 from PIL import Image, ImageFile, WebPImagePlugin  # noqa: F401  # which Pillow loads only if asked
@@ -17,12 +20,13 @@ from alexnet_tf.data.limits import (
     MAX_PIXELS,
     MAX_PIXELS_TIMES_SCANS,
     MAX_WHOLE_PIXELS,
+    MIN_SCAN_PIXELS,
 )
 
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")  # what else Pillow reads, few have ever tested
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")  # Pillow's other formats are little tested
 
 MAX_READS = 100_000  # a file of a million tiny pieces would keep Pillow's parsers busy for minutes
-MAX_EXIF = 2**16  # bytes; each of its entries may claim all of them, and Pillow copies them for it
+MAX_EXIF = 2**16  # bytes; each entry may claim all of them, and Pillow copies them for each
 
 _EXIF = b"Exif\0\0"
 _START_OF_SCAN = b"\xff\xda"
@@ -39,24 +43,32 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# What Pillow has to say of strange files, our notes and reasons say.
+# JPEG: 0xFF, any number of times, and a byte that says which marker it is.
+_MARKER = re.compile(rb"\xff([^\x00\xff])")
+_SEGMENTS = 10_000  # before the frame; cameras write a dozen
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15
+_ALONE = frozenset((0x01, *range(0xD0, 0xD9)))  # markers without a segment
+_END = frozenset((0xD9, 0xDA))  # of the image, or of its header
+_GIF_BLOCKS = 100_000  # 255 bytes each, if they are full
+
+# Pillow's warnings about strange files; our notes and reasons say the same.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class InvalidImage(Exception):  # noqa: N818  # a result rather than an error
-    """A picture that cannot be used: "empty", "no image", "too large", "truncated", "damaged"."""
+    """An image that cannot be used: "empty", "no image", "too large", "truncated", "damaged"."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageInfo:
-    """What encoded bytes are.
+    """The properties of an encoded image.
 
     Attributes:
-        format: one of `FORMATS`, or "" if they are none.
+        format: one of `FORMATS`, or "" if it is none.
         mode: Pillow's name for the kind of pixels, e.g. "RGB", "L", "CMYK", "I;16".
-        width, height: pixels; 0 if that is unknown.
-        notes: what is odd about them; see `notes`.
-        reason: why they cannot be used, as in `InvalidImage`; None if they can.
+        width, height: pixels; 0 if unknown.
+        notes: unusual properties; see `notes`.
+        reason: why it cannot be used, as in `InvalidImage`; None if it can.
     """
 
     format: str = ""
@@ -68,7 +80,7 @@ class ImageInfo:
 
 
 def read_file(path: str) -> bytes:
-    """A file's bytes, or so many of them that `examine` finds it too large.
+    """A file's bytes, or as many of them as `examine` needs to find it too large.
 
     Raises:
         OSError: it cannot be read.
@@ -78,25 +90,25 @@ def read_file(path: str) -> bytes:
 
 
 def examine(encoded: bytes) -> ImageInfo:
-    """Says what bytes are, reading them to the end; never raises."""
-    facts = ImageInfo()
+    """The properties of an encoded image, which is parsed to its end; never raises."""
+    info = ImageInfo()
     try:
         image = _read_header(encoded)
-        facts = ImageInfo(format_of(image), image.mode, *image.size, notes=notes(image, encoded))
+        info = ImageInfo(format_of(image), image.mode, *image.size, notes=notes(image, encoded))
         _refuse_too_large(image, encoded)
-        image.draft(image.mode, (1, 1))  # as small as a JPEG gets: all of it is parsed still
+        image.draft(image.mode, (1, 1))  # a JPEG as small as possible; all of it is still parsed
         image.load()
-        return facts
-    except Exception as error:  # whatever a decoder makes of a stranger's bytes
-        return dataclasses.replace(facts, reason=reason_of(error))
+        return info
+    except Exception as error:  # decoders raise all kinds for damaged bytes
+        return dataclasses.replace(info, reason=reason_of(error))
 
 
 def open_picture(encoded: bytes) -> ImageFile.ImageFile:
-    """Reads the header, and refuses what would take too much time or memory to decode.
+    """Reads the header, and refuses an image that would take too much time or memory to decode.
 
     Raises:
-        InvalidImage: it would, or there is nothing.
-        Exception: of any kind, from Pillow; `reason_of` knows what it means.
+        InvalidImage: it would, or the bytes are empty.
+        Exception: of any kind, from Pillow; `reason_of` translates it.
     """
     image = _read_header(encoded)
     _refuse_too_large(image, encoded)
@@ -104,18 +116,18 @@ def open_picture(encoded: bytes) -> ImageFile.ImageFile:
 
 
 def format_of(image: Image.Image) -> str:
-    """One of `FORMATS`: an MPO is a JPEG with a second one behind it."""
+    """One of `FORMATS`: an MPO is a JPEG with a second one after it."""
     return "JPEG" if image.format == "MPO" else str(image.format)
 
 
 def notes(image: Image.Image, encoded: bytes) -> tuple[str, ...]:
-    """What is odd about a picture whose header has been read, e.g. ("PNG", "16-bit")."""
+    """Unusual properties of an image, from its header, e.g. ("PNG", "16-bit")."""
     odd = {
         format_of(image): format_of(image) != "JPEG",
         "CMYK": image.mode == "CMYK",
         "grey": image.mode in _GREY or image.mode.startswith("I"),
         "palette": image.mode == "P",
-        "pca_noise": image.mode.endswith("A") or "transparency" in image.info,
+        "alpha": image.mode.endswith("A") or "transparency" in image.info,
         "16-bit": image.format == "PNG" and encoded[_DEPTH] == 16,
         "rotated": orientation(image) in UPRIGHT,
     }
@@ -123,17 +135,17 @@ def notes(image: Image.Image, encoded: bytes) -> tuple[str, ...]:
 
 
 def orientation(image: Image.Image) -> int:
-    """How the camera was held, as EXIF has it: a key of `UPRIGHT`, or else upright."""
+    """How the camera was held, from EXIF: a key of `UPRIGHT`, or any other number if upright."""
     if not 0 < len(image.info.get("exif", b"")) <= MAX_EXIF:
         return 1
     try:
         return image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # damaged EXIF does not make a picture unusable
+    except Exception:  # damaged EXIF does not make an image unusable
         return 1
 
 
 def reason_of(error: Exception) -> str:
-    """What an exception from opening or decoding a picture says about it, as in `InvalidImage`."""
+    """The reason, as in `InvalidImage`, for an exception from opening or decoding an image."""
     if isinstance(error, InvalidImage):
         return str(error)
     if isinstance(error, Image.UnidentifiedImageError):
@@ -149,7 +161,7 @@ class _Pieces(io.BytesIO):
     reads = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """As of BytesIO; refuses once there were too many."""
+        """Like BytesIO's, but raises after too many calls."""
         self.reads += 1
         if self.reads > MAX_READS:
             raise InvalidImage("damaged")
@@ -175,15 +187,99 @@ def _refuse_too_large(image: ImageFile.ImageFile, encoded: bytes) -> None:
         too_large = pixels > MAX_PIXELS or (
             not has_one_scan(image, encoded)
             # Thumbnails have scans of their own, so this may be a few too many.
-            and pixels * encoded.count(_START_OF_SCAN) > MAX_PIXELS_TIMES_SCANS
+            and _too_many_scans(pixels, encoded.count(_START_OF_SCAN))
         )
     if too_large:
         raise InvalidImage("too large")
 
 
 def has_one_scan(image: ImageFile.ImageFile, encoded: bytes) -> bool:
-    """Whether the header that Pillow has read ends in a scan of all channels, for good."""
+    """Whether a JPEG's header, which Pillow has read, ends in the only scan, of all channels."""
     channels = len(image.getbands())
     scan = _START_OF_SCAN + bytes([0, 6 + 2 * channels, channels])
     start = image.fp.tell() - 8 - 2 * channels
     return "progressive" not in image.info and encoded.startswith(scan, start)
+
+
+def pixels_to_decode(encoded: bytes) -> int | None:
+    """The pixels that decoding an image would take, as its headers say.
+
+    No decoder is asked, as two of them need not agree about damaged files. An image whose cost
+    cannot be told is refused.
+
+    Args:
+        encoded: JPEG, PNG, GIF or BMP.
+
+    Returns:
+        How many, of all frames of a GIF; None if the bytes are no such image, or take too much.
+    """
+    try:
+        if encoded.startswith(b"\xff\xd8\xff"):
+            return _within(_jpeg_pixels(encoded), MAX_PIXELS)
+        if encoded.startswith(b"\x89PNG\r\n\x1a\n"):
+            return _within(_area(*struct.unpack_from(">II", encoded, 16)), MAX_WHOLE_PIXELS)
+        if encoded.startswith((b"GIF87a", b"GIF89a")):
+            return _within(_gif_pixels(encoded), MAX_PIXELS)
+        if encoded.startswith(b"BM"):  # rows run downwards where the height is negative
+            return _within(_area(*struct.unpack_from("<ii", encoded, 18)), MAX_WHOLE_PIXELS)
+    except (struct.error, IndexError):  # it ends within its headers
+        pass
+    return None
+
+
+def _within(pixels: int, limit: int) -> int | None:
+    return pixels if 0 < pixels <= limit else None
+
+
+def _area(width: int, height: int) -> int:
+    return abs(width) * abs(height)
+
+
+def _too_many_scans(pixels: int, scans: int) -> bool:
+    return scans * max(pixels, MIN_SCAN_PIXELS) > MAX_PIXELS_TIMES_SCANS
+
+
+def _jpeg_pixels(encoded: bytes) -> int:
+    """The pixels of the frame; 0 if there is none, or it has too many scans."""
+    at = 2
+    for _ in range(_SEGMENTS):
+        marker = _MARKER.search(encoded, at)
+        if marker is None or marker[1][0] in _END:
+            break
+        kind, at = marker[1][0], marker.end()
+        if kind in _FRAMES:
+            height, width = struct.unpack_from(">HH", encoded, at + 3)
+            # Also the scans of other images that cameras append: a few too many.
+            too_many = _too_many_scans(width * height, encoded.count(_START_OF_SCAN, at))
+            return 0 if too_many else width * height
+        if kind not in _ALONE:
+            at += struct.unpack_from(">H", encoded, at)[0]
+    return 0
+
+
+def _gif_pixels(encoded: bytes) -> int:
+    """The pixels of the screen and of all frames; 0 if there are too many blocks."""
+    width, height, flags = struct.unpack_from("<HHB", encoded, 6)
+    pixels = width * height
+    at, blocks = 13 + _palette_bytes(flags), 0
+    while at < len(encoded) and blocks <= _GIF_BLOCKS:
+        kind = encoded[at]
+        if kind == 0x2C:  # a frame
+            width, height, flags = struct.unpack_from("<HHB", encoded, at + 5)
+            pixels += width * height
+            at += 11 + _palette_bytes(flags)
+        elif kind == 0x21:  # an extension
+            at += 2
+        else:  # the end, or no GIF from here on
+            break
+        while at < len(encoded) and encoded[at] and blocks <= _GIF_BLOCKS:
+            at += 1 + encoded[at]
+            blocks += 1
+        at += 1
+        blocks += 1
+    return pixels if blocks <= _GIF_BLOCKS else 0
+
+
+def _palette_bytes(flags: int) -> int:
+    """The size of the palette that a header's byte of flags announces."""
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0

@@ -1,7 +1,8 @@
-"""Exact sums over square pictures, of which the mean image and the covariance are made.
+"""Exact sums over square images, from which the mean image and the covariance follow.
 
-Integers add up to the same whoever adds them in whatever order, so that a preparation that was
-interrupted, or had other numbers of workers, ends with the same statistics to the bit.
+The sum of integers does not depend on their order. So a preparation that was interrupted, or had
+another number of workers, ends with the same statistics to the bit. `statistics.py` imports
+TensorFlow, and the preparation's worker processes must not: hence a module of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from PIL import Image
 
 
 class Moments:
-    """Sums over RGB pictures of S×S pixels.
+    """Sums over RGB images of S×S pixels.
 
     Attributes:
         pictures: how many.
@@ -27,11 +28,11 @@ class Moments:
         self.products = np.zeros((3, 3), np.int64)
 
     def add(self, jpeg: bytes) -> None:
-        """Adds a picture as whoever reads the dataset will see it: decoded from its JPEG."""
+        """Adds an image as readers of the dataset will see it: decoded from its JPEG."""
         self.add_pixels(np.asarray(Image.open(io.BytesIO(jpeg))))
 
     def add_pixels(self, pixels: np.ndarray) -> None:
-        """Adds a picture, uint8 [S, S, 3]."""
+        """Adds an image, uint8 [S, S, 3]."""
         self.pictures += 1
         self.total += pixels
         # float64 holds these integers exactly, and NumPy multiplies it several times faster.
@@ -39,7 +40,7 @@ class Moments:
         self.products += np.einsum("in,jn->ij", channels, channels).astype(np.int64)
 
     def merge(self, other: Moments) -> None:
-        """Adds all pictures of another."""
+        """Adds all images of another."""
         self.pictures += other.pictures
         self.total += other.total
         self.products += other.products
@@ -49,7 +50,7 @@ class Moments:
         return self.total / self.pictures
 
     def covariance(self) -> np.ndarray:
-        """Of the RGB values of all pixels, in [0, 1]: float64 [3, 3]."""
+        """The covariance of the RGB values of all pixels, in [0, 1]: float64 [3, 3]."""
         pixels = self.pictures * self.total.shape[0] * self.total.shape[1]
         mean = self.total.sum(axis=(0, 1)) / pixels
         return (self.products / pixels - np.outer(mean, mean)) / 255**2

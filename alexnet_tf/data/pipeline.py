@@ -1,149 +1,256 @@
-"""The tf.data graphs: what is decoded on the host, and in which order.
+"""The tf.data graphs: which images are decoded on the host, how, and in which order.
 
 A training batch is cut out while it is decoded and travels to the device as uint8 with the random
-numbers of its images; everything else happens there (`preprocess.py`). Order and
-augmentation of an epoch are a pure function of (seed, epoch), so a stream can start at any step.
+numbers of its images; everything else happens there (`preprocess.py`). Order and augmentation of
+an epoch are a pure function of (seed, epoch), so a stream can start at any step.
 
 Records are batched while they are still encoded, and each batch is decoded by one thread: less
-work for the scheduler than a task an image, and the place in the data never depends on whether
-an image can be decoded. One that cannot is black, has weight 0, and is reported.
+work for the scheduler than a task an image, and the position in the data never depends on whether
+an image can be decoded. An image that cannot is black, has weight 0, and is recorded.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data import augment
-from alexnet_tf.data.dataset import Records, Split
-from alexnet_tf.data.decode import decode_batch, decode_crop, decode_resized_crop, decode_square
+from alexnet_tf.data import augmentations as augment
+from alexnet_tf.data.dataset import PADDING, Records, Split
+from alexnet_tf.data.decode import decode_batch, decode_crop, decode_square, decode_window
 from alexnet_tf.data.decode_errors import DecodeErrors
 from alexnet_tf.data.shuffle import shuffled_records
 from alexnet_tf.models.spec import Preprocessing
 from alexnet_tf.system import determinism
+from alexnet_tf.system.progress import Progress
 
-if TYPE_CHECKING:
-    from alexnet_tf.data.cache import DecodedCache
+__all__ = [
+    "PADDING",
+    "Cache",
+    "decoded_batches",
+    "distribute",
+    "evaluation_dataset",
+    "training_batch_spec",
+    "training_dataset",
+]
 
-PADDING = -1  # the index of what only fills up a batch
+_BATCH = 64  # images that `decoded_batches` decodes together
+
+
+class Cache(Protocol):
+    """Decoded images that crops can be cut from, such as `cache.DecodedCache`."""
+
+    def crops(self, index: tf.Tensor, offset: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """Index int64 [B] and offset int32 [B, 2] to uint8 [B, C, C, 3] and weight float32 [B]."""
 
 
 def training_dataset(
     split: Split,
-    spec: Preprocessing,
+    preprocessing: Preprocessing,
     batch_size: int,
     seed: int,
-    first_step: int = 0,
+    start_step: int = 0,
     augmentations: tuple[str, ...] | None = None,
-    unreadable: DecodeErrors | None = None,
-    reader: int = 0,
-    readers: int = 1,
-    squares: DecodedCache | None = None,
+    decode_errors: DecodeErrors | None = None,
+    shard_index: int = 0,
+    num_shards: int = 1,
+    cache: Cache | None = None,
     pca_noise_until: float = math.inf,
 ) -> tf.data.Dataset:
     """Batches without end; one may hold the end of an epoch and the beginning of the next.
 
     Args:
         split: the training set.
-        spec: the variant's preprocessing.
-        batch_size: B, over all readers.
+        preprocessing: the variant's.
+        batch_size: B, over all shards.
         seed: of order and augmentation.
-        first_step: the step whose batch comes first; what precedes it is not decoded.
-        augmentations: which of `spec.AUGMENTATIONS` are on; None: the variant's own.
-        unreadable: is told of images that do not decode.
-        reader: number of this one of the readers, who together yield what one alone would.
-        readers: how many; each yields its own part of every batch.
-        squares: the split's decoded images, where there is a cache of them.
-        pca_noise_until: epochs after which there is no lighting any more.
+        start_step: the step whose batch comes first; what precedes it is not decoded.
+        augmentations: names of those that are used; None: the variant's own.
+        decode_errors: records images that do not decode.
+        shard_index: which part of every batch to yield.
+        num_shards: parts that every batch is divided into, for as many workers.
+        cache: the split's decoded images, if they are cached.
+        pca_noise_until: epochs after which there is no PCA noise.
 
     Returns:
-        Batches of image uint8 [b, C, C, 3], index, epoch and label int64 [b], weight float32 [b],
-        offset int32 [b, 2], reflect and lit bool [b], alpha float32 [b, 3], with b = B / readers.
+        Batches as `training_batch_spec` describes them, with B / num_shards images.
 
     Raises:
-        ValueError: a batch that does not divide by the readers.
+        ValueError: a batch that the shards do not divide, or augmentations that exclude each other.
     """
-    part = _part(batch_size, readers)
-    if augmentations is None:
-        augmentations = spec.augmentations
-    unreadable = DecodeErrors(split) if unreadable is None else unreadable
+    part = _part(batch_size, num_shards)
+    used = preprocessing.augmentations if augmentations is None else augmentations
+    window = augment.check(used, cached=cache is not None)
+    decode_errors = DecodeErrors(split) if decode_errors is None else decode_errors
 
-    def batch(records: Records) -> Records:
-        """Records [B] to a training batch."""
+    def make_batch(records: Records) -> Records:
         images, labels = split.parse(records)
-        epoch, index, place = (records[name] for name in ("epoch", "index", "place"))
-        draws = augment.draw(seed, epoch, index, place, spec, augmentations, pca_noise_until)
-        if squares is not None:
-            pixels, weight = squares.crops(index, draws["offset"], spec.crop_size)
+        epoch, index, position = (records[name] for name in ("epoch", "index", "position"))
+        source = augment.Images(seed, epoch, index, position, preprocessing, pca_noise_until)
+        drawn = augment.draw(source, used)
+        if cache is None:
+            crop = _cropper(split, preprocessing, images, drawn, window)
+            pixels, weight = _decode(crop, images, index, preprocessing.crop_size, decode_errors)
         else:
-            crop = _crop(split, spec, images, draws["offset"], draws.pop("window", None))
-            pixels, weight = _decode(crop, images, index, spec.crop_size, unreadable)
-        batch = {"image": pixels, "weight": weight, "label": labels, "index": index, **draws}
-        return _with_length({**batch, "epoch": epoch}, part)
+            pixels, weight = cache.crops(index, drawn["offset"], preprocessing.crop_size)
+        batch = {"image": pixels, "weight": weight, "label": labels, "index": index}
+        return _with_length({**batch, "epoch": epoch, **drawn}, part)
 
-    records = shuffled_records(split, seed, first_step * batch_size)
+    records = shuffled_records(split, seed, start_step * batch_size)
     records = records.batch(batch_size, drop_remainder=True)
-    if readers > 1:
-        records = records.map(
-            lambda batch: {n: v[reader * part :][:part] for n, v in batch.items()}
-        )
-    return _run(records, batch)
+    if num_shards > 1:
+        start = shard_index * part
+        records = records.map(lambda batch: {n: v[start : start + part] for n, v in batch.items()})
+    return _run(records, make_batch)
+
+
+def training_batch_spec(
+    batch_size: int, preprocessing: Preprocessing, augmentations: tuple[str, ...] | None = None
+) -> dict[str, tf.TensorSpec]:
+    """The signature of a training batch.
+
+    Args:
+        batch_size: B.
+        preprocessing: the variant's.
+        augmentations: names of those that are used; None: the variant's own.
+
+    Returns:
+        image uint8 [B, C, C, 3], cropped; index, epoch and label int64 [B]; weight float32 [B], 0
+        where there is no image; and the drawn tensors: offset int32 [B, 2], flip bool [B],
+        pca_applied bool [B], pca_noise float32 [B, 3], and those of other augmentations.
+    """
+    used = preprocessing.augmentations if augmentations is None else augmentations
+    numbers = tf.TensorSpec([batch_size], tf.int64)
+
+    @tf.function(autograph=False)
+    def draw(epoch: tf.Tensor, index: tf.Tensor, position: tf.Tensor) -> Records:
+        return augment.draw(augment.Images(0, epoch, index, position, preprocessing), used)
+
+    drawn = draw.get_concrete_function(numbers, numbers, numbers).structured_outputs
+    window = augment.find_window(used)
+    cut = window.tensors if window else ()
+    crop = [batch_size, preprocessing.crop_size, preprocessing.crop_size, 3]
+    return {
+        "image": tf.TensorSpec(crop, tf.uint8),
+        "weight": tf.TensorSpec([batch_size], tf.float32),
+        **dict.fromkeys(("label", "index", "epoch"), numbers),
+        **{
+            name: tf.TensorSpec([batch_size, *tensor.shape[1:]], tensor.dtype)
+            for name, tensor in drawn.items()
+            if name not in cut
+        },
+    }
 
 
 def evaluation_dataset(
     split: Split,
-    spec: Preprocessing,
+    preprocessing: Preprocessing,
     batch_size: int,
-    unreadable: DecodeErrors | None = None,
-    every: int = 1,
-    reader: int = 0,
-    readers: int = 1,
+    decode_errors: DecodeErrors | None = None,
+    stride: int = 1,
+    shard_index: int = 0,
+    num_shards: int = 1,
 ) -> tf.data.Dataset:
-    """Every example once, in order, the last batch filled up with weight 0.
+    """Every example once, in order; padding with weight 0 fills up the last batch.
 
     Args:
         split: the examples.
-        spec: the variant's preprocessing.
-        batch_size: B, over all replicas.
-        unreadable: is told of images that do not decode; they have weight 0.
-        every: take only each `every`-th example.
-        reader: number of this one, of several that together yield what one alone would.
-        readers: how many; each yields its own part of every batch.
+        preprocessing: the variant's.
+        batch_size: B, over all shards.
+        decode_errors: records images that do not decode; they have weight 0.
+        stride: take only each `stride`-th example.
+        shard_index: which part of every batch to yield.
+        num_shards: parts that every batch is divided into, for as many workers.
 
     Returns:
         Batches of image uint8 [b, S, S, 3], index and label int64 [b], weight float32 [b], with
-        b = B / readers; index is -1 where there is no image.
+        b = B / num_shards; index is -1 where there is no image.
 
     Raises:
-        ValueError: a batch that does not divide by the readers.
+        ValueError: a batch that cannot be divided into the shards.
     """
-    part = _part(batch_size, readers)
-    unreadable = DecodeErrors(split) if unreadable is None else unreadable
+    part = _part(batch_size, num_shards)
+    decode_errors = DecodeErrors(split) if decode_errors is None else decode_errors
 
-    def batch(records: Records) -> Records:
-        """Records, B at most, to a batch of the evaluation."""
+    def make_batch(records: Records) -> Records:
+        """At most B records to an evaluation batch."""
         images, labels = split.parse(records)
         missing = batch_size - tf.size(labels)
         index = tf.pad(records["index"], [[0, missing]], constant_values=PADDING)
         images, labels = tf.pad(images, [[0, missing]]), tf.pad(labels, [[0, missing]])
-        images, labels, index = (x[reader * part :][:part] for x in (images, labels, index))
+        start = shard_index * part
+        images, labels, index = (x[start : start + part] for x in (images, labels, index))
         pixels, weight = _decode(
-            lambda i: decode_square(split.load(images[i]), spec),
-            images, index, spec.image_size, unreadable,
+            lambda i: decode_square(split.load(images[i]), preprocessing),
+            images, index, preprocessing.image_size, decode_errors,
         )  # fmt: skip
         batch = {"image": pixels, "weight": weight, "label": labels, "index": index}
         return _with_length(batch, part)
 
-    records = split.in_order().shard(every, 0).batch(batch_size)
-    return _run(records, batch)
+    return _run(split.in_order().shard(stride, 0).batch(batch_size), make_batch)
 
 
-def _run(records: tf.data.Dataset, batch: Callable[[Records], Records]) -> tf.data.Dataset:
-    """Makes batches on all cores, two ahead of whoever takes them."""
+def decoded_batches(
+    split: Split,
+    preprocessing: Preprocessing,
+    decode_errors: DecodeErrors,
+    title: str,
+    stride: int = 1,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Goes once over a split, without padding, and shows its progress.
+
+    Args:
+        split: the examples.
+        preprocessing: the variant's.
+        decode_errors: records images that do not decode, and says when there are too many.
+        title: of the progress bar.
+        stride: take only each `stride`-th example.
+
+    Yields:
+        Batches of image uint8 [b, S, S, 3], index and label int64 [b], weight float32 [b].
+
+    Raises:
+        UserError: too many images do not decode.
+    """
+    batches = evaluation_dataset(split, preprocessing, _BATCH, decode_errors, stride=stride)
+    with Progress(title, -(-split.examples // stride), "images") as progress:
+        for batch in batches.as_numpy_iterator():
+            there = batch["index"] != PADDING
+            yield {name: values[there] for name, values in batch.items()}
+            progress.advance(int(there.sum()))
+            decode_errors.check()
+
+
+def distribute(
+    strategy: tf.distribute.Strategy,
+    make_dataset: Callable[[int, int], tf.data.Dataset],
+    batch_size: int,
+) -> tf.distribute.DistributedDataset:
+    """Divides batches among workers, and each worker's part among its replicas.
+
+    Args:
+        strategy: decides how many of each there are.
+        make_dataset: from shard_index and num_shards to the batches of one worker, which have
+            batch_size / num_shards images.
+        batch_size: over all replicas.
+    """
+
+    def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        """One worker's batches, cut into those of its replicas."""
+        dataset = make_dataset(context.input_pipeline_id, context.num_input_pipelines)
+        if context.num_replicas_in_sync == context.num_input_pipelines:
+            return dataset
+        part = context.get_per_replica_batch_size(batch_size)
+        return dataset.rebatch(part, drop_remainder=True)
+
+    return strategy.distribute_datasets_from_function(of_worker)
+
+
+def _run(records: tf.data.Dataset, make_batch: Callable[[Records], Records]) -> tf.data.Dataset:
+    """Makes batches on all cores, two ahead of the consumer."""
     options = tf.data.Options()
     # There is nothing to tune, but every batch has datasets of its own inside (`decode_batch`), and
     # TensorFlow's tuner thinks about all of them: after 3,000 batches it takes 4 s to make it stop.
@@ -151,71 +258,69 @@ def _run(records: tf.data.Dataset, batch: Callable[[Records], Records]) -> tf.da
     # TensorFlow would make it one after the other anyway, and print a line about that each time.
     parallel = None if determinism.is_enabled() else tf.data.AUTOTUNE
     # Nothing in there is left to AutoGraph, which would take half of the time to build the graph.
-    batch = tf.autograph.experimental.do_not_convert(batch)
-    batches = records.map(batch, parallel, deterministic=True if parallel else None).prefetch(2)
-    return batches.with_options(options)
+    make_batch = tf.autograph.experimental.do_not_convert(make_batch)
+    batches = records.map(make_batch, parallel, deterministic=True if parallel else None)
+    return batches.prefetch(2).with_options(options)
 
 
-def _crop(
+def _cropper(
     split: Split,
-    spec: Preprocessing,
+    preprocessing: Preprocessing,
     images: tf.Tensor,
-    offset: tf.Tensor,
-    window: tf.Tensor | None,
+    drawn: Records,
+    window: augment.Augmentation | None,
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """From the place in a batch to the image that is cut out there, uint8 [C, C, 3]."""
+    """From the place in a batch to the crop, uint8 [C, C, 3], which is cut out in decoding.
+
+    Args:
+        split: the training set.
+        preprocessing: the variant's.
+        images: `Split.parse`'s, string [B].
+        drawn: the batch's random numbers, [B, ...]; loses those of `window`.
+        window: the augmentation that says which part to decode; None: the crop at drawn["offset"].
+    """
+    cut = {name: drawn.pop(name) for name in window.tensors} if window else {}
 
     def crop(i: tf.Tensor) -> tf.Tensor:
-        """Place in the batch to uint8 [C, C, 3]."""
         encoded = split.load(images[i])
-        if window is not None:
-            return decode_resized_crop(encoded, window[i], spec)
-        return decode_crop(encoded, offset[i], spec, split.side == spec.image_size)
+        if window is None:
+            is_square = split.square_size == preprocessing.image_size
+            return decode_crop(encoded, drawn["offset"][i], preprocessing, is_square)
+        own = {name: values[i] for name, values in cut.items()}
+        return decode_window(encoded, lambda shape: window.window(own, shape), preprocessing)
 
     return crop
-
-
-def _part(batch_size: int, readers: int) -> int:
-    """What one of the readers yields of a batch."""
-    if batch_size % readers:
-        raise ValueError(f"Expected a multiple of {readers} readers. Received: {batch_size=}")
-    return batch_size // readers
 
 
 def _decode(
     decode: Callable[[tf.Tensor], tf.Tensor],
     images: tf.Tensor,
     index: tf.Tensor,
-    side: int,
-    unreadable: DecodeErrors,
+    size: int,
+    decode_errors: DecodeErrors,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Decodes a batch of whatever images.
+    """Decodes a batch, in which any image may be damaged.
 
     Args:
-        decode: place in the batch to uint8 [side, side, 3]; may raise.
+        decode: place in the batch to uint8 [size, size, 3]; may raise.
         images: `Split.parse`'s, string [B].
         index: int64 [B], `PADDING` where there is no image.
-        side: pixels.
-        unreadable: is told of those that raise.
+        size: pixels.
+        decode_errors: records images that raise.
 
     Returns:
-        uint8 [B, side, side, 3], and weight float32 [B], 0 where there is no image.
+        uint8 [B, size, size, 3], and weight float32 [B], 0 where there is no image.
     """
-    pixels, readable = decode_batch(decode, tf.size(index), side)
-
-    def tell(indices: np.ndarray, images: np.ndarray) -> np.int64:
-        """Passes on what is missing, out of the graph."""
-        unreadable.tell(indices, images)
-        return np.int64(len(unreadable))
-
-    def tell_of_missing() -> tf.Tensor:
-        """Runs `tell`; how many are unreadable, int64 scalar."""
-        missing = ~readable & (index != PADDING)
-        return tf.numpy_function(tell, [index[missing], images[missing]], tf.int64)
-
-    told = tf.cond(tf.reduce_all(readable), lambda: tf.constant(0, tf.int64), tell_of_missing)
-    with tf.control_dependencies([told]):
+    pixels, readable = decode_batch(decode, tf.size(index), size)
+    with tf.control_dependencies([decode_errors.record_in_graph(readable, index, images)]):
         return pixels, tf.cast(readable, tf.float32)
+
+
+def _part(batch_size: int, num_shards: int) -> int:
+    """The images of a batch that one shard yields."""
+    if batch_size % num_shards:
+        raise ValueError(f"Expected a multiple of {num_shards=}. Received: {batch_size=}")
+    return batch_size // num_shards
 
 
 def _with_length(batch: Records, length: int) -> Records:

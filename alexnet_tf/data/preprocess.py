@@ -1,4 +1,4 @@
-"""Crop, reflect, light and normalise batches, on the device.
+"""Augments and normalises batches, on the device.
 
 One implementation for training, evaluation and serving. In: uint8 images, RGB, 0 to 255.
 Out: float32 in the variant's units and channel order.
@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
+from alexnet_tf.data import augmentations
+from alexnet_tf.data.augmentations.flip import is_before_mean, mirrored
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.models.spec import Preprocessing
 
@@ -25,19 +27,19 @@ class Preprocessor:
         statistics: the training set's.
 
     Raises:
-        ValueError: a mean image of another size than the variant's.
+        ValueError: the mean image has another size than the variant.
     """
 
     def __init__(self, preprocessing: Preprocessing, statistics: Statistics):
-        side = preprocessing.image_size
-        if statistics.mean.shape != (side, side, 3):
+        size = preprocessing.image_size
+        if statistics.mean.shape != (size, size, 3):
             raise ValueError(
-                f"Expected a mean image of shape {(side, side, 3)}. "
+                f"Expected a mean image of shape {(size, size, 3)}. "
                 f"Received: {statistics.mean.shape}"
             )
         self.preprocessing = preprocessing
         self.statistics = statistics
-        self._centre = (side - preprocessing.crop_size) // 2
+        self._centre = (size - preprocessing.crop_size) // 2
         constants = (
             np.array(preprocessing.mean, np.float32)
             if isinstance(preprocessing.mean, tuple)
@@ -49,26 +51,24 @@ class Preprocessor:
         """The network's input for a training batch.
 
         Args:
-            batch: image uint8 [B, C, C, 3] (already cropped), and `augment.draw`'s offset int32
-                [B, 2], reflect bool [B], lit bool [B], alpha float32 [B, 3].
+            batch: image uint8 [B, C, C, 3] (already cropped), offset int32 [B, 2], and the tensors
+                of the augmentations that are applied here; see `pipeline.training_batch_spec`.
 
         Returns:
             float32 [B, C, C, 3].
         """
-        mean = tf.constant(self._mean)
-        centred = self._centred(batch["image"], batch["offset"], batch["flip"], mean)
-        if self.preprocessing.pca_noise is not None:
-            centred += self.lighting(batch["pca_noise"])
-            divisor = tf.where(batch["pca_applied"], self.preprocessing.pca_noise.divisor, 1.0)
-            centred /= divisor[:, None, None, None]
-        return self._finish(centred)
+        images = tf.cast(batch["image"], tf.float32)
+        images = augmentations.apply(images, batch, self, before_mean=True)
+        images -= self._mean_at(batch["offset"], tf.constant(self._mean))
+        images = augmentations.apply(images, batch, self, before_mean=False)
+        return self._finish(images)
 
     def views(self, images: tf.Tensor, views: int) -> tf.Tensor:
         """The views of square images whose predictions are averaged at test (paper §4.1).
 
         Args:
             images: uint8 [B, S, S, 3].
-            views: 1 for the centre; 10 for the corners, the centre and their reflections.
+            views: 1: the centre; 10: the corners, the centre and their reflections.
 
         Returns:
             float32 [B, views, C, C, 3]; of the ten, 0 to 4 are top left, top right, bottom left,
@@ -79,13 +79,13 @@ class Preprocessor:
         """
         mean = tf.constant(self._mean)  # once in the graph, not once a view
         stack = [
-            self._centred(crop, tf.constant([place]), reflect, mean)
-            for crop, place, reflect in self._cut(images, views)
+            self._centred(crop, tf.constant([offset]), flip, mean)
+            for crop, offset, flip in self._cut(images, views)
         ]
         return self._finish(tf.stack(stack, axis=1))
 
     def crops(self, images: tf.Tensor, views: int) -> tf.Tensor:
-        """The pixels of the views, to be looked at.
+        """The pixels of the views, to be shown.
 
         Args:
             images: uint8 [B, S, S, 3].
@@ -98,78 +98,52 @@ class Preprocessor:
             ValueError: another number of views.
         """
         return tf.stack(
-            [_reflected(crop, reflect) for crop, _, reflect in self._cut(images, views)],
+            [mirrored(crop) if flip else crop for crop, _, flip in self._cut(images, views)],
             axis=1,
         )
-
-    def lighting(self, alpha: tf.Tensor) -> tf.Tensor:
-        """The colour that is added to every pixel, of a variant that has lighting.
-
-        Args:
-            alpha: float32 [B, 3], of each principal component (paper §4.1).
-
-        Returns:
-            float32 [B, 1, 1, 3], RGB, in 0 to 255.
-        """
-        values = self.statistics.eigenvalues
-        if self.preprocessing.pca_noise.scaled_by == "standard_deviation":
-            values = np.sqrt(values)
-        directions = 255 * self.statistics.eigenvectors * values  # [3 of RGB, 3 components]
-        return tf.einsum("bi,ci->bc", alpha, tf.constant(directions))[:, None, None]
 
     def _cut(
         self, images: tf.Tensor, views: int
     ) -> Iterator[tuple[tf.Tensor, tuple[int, int], bool]]:
-        """Each view's crop [B, C, C, 3], its offset, and whether it is yet to be reflected."""
+        """Each view's crop [B, C, C, 3], its offset, and whether it is to be flipped."""
         if views not in VIEWS:
             raise ValueError(f"Expected 1 or 10 views. Received: views={views}")
-        crop, end = (
-            self.preprocessing.crop_size,
-            self.preprocessing.image_size - self.preprocessing.crop_size,
-        )
+        crop = self.preprocessing.crop_size
+        end = self.preprocessing.image_size - crop
         corners = [(0, 0), (0, end), (end, 0), (end, end)] if views == 10 else []
-        for reflect in (False, True)[: 1 if views == 1 else 2]:
+        for flip in (False, True)[: 1 if views == 1 else 2]:
             for top, left in (*corners, (self._centre, self._centre)):
-                yield images[:, top : top + crop, left : left + crop], (top, left), reflect
+                yield images[:, top : top + crop, left : left + crop], (top, left), flip
 
     def _centred(
-        self, images: tf.Tensor, offsets: tf.Tensor, reflect: tf.Tensor | bool, mean: tf.Tensor
+        self, images: tf.Tensor, offset: tf.Tensor, flip: bool, mean: tf.Tensor
     ) -> tf.Tensor:
-        """Crops [B, C, C, 3] less their mean, some of them reflected, in float32.
+        """Crops uint8 [B, C, C, 3] less their mean, flipped or not, in float32.
 
         Args:
-            images: uint8 crops.
-            offsets: int32 [B, 2], or [1, 2] for all.
-            reflect: bool [B], or True or False for all.
+            images: the crops.
+            offset: int32 [1, 2], of all of them.
+            flip: whether to flip them.
             mean: float32 [S, S, 3], or [3].
         """
-        images, mean = tf.cast(images, tf.float32), self._mean_at(offsets, mean)
-        if self.preprocessing.mean == "pixel_centre":
-            # The original code subtracts the unreflected mean from the reflected crop; elsewhere
-            # the mean belongs to the image and is reflected with it.
-            return _reflected(images, reflect) - mean
-        return _reflected(images - mean, reflect)
+        images, mean = tf.cast(images, tf.float32), self._mean_at(offset, mean)
+        if not flip:
+            return images - mean
+        before = is_before_mean(self.preprocessing)
+        return mirrored(images) - mean if before else mirrored(images - mean)
 
     def _mean_at(self, offsets: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
-        """What is subtracted from crops at offsets [B, 2] or [1, 2]; broadcasts to them."""
+        """The mean to subtract from crops at offsets [B, 2] or [1, 2]; broadcasts to them."""
         if mean.shape.rank == 1:
             return mean
         if self.preprocessing.mean == "pixel_centre":
             offsets = tf.fill([1, 2], self._centre)
-        places = offsets[:, :, None] + tf.range(self.preprocessing.crop_size)  # [B, 2, C]
-        rows = tf.gather(mean, places[:, 0])  # [B, C, S, 3]
-        return tf.gather(rows, places[:, 1], axis=2, batch_dims=1)  # [B, C, C, 3]
+        pixels = offsets[:, :, None] + tf.range(self.preprocessing.crop_size)  # [B, 2, C]
+        rows = tf.gather(mean, pixels[:, 0])  # [B, C, S, 3]
+        return tf.gather(rows, pixels[:, 1], axis=2, batch_dims=1)  # [B, C, C, 3]
 
     def _finish(self, images: tf.Tensor) -> tf.Tensor:
         """[..., 3] divided by the standard deviation, in the network's channel order."""
         if any(value != 1 for value in self.preprocessing.std):
             images /= tf.constant(self.preprocessing.std)
         return tf.reverse(images, axis=[-1]) if self.preprocessing.channels == "bgr" else images
-
-
-def _reflected(images: tf.Tensor, which: tf.Tensor | bool) -> tf.Tensor:
-    """[B, H, W, 3], left and right changed, all of them or those of `which` [B]."""
-    if which is False:
-        return images
-    reflected = tf.reverse(images, axis=[2])  # on all cores, unlike a slice of step -1
-    return reflected if which is True else tf.where(which[:, None, None, None], reflected, images)

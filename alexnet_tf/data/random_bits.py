@@ -1,10 +1,10 @@
-"""Random numbers as pure functions of where they are used: SplitMix64 with a key and a counter.
+"""Random numbers as pure functions of their key: SplitMix64 with a key and a counter.
 
-TensorFlow's stateless generators take one seed a call, a dozen calls for each image; these draw for
-a whole batch in some twenty operations, and NumPy makes the same bits of the same words.
+TensorFlow's stateless generators take one seed per call, hence a dozen calls for each image. These
+draw for a whole batch in some twenty operations, and NumPy makes the same bits from the same words.
 
 The generator is Steele, Lea and Flood's (Fast splittable pseudorandom number generators, 2014),
-the constants are those of Vigna's public domain `splitmix64.c`. On the host only.
+the constants are from Vigna's public domain `splitmix64.c`. It runs on the host only.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _mix(z: tf.Tensor) -> tf.Tensor:
 
 
 def make_key(*words: tf.Tensor | int) -> tf.Tensor:
-    """One key uint64 [...] of words that broadcast, e.g. a run's seed, an epoch and an image."""
+    """One key uint64 [...] from words that broadcast, e.g. a run's seed, an epoch and an image."""
     key = _words(0)
     for word in words:
         key = _mix(key + _words(_GOLDEN) + _words(word))
@@ -50,8 +50,8 @@ def uniform(key: tf.Tensor, count: int) -> tf.Tensor:
 
 def normal(key: tf.Tensor, count: int) -> tf.Tensor:
     """float32 [..., count], of mean 0 and variance 1 (Box and Muller, 1958)."""
-    # In float64, because the last bit of a logarithm depends on its place in the batch (vector
-    # units and what is left over compute it differently); rounding to float32 hides that bit.
+    # In float64, because the last bit of a logarithm depends on its position in the batch (vector
+    # units compute it differently from the rest of a batch); rounding to float32 hides that bit.
     pairs = tf.cast(uniform(key, 2 * count), tf.float64)
     radius = tf.sqrt(-2 * tf.math.log(1 - pairs[..., :count]))  # 1 - u: never the log of 0
     return tf.cast(radius * tf.cos(2 * math.pi * pairs[..., count:]), tf.float32)

@@ -1,4 +1,4 @@
-"""What normalisation and lighting need to know of a training set."""
+"""The mean image and the principal components of a training set's colours."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ import numpy as np
 from alexnet_tf.data.dataset import Split
 from alexnet_tf.data.decode_errors import DecodeErrors
 from alexnet_tf.data.moments import Moments
-from alexnet_tf.data.pipeline import evaluation_dataset
+from alexnet_tf.data.pipeline import decoded_batches
 from alexnet_tf.models.spec import Preprocessing
 from alexnet_tf.system.errors import UserError
-from alexnet_tf.system.progress import Progress
 
-# A mean over 50,000 images has a standard error of about 0.3 of 255 a pixel: more of them cost
-# an hour on ImageNet's original photographs and change nothing.
+# A mean over 50,000 images has a standard error of about 0.3 of 255 in each pixel: more of them
+# cost an hour on ImageNet's original photographs and change nothing.
 MAX_IMAGES = 50_000
-_BATCH = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,12 +36,12 @@ class Statistics:
 
     @classmethod
     def of(cls, moments: Moments) -> Statistics:
-        """From sums over the pictures."""
+        """From sums over all images."""
         values, vectors = principal_components(moments.covariance())
         return cls(moments.mean().astype(np.float32), values, vectors)
 
     def save(self, path: str) -> None:
-        """Writes an .npz file, under another name first so that it is never half there."""
+        """Writes an .npz file, under another name first so that it is never incomplete."""
         partial = f"{path}.partial.npz"
         np.savez(partial, **dataclasses.asdict(self))
         os.replace(partial, path)
@@ -62,18 +60,18 @@ class Statistics:
             return found
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(
-                f"Expected the training set's statistics in {path}, as training writes them. "
-                f"Received: {error}; without the file, alexnet_tf.train computes them again"
+                f"The training set's statistics in {path} are missing or damaged: {error}. "
+                "Remove the file, and alexnet_tf.train computes them again"
             ) from None
 
     def _check(self) -> None:
-        """Refuses other shapes than the attributes' and what is not finite.
+        """Checks shapes, and that all values are finite.
 
         Raises:
-            ValueError: that.
+            ValueError: a wrong shape or value.
         """
-        side = len(self.mean)
-        shapes = {"mean": (side, side, 3), "eigenvalues": (3,), "eigenvectors": (3, 3)}
+        size = len(self.mean)
+        shapes = {"mean": (size, size, 3), "eigenvalues": (3,), "eigenvectors": (3, 3)}
         for name, shape in shapes.items():
             array = getattr(self, name)
             if array.shape != shape or not np.isfinite(array).all():
@@ -92,32 +90,27 @@ def principal_components(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def compute_statistics(
-    split: Split, spec: Preprocessing, unreadable: DecodeErrors | None = None
+    split: Split, preprocessing: Preprocessing, decode_errors: DecodeErrors | None = None
 ) -> Statistics:
     """Goes once over a training set, or over `MAX_IMAGES` of it spread evenly.
 
     Args:
         split: the training set.
-        spec: says the side of the square images.
-        unreadable: is told of images that do not decode; they are left out.
+        preprocessing: says S and how to resize.
+        decode_errors: records images that do not decode; they are left out.
 
     Raises:
         UserError: no image could be decoded, or too many could not.
     """
-    unreadable = DecodeErrors(split) if unreadable is None else unreadable
+    decode_errors = DecodeErrors(split) if decode_errors is None else decode_errors
     stride = -(-split.examples // MAX_IMAGES)
-    expected = -(-split.examples // stride)
-    moments = Moments(spec.image_size)
-    batches = evaluation_dataset(split, spec, _BATCH, unreadable, every=stride)
-    with Progress("statistics", expected, "images") as progress:
-        for batch in batches.as_numpy_iterator():
-            for pixels in batch["image"][batch["weight"] > 0]:
-                moments.add_pixels(pixels)
-            progress.advance(int((batch["index"] >= 0).sum()))
-            unreadable.check()
+    moments = Moments(preprocessing.image_size)
+    for batch in decoded_batches(split, preprocessing, decode_errors, "statistics", stride):
+        for pixels in batch["image"][batch["weight"] > 0]:
+            moments.add_pixels(pixels)
     if not moments.pictures:
         raise UserError(
-            f"Expected {split.examples} images in the training set. Received: none that decodes; "
-            f"{unreadable}"
+            f"None of the {split.examples} images of the training set can be decoded: "
+            f"{decode_errors}"
         )
     return Statistics.of(moments)

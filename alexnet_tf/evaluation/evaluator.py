@@ -9,8 +9,7 @@ import tensorflow as tf
 
 from alexnet_tf.data.dataset import Split
 from alexnet_tf.data.decode_errors import DecodeErrors
-from alexnet_tf.data.distribute import distribute
-from alexnet_tf.data.pipeline import PADDING, evaluation_dataset
+from alexnet_tf.data.pipeline import PADDING, distribute, evaluation_dataset
 from alexnet_tf.evaluation.classifier import TOP, Classifier
 from alexnet_tf.evaluation.predictions import Evaluation, Predictions
 from alexnet_tf.system.errors import UserError
@@ -96,10 +95,15 @@ class Evaluator:
     ) -> tf.distribute.DistributedDataset:
         """The split's batches; the dataset of the last call is reused for the same arguments."""
 
-        def make_dataset(reader: int, readers: int) -> tf.data.Dataset:
-            """One reader's part of the split."""
+        def make_dataset(shard_index: int, num_shards: int) -> tf.data.Dataset:
+            """One worker's part of the split."""
             return evaluation_dataset(
-                split, preprocessing, self.batch_size, decode_errors, reader=reader, readers=readers
+                split,
+                preprocessing,
+                self.batch_size,
+                decode_errors,
+                shard_index=shard_index,
+                num_shards=num_shards,
             )
 
         preprocessing = self.classifier.preprocessor.preprocessing

@@ -12,7 +12,7 @@ import numpy as np
 
 from alexnet_tf.data.limits import MAX_BYTES, MAX_PIXELS
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")  # as in data/folder.py
+SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")  # as in data/image_folder.py
 
 _INVALID = f"not a JPEG, PNG, GIF or BMP, damaged, or too large (JPEG: {MAX_PIXELS:,} pixels)"
 # Of one file: names of classes and their probabilities, or why there are none.

@@ -7,7 +7,7 @@ import hashlib
 
 import numpy as np
 
-from alexnet_tf.data.synsets import is_synset
+from alexnet_tf.data.dataset import is_synset
 
 ILSVRC_2010_TEST, ILSVRC_2012_VALIDATION = "ILSVRC-2010 test", "ILSVRC-2012 validation"
 

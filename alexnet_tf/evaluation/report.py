@@ -116,7 +116,7 @@ class Report:
             writer = csv.writer(file, lineterminator="\n")
             columns = [name for i in range(1, k + 1) for name in (f"guess{i}", f"probability{i}")]
             writer.writerow(["index", "image", "label", "correct", *columns])
-            for index, image in enumerate(self.split.titles()):
+            for index, image in enumerate(self.split.example_names()):
                 label, predicted = predictions.labels[index], predictions.predicted[index]
                 row = [index, image, self.classes[label]]
                 if not predictions.readable[index]:

@@ -79,7 +79,7 @@ def record_activations(
     kept = -(-split.examples // every) * spec.image_size**2 * 3 <= _MEMORY
     rows: list[dict[str, np.ndarray]] = []
     with Progress("looking", -(-split.examples // every), "images") as progress:
-        for batch in evaluation_dataset(split, spec, _BATCH, unreadable, every=every):
+        for batch in evaluation_dataset(split, spec, _BATCH, unreadable, stride=every):
             there = batch["weight"].numpy() > 0
             seen = {"index": batch["index"], "labels": batch["label"], **step(batch["image"])}
             if kept:

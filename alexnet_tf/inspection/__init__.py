@@ -1,1 +1,7 @@
-"""Whether a dataset is fit to train on: statistics, duplicates and findings."""
+"""What `alexnet_tf.doctor` does: examines every image of a dataset and reports its faults.
+
+dataset_report.py  the whole inspection
+dataset_stats.py   statistics of every image
+duplicates.py      images that are in both splits
+findings.py        all of this in words
+"""

@@ -1,4 +1,4 @@
-"""A look at every image of a dataset: what it is, and whether it is there twice.
+"""Statistics of every image of a split: labels, formats, sizes, damage, and hashes for duplicates.
 
 Images are parsed to their end but not decoded at full size, by as many threads as there are cores.
 """
@@ -28,18 +28,18 @@ NAMED = 5  # examples in a message
 
 @dataclasses.dataclass
 class DatasetStats:
-    """What was found in a split.
+    """Statistics of a split.
 
     Attributes:
         name: of the split.
-        labels: how many images there are of each class, [classes].
+        labels: images of each class, [classes].
         formats: "JPEG", "PNG", ... → images.
-        notes: what is odd → images.
-        unreadable: title → reason.
+        notes: unusual property → images.
+        unreadable: name of an example → reason.
         widths, heights: pixels of each readable image.
-        contents: hash of the bytes → titles.
-        labels_of: hash of the bytes → label → the first title that has it.
-        looks: fingerprint of what is seen → titles; `doubles.py` compares them.
+        contents: hash of the bytes → names of examples.
+        labels_of: hash of the bytes → label → name of the first example that has it.
+        perceptual_hashes: hash of the visible content → names; `duplicates.py` compares them.
         bytes: of all images.
     """
 
@@ -52,7 +52,7 @@ class DatasetStats:
     heights: list[int] = dataclasses.field(default_factory=list)
     contents: dict[bytes, list[str]] = dataclasses.field(default_factory=dict)
     labels_of: dict[bytes, dict[int, str]] = dataclasses.field(default_factory=dict)
-    looks: dict[bytes, list[str]] = dataclasses.field(default_factory=dict)
+    perceptual_hashes: dict[bytes, list[str]] = dataclasses.field(default_factory=dict)
     bytes: int = 0
 
     @property
@@ -60,75 +60,96 @@ class DatasetStats:
         """How many, readable or not."""
         return int(self.labels.sum())
 
-    def add(self, title: str, label: int, facts: ImageInfo, size: int, hashes: tuple) -> None:
+    def add(self, name: str, label: int, image: _Examined) -> None:
         """Counts one image."""
         self.labels[label] += 1
-        self.bytes += size
-        content, look = hashes
-        self.contents.setdefault(content, []).append(title)
-        self.labels_of.setdefault(content, {}).setdefault(label, title)
-        if facts.reason is not None:
-            self.unreadable[title] = facts.reason
+        self.bytes += image.size
+        self.contents.setdefault(image.content, []).append(name)
+        self.labels_of.setdefault(image.content, {}).setdefault(label, name)
+        info = image.info
+        if info.reason is not None:
+            self.unreadable[name] = info.reason
             return
-        self.formats[facts.format] += 1
-        self.notes.update(note for note in facts.notes if note != facts.format)
-        self.widths.append(facts.width)
-        self.heights.append(facts.height)
-        if look is not None:
-            self.looks.setdefault(look, []).append(title)
+        self.formats[info.format] += 1
+        self.notes.update(note for note in info.notes if note != info.format)
+        self.widths.append(info.width)
+        self.heights.append(info.height)
+        if image.perceptual is not None:
+            self.perceptual_hashes.setdefault(image.perceptual, []).append(name)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Examined:
+    info: ImageInfo
+    size: int  # bytes
+    content: bytes  # hash of the bytes; of a file that cannot be read, its path
+    perceptual: bytes | None
 
 
 def collect_stats(split: Split, classes: int) -> DatasetStats:
-    """Looks at every image of a split."""
-    census = DatasetStats(split.name, np.zeros(classes, int))
+    """Examines every image of a split.
+
+    Args:
+        split: the images.
+        classes: how many.
+    """
+    stats = DatasetStats(split.name, np.zeros(classes, int))
     threads = os.cpu_count() or 1
     with (
-        futures.ThreadPoolExecutor(threads) as pool,  # Pillow decodes outside the lock
-        Progress(f"looking at {split.name}", split.examples, "images") as progress,
+        futures.ThreadPoolExecutor(threads) as pool,  # Pillow decodes without Python's lock
+        Progress(f"examining {split.name}", split.examples, "images") as progress,
     ):
+
+        def count(examined: futures.Future) -> None:
+            """Counts a batch."""
+            found = examined.result()
+            for name, label, image in found:
+                stats.add(name, label, image)
+            progress.advance(len(found))
+
         waiting: collections.deque[futures.Future] = collections.deque()
         for examples in _examples(split):
-            waiting.append(pool.submit(_look_at_all, split.files, examples))
+            waiting.append(pool.submit(_examine_all, split.files, examples))
             if len(waiting) > _AHEAD * threads:
-                _count(census, waiting.popleft().result(), progress)
-        for future in waiting:
-            _count(census, future.result(), progress)
-    return census
+                count(waiting.popleft())
+        for examined in waiting:
+            count(examined)
+    return stats
 
 
 def _examples(split: Split) -> Iterator[list[tuple[str, bytes, int]]]:
-    """Batches of title, path or bytes, and label."""
+    """Batches of name, path or bytes, and label."""
     for records in split.in_order().batch(_BATCH):
         images, labels = (values.numpy() for values in split.parse(records))
-        titles = map(split.title, records["index"].numpy().tolist(), images)
-        yield list(zip(titles, images, labels.tolist(), strict=True))
+        names = map(split.example_name, records["index"].numpy().tolist(), images)
+        yield list(zip(names, images, labels.tolist(), strict=True))
 
 
-def _look_at_all(files: bool, examples: list[tuple[str, bytes, int]]) -> list[tuple]:
-    return [(title, label, *_look_at(files, image)) for title, image, label in examples]
+def _examine_all(
+    files: bool, examples: list[tuple[str, bytes, int]]
+) -> list[tuple[str, int, _Examined]]:
+    return [(name, label, _examine(files, image)) for name, image, label in examples]
 
 
-def _look_at(files: bool, image: bytes) -> tuple[ImageInfo, int, tuple[bytes, bytes | None]]:
+def _examine(files: bool, image: bytes) -> _Examined:
     if files:
         try:
             image = read_file(image.decode())
         except OSError as error:
-            return ImageInfo(reason=error.strerror), 0, (image, None)
-    facts = examine(image)
-    look = _fingerprint(image) if facts.reason is None else None
-    return facts, len(image), (hashlib.blake2b(image, digest_size=16).digest(), look)
+            return _Examined(ImageInfo(reason=error.strerror), 0, image, None)
+    info = examine(image)
+    perceptual = _perceptual_hash(image) if info.reason is None else None
+    content = hashlib.blake2b(image, digest_size=16).digest()
+    return _Examined(info, len(image), content, perceptual)
 
 
-def _fingerprint(encoded: bytes) -> bytes | None:
-    """Where brightness rises from left to right, in a grid; None if it hardly ever does."""
+def _perceptual_hash(encoded: bytes) -> bytes | None:
+    """A difference hash: where brightness rises from left to right, in a grid.
+
+    None if it hardly ever rises or hardly ever falls.
+    """
     image = Image.open(io.BytesIO(encoded))
     image.draft("L", (64, 64))
     grid = np.asarray(image.convert("L").resize(_GRID, Image.Resampling.BOX)).astype(int)
     rises = np.diff(grid, axis=1) > 0
     return np.packbits(rises).tobytes() if 0.1 < rises.mean() < 0.9 else None
-
-
-def _count(census: DatasetStats, found: list[tuple], progress: Progress) -> None:
-    for title, label, facts, size, hashes in found:
-        census.add(title, label, facts, size, hashes)
-    progress.advance(len(found))

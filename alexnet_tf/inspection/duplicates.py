@@ -1,4 +1,4 @@
-"""Images that are in both splits: byte for byte, or to look at."""
+"""Images that are in both splits: the same bytes, or the same picture."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import numpy as np
 from alexnet_tf.inspection.dataset_stats import DatasetStats
 from alexnet_tf.system.progress import Progress
 
-# Two fingerprints that differ in few bits share one of their bands: 16 of 16 bits each.
+# Two perceptual hashes that differ in few bits are equal in at least one of 16 bands of 16 bits.
 _BANDS = 16
-_PLAIN = (0x0000, 0xFFFF)  # bands of a sky or a wall, which too many share
-# Bits of 256 in which two may differ. Of 200 photographs of ImageNet made smaller by a third and
-# encoded at quality 50, 95 % are found; no two different ones are nearer than 66.
-_ALIKE = 24
+_PLAIN = (0x0000, 0xFFFF)  # bands of a sky or a wall, which too many images share
+# Bits of 256 in which two similar images may differ. Of 200 ImageNet photographs made smaller by a
+# third and encoded at quality 50, 95 % are found; different photographs differ in at least 66.
+_MAX_DISTANCE = 24
 _PAIRS = 2**20  # compared at a time, in some 100 MB
 _BITS = np.array([number.bit_count() for number in range(256)], np.uint8)  # of each byte
 
 
 @dataclasses.dataclass(frozen=True)
 class Duplicates:
-    """Titles of images in two splits, a pair for each of the second's.
+    """Names of examples that are in both splits, a pair for each example of the second.
 
     Attributes:
-        exact: with the same bytes.
-        alike: others that look alike: most of those that are the same photograph at another
-            quality, size or brightness; not reflected or cropped ones.
-        relabelled: those of `exact` that have another label in each split.
+        exact: the same bytes.
+        alike: similar to the eye: most copies at another quality, size or brightness; not flipped
+            or cropped ones.
+        relabelled: the pairs of `exact` that have different labels.
     """
 
     exact: list[tuple[str, str]]
@@ -37,48 +37,55 @@ class Duplicates:
 
 
 def find_duplicates(one: DatasetStats, other: DatasetStats) -> Duplicates:
-    """Compares two splits, of which the second is better the smaller."""
+    """Compares two splits; faster if the second is the smaller one."""
     shared = one.contents.keys() & other.contents.keys()
     pair_of = {key: (one.contents[key][0], other.contents[key][0]) for key in shared}
     relabelled = [
         key for key in shared if one.labels_of[key].keys().isdisjoint(other.labels_of[key].keys())
     ]
-    first = _first_alike(_table(one), _table(other))
-    titles, others = list(one.looks.values()), list(other.looks.values())
-    same = {title for _, title in pair_of.values()}
-    pairs = ((titles[i][0], others[j][0]) for j, i in first.items())
+    first = first_similar(_table(one), _table(other))
+    names, others = list(one.perceptual_hashes.values()), list(other.perceptual_hashes.values())
+    same = {name for _, name in pair_of.values()}
+    pairs = ((names[i][0], others[j][0]) for j, i in first.items())
     alike = sorted(pair for pair in pairs if pair[1] not in same)
     exact, relabelled = sorted(pair_of.values()), sorted(pair_of[key] for key in relabelled)
     return Duplicates(exact, alike, relabelled)
 
 
-def _table(census: DatasetStats) -> np.ndarray:
-    """Fingerprints, uint8 [N, 32]."""
-    return np.frombuffer(b"".join(census.looks), np.uint8).reshape(-1, 2 * _BANDS)
+def _table(stats: DatasetStats) -> np.ndarray:
+    """Perceptual hashes, uint8 [N, 32]."""
+    return np.frombuffer(b"".join(stats.perceptual_hashes), np.uint8).reshape(-1, 2 * _BANDS)
 
 
-def _first_alike(one: np.ndarray, other: np.ndarray) -> dict[int, int]:
-    """For each of `other` that has its like in `one`, the first such there, by number.
+def first_similar(
+    one: np.ndarray, other: np.ndarray, pairs_at_a_time: int = _PAIRS
+) -> dict[int, int]:
+    """For each of `other` that is similar to some of `one`, the first of these, by number.
 
-    Both are fingerprints, uint8 [N, 32] and [M, 32].
+    Args:
+        one: perceptual hashes, uint8 [N, 32].
+        other: the same, [M, 32].
+        pairs_at_a_time: compared together, which takes 100 bytes each.
     """
     first = np.full(len(other), len(one))
-    with Progress("comparing looks", _BANDS, "parts") as progress:
+    with Progress("comparing images", _BANDS, "parts") as progress:
         for band in range(_BANDS):
-            for i, j in _sharing(*(_band(table, band) for table in (one, other))):
-                alike = _BITS[one[i] ^ other[j]].sum(axis=1, dtype=int) <= _ALIKE
+            for i, j in _sharing(_band(one, band), _band(other, band), pairs_at_a_time):
+                alike = _BITS[one[i] ^ other[j]].sum(axis=1, dtype=int) <= _MAX_DISTANCE
                 np.minimum.at(first, j[alike], i[alike])
             progress.advance(1)
     return {int(j): int(first[j]) for j in np.flatnonzero(first < len(one))}
 
 
 def _band(table: np.ndarray, band: int) -> np.ndarray:
-    """uint16 [N]."""
+    """One band of each hash, uint16 [N]."""
     return np.ascontiguousarray(table[:, 2 * band : 2 * band + 2]).view(np.uint16)[:, 0]
 
 
-def _sharing(one: np.ndarray, other: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Numbers of pairs with the same band, some at a time, int [P] each."""
+def _sharing(
+    one: np.ndarray, other: np.ndarray, pairs_at_a_time: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Numbers of pairs with equal bands, some at a time, int [P] each."""
     order = np.argsort(other, kind="stable")
     ordered = other[order]
     starts, ends = (np.searchsorted(ordered, one, side) for side in ("left", "right"))
@@ -87,12 +94,12 @@ def _sharing(one: np.ndarray, other: np.ndarray) -> Iterator[tuple[np.ndarray, n
     first = 0
     while first < len(one):
         before = totals[first - 1] if first else 0
-        end = max(first + 1, int(np.searchsorted(totals, before + _PAIRS, "right")))
+        end = max(first + 1, int(np.searchsorted(totals, before + pairs_at_a_time, "right")))
         i = np.repeat(np.arange(first, end), counts[first:end])
-        place = (
+        offset = (
             np.arange(len(i))
             + before
             - np.repeat(totals[first:end] - counts[first:end], counts[first:end])
-        )  # of each pair among those of its i
-        yield i, order[starts[i] + place]
+        )  # of each pair among the pairs of its i
+        yield i, order[starts[i] + offset]
         first = end

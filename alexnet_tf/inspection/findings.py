@@ -1,4 +1,4 @@
-"""What a census means, in words."""
+"""The statistics of a dataset in words, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -8,113 +8,96 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_tf.data.synsets import is_synset
+from alexnet_tf.data.dataset import is_synset
 from alexnet_tf.inspection.dataset_stats import NAMED, DatasetStats
 from alexnet_tf.inspection.duplicates import Duplicates
 
 _IMBALANCE = 10  # times as many images in the largest class as in the smallest
 
 
-def describe(census: DatasetStats, classes: tuple[str, ...]) -> list[str]:
+def describe(stats: DatasetStats, classes: tuple[str, ...]) -> list[str]:
     """The facts of one split, a line each."""
-    counts = census.labels
+    counts = stats.labels
     smallest, largest = int(counts.argmin()), int(counts.argmax())
     lines = [
-        f"{census.name}: {census.images:,} images of {len(classes):,} classes, "
-        f"{census.bytes / 1e6:,.1f} MB",
-        f"  a class: {counts.min():,} ({classes[smallest]}) to {counts.max():,} "
+        f"{stats.name}: {stats.images:,} images of {len(classes):,} classes, "
+        f"{stats.bytes / 1e6:,.1f} MB",
+        f"  images per class: {counts.min():,} ({classes[smallest]}) to {counts.max():,} "
         f"({classes[largest]}), mean {counts.mean():,.1f}",
     ]
-    if census.widths:
-        width, height = np.array(census.widths), np.array(census.heights)
-        sides = ", ".join(
-            f"{name} {side.min():,} to {side.max():,} (median {np.median(side):,.0f})"
-            for name, side in (("width", width), ("height", height))
+    if stats.widths:
+        width, height = np.array(stats.widths), np.array(stats.heights)
+        sizes = ", ".join(
+            f"{name} {size.min():,} to {size.max():,} (median {np.median(size):,.0f})"
+            for name, size in (("width", width), ("height", height))
         )
-        lines.append(f"  pixels: {sides}")
-    for title, counter in (("formats", census.formats), ("odd but usable", census.notes)):
+        lines.append(f"  pixels: {sizes}")
+    for title, counter in (("formats", stats.formats), ("unusual but usable", stats.notes)):
         if counter:
             found = ", ".join(f"{name} {count:,}" for name, count in counter.most_common())
             lines.append(f"  {title}: {found}")
-    for title, reason in list(census.unreadable.items())[:NAMED]:
-        lines.append(f"  unreadable: {title} ({reason})")
-    if len(census.unreadable) > NAMED:
-        lines.append(f"  unreadable: {len(census.unreadable):,} in all")
+    for name, reason in list(stats.unreadable.items())[:NAMED]:
+        lines.append(f"  unreadable: {name} ({reason})")
+    if len(stats.unreadable) > NAMED:
+        lines.append(f"  unreadable: {len(stats.unreadable):,} in all")
     return lines
 
 
-def describe_doubles(
-    train: DatasetStats, validation: DatasetStats, doubles: Duplicates
+def describe_duplicates(
+    train: DatasetStats, validation: DatasetStats, duplicates: Duplicates
 ) -> list[str]:
-    """Images that are there twice, a line each kind."""
+    """Images that are there twice, a line for each kind."""
     lines = []
     for words, pairs in (
-        ("in both splits, byte for byte", doubles.exact),
-        ("of these with another label in each", doubles.relabelled),
-        ("alike in both splits, to look at", doubles.alike),
+        ("in both splits, the same bytes", duplicates.exact),
+        ("the same bytes, with different labels", duplicates.relabelled),
+        ("in both splits, similar to the eye", duplicates.alike),
     ):
         shown = "; ".join(f"{one} and {other}" for one, other in pairs[:NAMED])
-        if pairs or pairs is not doubles.relabelled:
+        if pairs or pairs is not duplicates.relabelled:
             lines.append(f"{words}: {len(pairs):,}" + (f" ({shown})" if pairs else ""))
-    for census in (train, validation):
-        again = [titles for titles in census.contents.values() if len(titles) > 1]
-        shown = "; ".join(" and ".join(titles[:2]) for titles in sorted(again)[:NAMED])
+    for stats in (train, validation):
+        again = [names for names in stats.contents.values() if len(names) > 1]
+        shown = "; ".join(" and ".join(names[:2]) for names in sorted(again)[:NAMED])
         lines.append(
-            f"more than once in {census.name}: {len(again):,}" + (f" ({shown})" if again else "")
+            f"more than once in {stats.name}: {len(again):,}" + (f" ({shown})" if again else "")
         )
     return lines
 
 
 def describe_classes(classes: tuple[str, ...]) -> str:
-    """How the order of the labels stands to ImageNet's."""
+    """How the order of the labels compares with ImageNet's."""
     if not all(is_synset(name) for name in classes):
-        return "classes: not synsets of WordNet, so there is no official order to compare with"
+        return "classes: not WordNet synsets, so there is no official order to compare with"
     official = _official_synsets()
     if list(classes) == official:
         return "classes: ILSVRC-2012's 1,000 synsets in the official order"
     if list(classes) != sorted(classes):
-        return "classes: synsets, but not sorted: labels differ from everyone else's"
+        return "classes: synsets, but not sorted, so labels differ from everyone else's"
     missing = set(classes) - set(official)
     if missing:
         return f"classes: sorted synsets, {len(missing):,} of them not in ILSVRC-2012"
     return f"classes: {len(classes):,} of ILSVRC-2012's synsets, sorted"
 
 
-def findings(
-    train: DatasetStats, validation: DatasetStats, doubles: Duplicates, classes: tuple[str, ...]
+def find_faults(
+    train: DatasetStats,
+    validation: DatasetStats,
+    duplicates: Duplicates,
+    classes: tuple[str, ...],
 ) -> list[str]:
-    """What is wrong or doubtful, a sentence each; none if all is well."""
-    found = []
-    for census in (train, validation):
-        if census.unreadable:
-            found.append(
-                f"{len(census.unreadable):,} {census.name} images cannot be read "
-                f"({len(census.unreadable) / census.images:.2%})"
-            )
-        empty = [name for name, count in zip(classes, census.labels, strict=True) if not count]
-        if empty:
-            found.append(f"{len(empty):,} classes have no {census.name} images, e.g. {empty[0]}")
-        elif census.labels.max() >= _IMBALANCE * census.labels.min():
-            found.append(f"the classes of {census.name} are of very different sizes")
-        again = sum(len(titles) - 1 for titles in census.contents.values())
-        if again:
-            found.append(f"{again:,} {census.name} images are copies of others")
-        several = [list(titles.values()) for titles in census.labels_of.values() if len(titles) > 1]
-        if several:
-            found.append(
-                f"{len(several):,} {census.name} images are in several classes, e.g. "
-                f"{' and '.join(several[0][:2])}"
-            )
-    if doubles.exact:
+    """The findings: what is wrong or doubtful, a sentence each; none if all is well."""
+    found = [*_faults_of_split(train, classes), *_faults_of_split(validation, classes)]
+    if duplicates.exact:
         found.append(
-            f"{len(doubles.exact):,} validation images are in the training set too, so the "
+            f"{len(duplicates.exact):,} validation images are also in the training set, so the "
             "validation error will be too low"
         )
-    if doubles.relabelled:
-        found.append(f"{len(doubles.relabelled):,} of these have another label in each split")
-    if doubles.alike:
+    if duplicates.relabelled:
+        found.append(f"{len(duplicates.relabelled):,} of these have different labels in the splits")
+    if duplicates.alike:
         found.append(
-            f"{len(doubles.alike):,} validation images look like others of the training set; if "
+            f"{len(duplicates.alike):,} validation images look like images of the training set; if "
             "they are the same (see above), the validation error will be too low"
         )
     if describe_classes(classes).endswith("everyone else's"):
@@ -122,27 +105,51 @@ def findings(
     return found
 
 
-def conclude(found: list[str]) -> list[str]:
-    """The verdict, a line each."""
-    if not found:
-        return ["\nVerdict: nothing is wrong with it."]
-    return ["\nVerdict: it can be trained on, but mind:", *(f"  - {line}" for line in found)]
+def _faults_of_split(stats: DatasetStats, classes: tuple[str, ...]) -> list[str]:
+    found = []
+    if stats.unreadable:
+        found.append(
+            f"{len(stats.unreadable):,} {stats.name} images cannot be read "
+            f"({len(stats.unreadable) / stats.images:.2%})"
+        )
+    empty = [name for name, count in zip(classes, stats.labels, strict=True) if not count]
+    if empty:
+        found.append(f"{len(empty):,} classes have no {stats.name} images, e.g. {empty[0]}")
+    elif stats.labels.max() >= _IMBALANCE * stats.labels.min():
+        found.append(f"the {stats.name} classes differ much in size")
+    again = sum(len(names) - 1 for names in stats.contents.values())
+    if again:
+        found.append(f"{again:,} {stats.name} images are copies of others")
+    several = [list(names.values()) for names in stats.labels_of.values() if len(names) > 1]
+    if several:
+        found.append(
+            f"{len(several):,} {stats.name} images are in several classes, e.g. "
+            f"{' and '.join(several[0][:2])}"
+        )
+    return found
 
 
-def as_json(census: DatasetStats, classes: tuple[str, ...]) -> dict[str, Any]:
-    """All that was counted in a split, for programs."""
+def conclude(findings: list[str]) -> list[str]:
+    """The last lines of the report."""
+    if not findings:
+        return ["\nFindings: none. The dataset is fit to train on."]
+    return ["\nFindings: the dataset can be trained on, but", *(f"  - {line}" for line in findings)]
+
+
+def as_json(stats: DatasetStats, classes: tuple[str, ...]) -> dict[str, Any]:
+    """Everything that was counted in a split, for programs."""
     return {
-        "images": census.images,
-        "bytes": census.bytes,
-        "classes": dict(zip(classes, census.labels.tolist(), strict=True)),
-        "formats": dict(census.formats.most_common()),
-        "notes": dict(census.notes.most_common()),
-        "unreadable": census.unreadable,
-        "copies": sorted(titles for titles in census.contents.values() if len(titles) > 1),
+        "images": stats.images,
+        "bytes": stats.bytes,
+        "classes": dict(zip(classes, stats.labels.tolist(), strict=True)),
+        "formats": dict(stats.formats.most_common()),
+        "notes": dict(stats.notes.most_common()),
+        "unreadable": stats.unreadable,
+        "copies": sorted(names for names in stats.contents.values() if len(names) > 1),
     }
 
 
 def _official_synsets() -> list[str]:
-    """ILSVRC-2012's, in label order, as TFDS ships them."""
+    """ILSVRC-2012's, in label order, from the file that TFDS ships."""
     package = pathlib.Path(importlib.util.find_spec("tensorflow_datasets").origin).parent
     return (package / "datasets" / "imagenet2012" / "labels.txt").read_text().split()

@@ -13,10 +13,6 @@ from typing import Literal, Union
 
 ACTIVATION = "activation"  # in `pre_ops` and `post_ops`: the variant's own nonlinearity
 
-# For training images: paper §4.1. "resized_crop" is torchvision's RandomResizedCrop, in place of
-# "crop".
-AUGMENTATIONS = ("crop", "resized_crop", "flip", "pca_noise")
-
 ActivationName = Literal["relu", "tanh", "sigmoid", "leaky_relu", "noisy_relu"]
 # σ of a zero-mean Gaussian; or "he": σ = √(2 / fan-in); or "torch": U(±1 / √fan-in), bias too.
 Init = Union[float, Literal["he", "torch"]]
@@ -116,7 +112,7 @@ class Preprocessing:
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)  # R, G, B; divides after the mean is removed
     channels: Literal["rgb", "bgr"] = "rgb"  # order of the network's input
     pca_noise: PCANoise | None = None
-    augmentations: tuple[str, ...] = ("crop", "flip", "pca_noise")  # the default of a run
+    augmentations: tuple[str, ...] = ("crop", "flip", "pca_noise")  # default; data/augmentations/
     chunk: int = 1  # successive training images that share one offset and flip
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from alexnet_tf.data import prepare_report
-from alexnet_tf.data.tfds_builders import METADATA
+from alexnet_tf.data.tfds import METADATA, REPORT, digests, read_report, verified_files
 from alexnet_tf.preparation.journal import NAME, Journal, check_identity
-from alexnet_tf.preparation.shards import PARTIAL, room, sha256
+from alexnet_tf.preparation.shards import PARTIAL, room
 from alexnet_tf.system import files
 from alexnet_tf.system.errors import UserError
-from alexnet_tf.system.progress import Progress
 
 
 @contextlib.contextmanager
@@ -62,15 +59,15 @@ def complete(
     """
     if Journal.exists(folder) or not (folder / METADATA).exists():
         return None, set()
-    found = prepare_report.read_report(folder)
+    found = read_report(folder)
     if found is None:
         raise UserError(
             f"Expected --output to be of an earlier run of this command. Received: {folder}, "
-            f"with {METADATA} but without its {prepare_report.REPORT}"
+            f"with {METADATA} but without its {REPORT}"
         )
     check_identity(folder, found, identity)
-    digests = prepare_report.digests(found)
-    damaged = set(digests) - intact(folder, digests, workers)
+    expected = digests(found)
+    damaged = set(expected) - verified_files(folder, expected, workers)
     others = sorted(damaged & set(found["files"]))
     if others:
         raise UserError(
@@ -78,23 +75,3 @@ def complete(
             f"({len(others)} such files); remove the directory to prepare it again"
         )
     return found, damaged
-
-
-def intact(folder: pathlib.Path, digests: dict[str, str], workers: int) -> set[str]:
-    """Those files that are there and have their SHA-256, given by name."""
-
-    def check(item: tuple[str, str]) -> bool:
-        """Whether a file is there and is as it was."""
-        path = folder / item[0]
-        return path.exists() and sha256(path) == item[1]
-
-    found = set()
-    with (
-        Progress("checking", len(digests), "files") as progress,
-        concurrent.futures.ThreadPoolExecutor(workers) as threads,  # hashing frees Python's lock
-    ):
-        for file, good in zip(digests, threads.map(check, digests.items()), strict=True):
-            if good:
-                found.add(file)
-            progress.advance(1)
-    return found

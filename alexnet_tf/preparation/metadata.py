@@ -7,9 +7,8 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from alexnet_tf.data.prepare_report import REPORT
 from alexnet_tf.data.statistics import Statistics
-from alexnet_tf.data.tfds_source import STATISTICS
+from alexnet_tf.data.tfds import REPORT, STATISTICS
 from alexnet_tf.preparation.journal import NAME, Journal
 from alexnet_tf.preparation.report import TEXT, make_report, write_report
 from alexnet_tf.preparation.shards import room, sha256

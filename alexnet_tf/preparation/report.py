@@ -12,7 +12,7 @@ import json
 import pathlib
 from typing import Any
 
-from alexnet_tf.data.prepare_report import REPORT
+from alexnet_tf.data.tfds import REPORT
 from alexnet_tf.preparation.journal import Journal
 from alexnet_tf.preparation.shards import PARTIAL, put
 

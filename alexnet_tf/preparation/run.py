@@ -12,8 +12,8 @@ from typing import Any
 from PIL import features as pillow
 
 import alexnet_tf
-from alexnet_tf.data import prepare_report
 from alexnet_tf.data.statistics import MAX_IMAGES
+from alexnet_tf.data.tfds import digests, verified_files
 from alexnet_tf.preparation import directory, turbojpeg
 from alexnet_tf.preparation.assembly import SkipLimit, prepare_shards
 from alexnet_tf.preparation.journal import Finished, Journal
@@ -67,8 +67,8 @@ def prepare_dataset(
             return _repair(source, settings, folder, report, damaged, workers)
         journal = Journal(folder, identity, len(source.splits), len(source.classes))
         directory.begin(folder, journal)
-        digests = {file: entry.sha256 for file, entry in journal.entries.items()}
-        finished = directory.intact(folder, digests, workers)
+        expected = {file: entry.sha256 for file, entry in journal.entries.items()}
+        finished = verified_files(folder, expected, workers)
         limit = SkipLimit(source, max_skipped)
         for file in sorted(finished):
             limit.add(journal.entries[file].split, journal.entries[file].skipped)
@@ -94,7 +94,7 @@ def _repair(
         return Result(report, images=0)
     print(f"shards that are not as they were written, and are made again: {len(damaged):,}")
     shards = [shard for shard in plan(source, settings, MAX_IMAGES) if shard.file in damaged]
-    finished = Finished(folder, prepare_report.digests(report))
+    finished = Finished(folder, digests(report))
     limit = SkipLimit(source, share=1.0)  # it was kept when they were made
     with Interrupt() as interrupt:
         images = prepare_shards(source, settings, shards, finished, limit, workers, interrupt)

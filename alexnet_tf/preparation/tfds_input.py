@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow_datasets as tfds
 
-from alexnet_tf.data.tfds_builders import builder_of_name, image_and_label
+from alexnet_tf.data.tfds import builder_of_name, image_and_label
 from alexnet_tf.preparation.sources import Example, ExampleReader, Source
 from alexnet_tf.system.errors import UserError
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from alexnet_tf.evaluation.classifier import TOP
 from alexnet_tf.serving.batching import Answer
 from alexnet_tf.serving.rest import RequestError
-from alexnet_tf.visualize.grid import grid
+from alexnet_tf.visualize import grid
 
 
 def look(answer: Answer, labels: tuple[str, ...]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ _NETWORK = """
     AvgPool BiasAdd Conv2D LeakyRelu LogSoftmax MatMul MaxPool Pad ReadVariableOp Relu Rsqrt
     Sigmoid Sqrt Square StopGradient Tanh TopKV2
 """
-# Arithmetic, shapes, branches, and the loops of data/headers.py, whose steps are limited.
+# Arithmetic, shapes, branches, and the loops of data/graph_checks.py, whose steps are limited.
 _ARITHMETIC = """
     AddV2 All Assert Cast ClipByValue ConcatV2 Const EnsureShape Equal Exp ExpandDims Fill FloorDiv
     FloorMod GatherV2 Greater GreaterEqual Identity If IsFinite Less LessEqual Log

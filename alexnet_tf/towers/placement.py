@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 import keras
 import tensorflow as tf
 
+from alexnet_tf.data.pipeline import training_batch_spec
+from alexnet_tf.models.spec import Preprocessing
 from alexnet_tf.towers.layers import OnDevice
 
 _IMAGES = 127  # of a batch; prime, so that a multiple of it must be a number of images
@@ -16,13 +18,17 @@ _OUTSIDE = "preprocessing, loss"  # operations outside of all layers
 
 
 def describe_placement(
-    compute_gradients: Callable, model: keras.Model, devices: tuple[str, str]
+    compute_gradients: Callable,
+    model: keras.Model,
+    preprocessing: Preprocessing,
+    devices: tuple[str, str],
 ) -> str:
     """Traces forward and backward pass, and lists the device of each layer.
 
     Args:
         compute_gradients: `train_step.make_gradient_function`'s.
         model: `build_towers`'s.
+        preprocessing: of the variant.
         devices: of the towers; operations without a device are on the first.
 
     Returns:
@@ -30,13 +36,7 @@ def describe_placement(
         per image that cross to it in the forward pass, and from it in the backward pass. A tensor
         counts once, even if several operations on the other device use it.
     """
-    side = model.input_shape[1]
-    kinds = {
-        **{"image": ([side, side, 3], tf.uint8), "label": ([], tf.int64)},
-        **{"weight": ([], tf.float32), "offset": ([2], tf.int32), "pca_noise": ([3], tf.float32)},
-        **{"flip": ([], tf.bool), "pca_applied": ([], tf.bool)},
-    }
-    batch = {name: tf.TensorSpec([_IMAGES, *shape], kind) for name, (shape, kind) in kinds.items()}
+    batch = training_batch_spec(_IMAGES, preprocessing)
     graph = tf.function(compute_gradients).get_concrete_function(batch).graph
     layers = [layer.name for layer in model.layers if isinstance(layer, OnDevice)]
     places, forward, backward = read_graph(graph.get_operations(), layers, devices[0])

@@ -70,6 +70,7 @@ class TowersNetwork(SplitNetwork):
         model = build_towers(variant, classes, options.tower_devices)
         super().__init__(model, make_optimizer(options, model, TowersSGD))
         self.checkpointed, self._devices = whole, options.tower_devices
+        self._preprocessing = variant.preprocessing
         self._sharded = pair(self.model, whole.model)
 
     def set_learning_rates(self, rates: LearningRates) -> None:
@@ -104,7 +105,7 @@ class TowersNetwork(SplitNetwork):
 
     def describe(self, compute_gradients: Callable) -> str:
         """The device of each layer, and the bytes that cross between them."""
-        return describe_placement(compute_gradients, self.model, self._devices)
+        return describe_placement(compute_gradients, self.model, self._preprocessing, self._devices)
 
     def _variable_lists(self) -> list[tuple[list, list]]:
         """Weights and velocities, of the towers and of the unsplit network."""

@@ -291,12 +291,12 @@ def training_batches(
             preprocessing,
             options.batch_size,
             options.seed,
-            first_step=start_step,
+            start_step=start_step,
             augmentations=options.augment,
-            unreadable=decode_errors,
-            reader=shard_index,
-            readers=num_shards,
-            squares=cache,
+            decode_errors=decode_errors,
+            shard_index=shard_index,
+            num_shards=num_shards,
+            cache=cache,
             pca_noise_until=options.pca_noise_until,
         )
         show(batches)

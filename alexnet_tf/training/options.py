@@ -11,8 +11,9 @@ import types
 import typing
 from typing import Any
 
+from alexnet_tf.data.augmentations import AUGMENTATIONS
 from alexnet_tf.data.limits import MAX_UNREADABLE
-from alexnet_tf.models.spec import AUGMENTATIONS, ActivationName
+from alexnet_tf.models.spec import ActivationName
 from alexnet_tf.models.variants import get_variant, variants
 from alexnet_tf.system.errors import UserError
 
@@ -238,16 +239,6 @@ class Options:
 
     def _check_combinations(self) -> None:
         """Refuses options that exclude each other."""
-        augmentations = self.augment
-        if augmentations is None:
-            augmentations = get_variant(self.variant).preprocessing.augmentations
-        if {"crop", "resized_crop"} <= set(augmentations):
-            raise UserError("Expected --augment with crop or with resized_crop. Received: both")
-        if "resized_crop" in augmentations and self.cache != "none":
-            raise UserError(
-                "Expected --cache=none with resized_crop, which needs the original image. "
-                f"Received: {self.cache}"
-            )
         if self.cache != "none" and self.tpu not in (None, "", "local"):
             raise UserError(
                 "Expected --cache=none with a TPU of another machine, which cannot read the "

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
+from alexnet_tf.data import augmentations
 from alexnet_tf.data.dataset import ImageDataset
 from alexnet_tf.data.decode_errors import DecodeErrors
 from alexnet_tf.data.sources import dataset_directory, open_dataset
@@ -105,6 +106,8 @@ def train_on(
             "was before training. Received: both"
         )
     variant = get_variant(options.variant, options.activation)
+    names = options.augment if options.augment is not None else variant.preprocessing.augmentations
+    augmentations.check(names, cached=options.cache != "none")
     directory = ModelDirectory(options.model_dir or _default_directory(options))
     directory.check_writable()
     dataset = open_dataset(options.dataset, options.data_dir, options.max_unreadable)

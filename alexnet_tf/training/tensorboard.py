@@ -18,7 +18,7 @@ from tensorboard.plugins.hparams import api as hparams
 from alexnet_tf.evaluation.predictions import Evaluation
 from alexnet_tf.system.files import reason_of
 from alexnet_tf.training.options import Options, as_flag
-from alexnet_tf.visualize.kernels import kernel_grid
+from alexnet_tf.visualize import kernel_grid
 
 STEPS_BETWEEN_POINTS = 20  # of a curve
 _STEPS_BETWEEN_NORMS = 100  # two curves a layer

@@ -42,24 +42,24 @@ def decoded(monkeypatch):
     """How often a whole split has been decoded."""
     times = []
 
-    def fill(*arguments):
+    def decode_into(*arguments):
         times.append(1)
         return original(*arguments)
 
-    original = cache._fill
-    monkeypatch.setattr(cache, "_fill", fill)
+    original = cache.decode_into
+    monkeypatch.setattr(cache, "decode_into", decode_into)
     return times
 
 
 @pytest.mark.parametrize("place", ["memory", "disk"])
 def test_a_cache_of_lossless_images_changes_nothing(place, tmp_path):
     split = sharded_split(LENGTHS, broken=(2,))
-    unreadable = DecodeErrors(split)
+    errors = DecodeErrors(split)
     path = tmp_path / "cache" / "train.npy" if place == "disk" else None
-    cache = open_decoded_cache(split, SPEC, unreadable, path)
-    assert len(unreadable) == 1
+    cache = open_decoded_cache(split, SPEC, errors, path)
+    assert len(errors) == 1
     streams = [
-        training_dataset(split, SPEC, 4, 3, squares=found).as_numpy_iterator()
+        training_dataset(split, SPEC, 4, 3, cache=found).as_numpy_iterator()
         for found in (None, cache)
     ]
     for one, other in itertools.islice(zip(*streams, strict=True), 11):
@@ -67,17 +67,17 @@ def test_a_cache_of_lossless_images_changes_nothing(place, tmp_path):
             np.testing.assert_array_equal(one[name], other[name], err_msg=name)
 
 
-def test_what_is_there_is_taken_and_told_of(images, tmp_path, decoded):
+def test_an_existing_cache_is_loaded_with_its_errors(images, tmp_path, decoded):
     path = tmp_path / "train.npy"
     first = open_decoded_cache(split_of(images), SPEC, DecodeErrors(split_of(images)), path)
-    unreadable = DecodeErrors(split_of(images))
-    again = open_decoded_cache(split_of(images), SPEC, unreadable, path)
+    errors = DecodeErrors(split_of(images))
+    again = open_decoded_cache(split_of(images), SPEC, errors, path)
     assert len(decoded) == 1
     np.testing.assert_array_equal(again.images, first.images)
     np.testing.assert_array_equal(again.readable, first.readable)
     assert again.images[5, 0, 0, 0] == 50
-    assert "1 unreadable (1 no image): " + str(images / "2.png") in str(unreadable)
-    with pytest.raises(UserError, match="to be unreadable"):
+    assert "1 unreadable (1 no image): " + str(images / "2.png") in str(errors)
+    with pytest.raises(UserError, match="may be unreadable"):
         open_decoded_cache(split_of(images), SPEC, DecodeErrors(split_of(images), 0.1), path)
 
 
@@ -91,16 +91,16 @@ def rename_a_file(images, path):
     (images / "0.png").rename(images / "9.png")
 
 
-def lose_what_is_beside(images, path):
+def lose_the_sidecar(images, path):
     path.with_suffix(".json").unlink()
 
 
-def damage_what_is_beside(images, path):
+def damage_the_sidecar(images, path):
     path.with_suffix(".json").write_text("{")
 
 
 @pytest.mark.parametrize(
-    "change", [change_a_file, rename_a_file, lose_what_is_beside, damage_what_is_beside]
+    "change", [change_a_file, rename_a_file, lose_the_sidecar, damage_the_sidecar]
 )
 def test_other_images_are_decoded_again(images, tmp_path, decoded, change):
     path = tmp_path / "train.npy"
@@ -121,8 +121,8 @@ def test_another_way_to_resize_is_another_cache(images, tmp_path, decoded):
     assert len(decoded) == 3
 
 
-def test_all_of_the_room_is_reserved_at_once(tmp_path):
-    array = cache._reserve(tmp_path / "train.npy", (100, 64, 64, 3))
+def test_the_whole_file_is_reserved_at_once(tmp_path):
+    array = cache.reserve_array(tmp_path / "train.npy", (100, 64, 64, 3))
     state = (tmp_path / "train.npy").stat()
     assert state.st_blocks * 512 >= array.nbytes == 100 * 64 * 64 * 3
     array[7] = 7
@@ -130,22 +130,22 @@ def test_all_of_the_room_is_reserved_at_once(tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "train.npy"), array)
 
 
-def test_others_wait_for_the_one_that_makes_it(tmp_path):
+def test_other_processes_wait_for_the_one_that_makes_it(tmp_path):
     entered = threading.Event()
 
     def wait():
-        with cache._turn(tmp_path / "lock"):
+        with cache.file_lock(tmp_path / "lock"):
             entered.set()
 
     other = threading.Thread(target=wait)
-    with cache._turn(tmp_path / "lock"):
+    with cache.file_lock(tmp_path / "lock"):
         other.start()
         assert not entered.wait(0.5)
     assert entered.wait(30)
     other.join()
 
 
-def test_to_be_stopped_leaves_nothing_that_would_be_taken_for_whole(images, tmp_path):
+def test_a_stopped_process_leaves_no_incomplete_cache(images, tmp_path):
     path, split = tmp_path / "train.npy", split_of(images)
     with pytest.raises(StoppedError):
         open_decoded_cache(split, SPEC, DecodeErrors(split), path, stop=lambda: True)

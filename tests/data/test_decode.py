@@ -6,14 +6,14 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from alexnet_tf.data.augment import resized_crop
+from alexnet_tf.data.augmentations.resized_crop import choose_window
 from alexnet_tf.data.decode import (
     decode,
     decode_batch,
     decode_crop,
     decode_each,
-    decode_resized_crop,
     decode_square,
+    decode_window,
 )
 from alexnet_tf.data.image_checks import examine
 from alexnet_tf.models.spec import Preprocessing
@@ -158,10 +158,13 @@ def bombs():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("way", [decode_square, decode_crop, decode_resized_crop])
+@pytest.mark.parametrize("way", [decode_square, decode_crop, decode_window])
 def test_bombs_do_not_go_off(way):
-    window = tf.zeros([10, 4]) if way is decode_resized_crop else tf.constant((3, 5))
-    rest = (SPEC,) if way is decode_square else (window, SPEC)
+    rest = {
+        decode_square: (SPEC,),
+        decode_crop: (tf.constant((3, 5)), SPEC),
+        decode_window: (lambda size: choose_window(tf.zeros([10, 4]), size), SPEC),
+    }[way]
     graph = tf.function(
         lambda data: way(data, *rest), input_signature=[tf.TensorSpec([], tf.string)]
     )
@@ -218,9 +221,12 @@ def test_of_an_animation_the_first_frame_alone_is_decoded(frames):
 @pytest.mark.parametrize("form", ["jpeg", "png"])
 def test_a_resized_crop_is_the_part_made_square(form):
     image = photograph(90, 120)
-    window = tf.constant(np.random.default_rng(5).random((10, 4)), tf.float32)
-    top, left, height, width = resized_crop(window, tf.constant([90, 120])).numpy()
-    result = decode_resized_crop(encoded(image, form), window, SPEC).numpy().astype(float)
+    tries = tf.constant(np.random.default_rng(5).random((10, 4)), tf.float32)
+    top, left, height, width = choose_window(tries, tf.constant([90, 120])).numpy()
+    result = decode_window(
+        encoded(image, form), lambda size: choose_window(tries, size), SPEC
+    ).numpy()
+    result = result.astype(float)
     part = decode(encoded(image, form), WHOLE)[top : top + height, left : left + width]
     expected = tf.image.resize(part, [56, 56], antialias=True).numpy()
     assert result.shape == (56, 56, 3)

@@ -9,34 +9,34 @@ from alexnet_tf.system.errors import UserError
 TRUNCATED = jpeg(0, 0)[:2000]
 
 
-def told(images, limit=1.0, files=False):
-    unreadable = DecodeErrors(make_split(images, [0] * len(images), files=files), limit)
+def recorded(images, limit=1.0, files=False):
+    errors = DecodeErrors(make_split(images, [0] * len(images), files=files), limit)
     indices = np.arange(len(images))
-    unreadable.tell(indices, np.array([i.encode() if files else i for i in images], object))
-    return unreadable
+    errors.record(indices, np.array([i.encode() if files else i for i in images], object))
+    return errors
 
 
 def test_reasons_are_counted_and_the_first_named():
-    text = str(told([TRUNCATED, b"hello, world", TRUNCATED, b""]))
+    text = str(recorded([TRUNCATED, b"hello, world", TRUNCATED, b""]))
     assert text.startswith("4 unreadable (2 truncated, ")
     assert text.endswith(": train example 0, train example 1, train example 2, ...")
 
 
 def test_files_are_called_by_their_path(tmp_path):
     (tmp_path / "a.jpg").write_bytes(TRUNCATED)
-    text = str(told([str(tmp_path / "a.jpg"), str(tmp_path / "none.jpg")], files=True))
+    text = str(recorded([str(tmp_path / "a.jpg"), str(tmp_path / "none.jpg")], files=True))
     assert "1 truncated" in text and "1 No such file or directory" in text
     assert text.endswith(f": {tmp_path / 'a.jpg'}, {tmp_path / 'none.jpg'}")
 
 
-def test_an_image_counts_once_however_often_it_is_told():
-    unreadable = told([TRUNCATED])
-    unreadable.tell(np.array([0]), np.array([TRUNCATED], object))
-    assert len(unreadable) == 1
+def test_an_image_counts_once_however_often_it_is_recorded():
+    errors = recorded([TRUNCATED])
+    errors.record(np.array([0]), np.array([TRUNCATED], object))
+    assert len(errors) == 1
 
 
 def test_the_limit_is_a_share_of_the_split():
     images = [TRUNCATED] * 2
-    told(images, limit=1.0).check()
+    recorded(images, limit=1.0).check()
     with pytest.raises(UserError, match=r"at most 50\.00% of the 2 train images.*2 unreadable"):
-        told(images, limit=0.5).check()
+        recorded(images, limit=0.5).check()

@@ -7,7 +7,11 @@ import tensorflow as tf
 
 from alexnet_tf.data import shuffle
 from alexnet_tf.data.decode_errors import DecodeErrors
-from alexnet_tf.data.pipeline import evaluation_dataset, training_dataset
+from alexnet_tf.data.pipeline import (
+    evaluation_dataset,
+    training_batch_spec,
+    training_dataset,
+)
 from alexnet_tf.models.spec import PCANoise, Preprocessing
 from tests.data.splits import sharded_split
 
@@ -43,19 +47,19 @@ def test_image_and_label_stay_together():
         assert batch["image"].dtype == np.uint8
 
 
-@pytest.mark.parametrize("first_step", [0, 3, 5, 8, 12])
+@pytest.mark.parametrize("start_step", [0, 3, 5, 8, 12])
 @pytest.mark.parametrize("broken", [(), (2, 7)])
-def test_the_stream_can_start_at_any_step(first_step, broken):
+def test_the_stream_can_start_at_any_step(start_step, broken):
     split = sharded_split(LENGTHS, broken)
     assert_equal_batches(
-        batches(first_step + 7, split)[first_step:], batches(7, split, first_step=first_step)
+        batches(start_step + 7, split)[start_step:], batches(7, split, start_step=start_step)
     )
 
 
-@pytest.mark.parametrize("readers", [1, 2, 4])
-def test_several_readers_together_yield_what_one_would(readers, monkeypatch):
+@pytest.mark.parametrize("num_shards", [1, 2, 4])
+def test_all_shards_together_yield_the_whole_batches(num_shards, monkeypatch):
     monkeypatch.setattr(shuffle, "WINDOW_BYTES", 100 * 5)
-    parts = [batches(11, reader=reader, readers=readers) for reader in range(readers)]
+    parts = [batches(11, shard_index=i, num_shards=num_shards) for i in range(num_shards)]
     joined = [
         {name: np.concatenate([part[name] for part in step]) for name in step[0]}
         for step in zip(*parts, strict=True)
@@ -63,16 +67,16 @@ def test_several_readers_together_yield_what_one_would(readers, monkeypatch):
     assert_equal_batches(batches(11), joined)
 
 
-def test_a_batch_divides_by_its_readers():
-    with pytest.raises(ValueError, match="multiple of 3 readers"):
-        training_dataset(sharded_split(LENGTHS), SPEC, 8, 3, reader=0, readers=3)
+def test_a_batch_divides_into_its_shards():
+    with pytest.raises(ValueError, match="multiple of num_shards=3"):
+        training_dataset(sharded_split(LENGTHS), SPEC, 8, 3, shard_index=0, num_shards=3)
 
 
-def test_the_ids_of_an_epoch_with_three_readers():
+def test_the_ids_of_an_epoch_with_three_shards():
     split = sharded_split(LENGTHS)
     seen = collections.Counter()
-    for reader in range(3):
-        dataset = training_dataset(split, SPEC, 6, 3, reader=reader, readers=3)
+    for shard_index in range(3):
+        dataset = training_dataset(split, SPEC, 6, 3, shard_index=shard_index, num_shards=3)
         for batch in itertools.islice(dataset.as_numpy_iterator(), 11):  # 66 images: three epochs
             seen.update(zip(batch["epoch"].tolist(), batch["index"].tolist(), strict=True))
     assert seen == {(epoch, index): 1 for epoch in range(3) for index in range(EXAMPLES)}
@@ -105,43 +109,55 @@ def test_the_global_seed_does_not_matter():
     assert_equal_batches(*streams)
 
 
-def test_broken_images_have_weight_0_and_are_told():
+def test_broken_images_have_weight_0_and_are_recorded():
     split = sharded_split(LENGTHS, broken=(2, 7))
-    unreadable = DecodeErrors(split)
-    for batch, whole in zip(batches(11, split, unreadable=unreadable), batches(11), strict=True):
+    errors = DecodeErrors(split)
+    for batch, whole in zip(batches(11, split, decode_errors=errors), batches(11), strict=True):
         broken = np.isin(batch["index"], (2, 7))
         np.testing.assert_array_equal(batch["weight"], ~broken)
         np.testing.assert_array_equal(batch["index"], whole["index"])
         np.testing.assert_array_equal(batch["image"][~broken], whole["image"][~broken])
         assert not batch["image"][broken].any()
-    assert len(unreadable) == 2
-    assert "train example 2, train example 7" in str(unreadable)
+    assert len(errors) == 2
+    assert "train example 2, train example 7" in str(errors)
 
 
 def test_a_batch_of_broken_images_alone():
     split = sharded_split((4,), broken=(0, 1, 2, 3))
-    unreadable = DecodeErrors(split)
-    (batch,) = batches(1, split, unreadable=unreadable)
+    errors = DecodeErrors(split)
+    (batch,) = batches(1, split, decode_errors=errors)
     assert not batch["weight"].any()
-    assert len(unreadable) == 4
+    assert len(errors) == 4
 
 
 @pytest.mark.parametrize("lengths", [(8,), (5, 4), (4, 4, 3)])
 @pytest.mark.parametrize("broken", [(), (1, 6)])
 def test_evaluation_weighs_every_example_exactly_once(lengths, broken):
     weight_of = collections.Counter()
-    unreadable = DecodeErrors(sharded_split(lengths))
-    dataset = evaluation_dataset(sharded_split(lengths, broken), SPEC, BATCH, unreadable)
+    errors = DecodeErrors(sharded_split(lengths))
+    dataset = evaluation_dataset(sharded_split(lengths, broken), SPEC, BATCH, errors)
     for batch in dataset.as_numpy_iterator():
         assert batch["image"].shape == (BATCH, 8, 8, 3)
         for index, weight in zip(batch["index"], batch["weight"], strict=True):
             weight_of[int(index)] += float(weight)
     del weight_of[-1]  # what fills the last batch up
     assert weight_of == {i: float(i not in broken) for i in range(sum(lengths))}
-    assert len(unreadable) == len(broken)
+    assert len(errors) == len(broken)
 
 
 def test_evaluation_of_every_third_example():
-    dataset = evaluation_dataset(sharded_split(LENGTHS), SPEC, BATCH, every=3)
+    dataset = evaluation_dataset(sharded_split(LENGTHS), SPEC, BATCH, stride=3)
     indices = np.concatenate([batch["index"] for batch in dataset.as_numpy_iterator()])
     assert [i for i in indices if i >= 0] == list(range(0, EXAMPLES, 3))
+
+
+@pytest.mark.parametrize(
+    "augmentations", [None, (), ("crop", "flip", "pca_noise"), ("resized_crop", "flip")]
+)
+def test_the_signature_of_a_batch_is_that_of_the_batches(augmentations):
+    dataset = training_dataset(
+        sharded_split(LENGTHS), SPEC, BATCH, seed=3, augmentations=augmentations
+    )
+    assert dataset.element_spec == training_batch_spec(BATCH, SPEC, augmentations)
+    names = {"image", "label", "weight", "index", "epoch", "offset", "flip"}
+    assert dataset.element_spec.keys() == names | {"pca_applied", "pca_noise"}

@@ -11,8 +11,8 @@ LENGTHS = (7, 7, 1, 6, 7)
 EXAMPLES = sum(LENGTHS)
 
 
-def records(number, seed=3, first=0, lengths=LENGTHS):
-    dataset = shuffled_records(sharded_split(lengths), seed, first)
+def records(number, seed=3, start=0, lengths=LENGTHS):
+    dataset = shuffled_records(sharded_split(lengths), seed, start)
     return list(itertools.islice(dataset.as_numpy_iterator(), number))
 
 
@@ -40,13 +40,13 @@ def test_every_epoch_and_every_seed_has_an_order_of_its_own(window):
 
 def test_places_and_epochs_are_told():
     for number, record in enumerate(records(2 * EXAMPLES)):
-        assert (record["epoch"], record["place"]) == divmod(number, EXAMPLES)
+        assert (record["epoch"], record["position"]) == divmod(number, EXAMPLES)
 
 
 @pytest.mark.parametrize("first", [1, 9, 10, 27, 28, 40, 93])
 def test_a_stream_can_start_anywhere(window, first):
     whole = records(first + 30)[first:]
-    for one, other in zip(whole, records(30, first=first), strict=True):
+    for one, other in zip(whole, records(30, start=first), strict=True):
         for name in one:
             assert one[name] == other[name]
 

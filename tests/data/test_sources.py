@@ -34,23 +34,23 @@ def test_val_may_be_called_validation(folder):
     assert open_dataset("folder", str(folder)).validation.examples == 10
 
 
-def test_other_files_than_images_are_passed_over(folder):
+def test_other_files_than_images_are_skipped(folder):
     (folder / "train" / "disk" / "notes.txt").write_text("not an image, and not called one")
     (folder / "val" / "ring" / "photo.heic").write_text("of a telephone")
     source = open_dataset("folder", str(folder))
-    assert (source.train.examples, source.passed_over) == (20, 2)
+    assert (source.train.examples, source.skipped) == (20, 2)
 
 
-def test_what_is_no_file_is_passed_over_whatever_its_name(folder):
+def test_folders_and_pipes_named_like_images_are_skipped(folder):
     place = folder / "train" / CLASSES[0]
     (place / "nowhere.jpg").symlink_to(folder / "missing")
     (place / "folder.jpg").mkdir()
-    os.mkfifo(place / "pipe.jpg")  # whoever opens it waits for ever
+    os.mkfifo(place / "pipe.jpg")  # opening it would wait for ever
     source = open_dataset("folder", str(folder))
-    assert (source.train.examples, source.passed_over) == (20, 3)
+    assert (source.train.examples, source.skipped) == (20, 3)
 
 
-def test_a_name_that_is_no_text_is_refused_in_one_line(folder):
+def test_a_name_that_is_not_text_is_refused_in_one_line(folder):
     (folder / "train" / CLASSES[0] / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"\xff\xd8\xff")
     with pytest.raises(UserError, match=r"in UTF-8. Received: b'.*caf\\xe9\.jpg'; rename it"):
         open_dataset("folder", str(folder))
@@ -64,7 +64,7 @@ def test_files_that_are_too_large_are_never_read(folder):
     with pytest.raises(UserError, match=r"large.jpg, which has over 33,554,432 bytes"):
         open_dataset("folder", str(folder), max_unreadable=0.01)
     source = open_dataset("folder", str(folder), max_unreadable=0.1)
-    assert (source.train.examples, source.passed_over) == (20, 1)
+    assert (source.train.examples, source.skipped) == (20, 1)
 
 
 def remove_val(folder):
@@ -93,7 +93,7 @@ def text_named_jpg(folder):
     "spoil, complaint",
     [
         (remove_val, r"no .*val"),
-        (empty_train, r"one folder a class in .*train"),
+        (empty_train, r"one folder for each class in .*train"),
         (class_without_images, r"none in .*ring"),
         (class_in_train_only, r"star"),
         (text_named_jpg, r"star.a\.jpg, which begins with b'hello, w'"),
@@ -134,7 +134,7 @@ def test_a_dataset_without_class_labels_is_refused(tmp_path, monkeypatch):
         open_dataset("numbers", str(tmp_path))
 
 
-def test_what_is_built_in_goes_before_a_directory_of_that_name(tmp_path, monkeypatch):
+def test_a_built_in_name_comes_before_a_directory_of_that_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("shapes", "mine"):
         (tmp_path / name).mkdir()
@@ -144,7 +144,7 @@ def test_what_is_built_in_goes_before_a_directory_of_that_name(tmp_path, monkeyp
     assert dataset_directory("cifar10") is None
 
 
-def test_a_split_that_is_not_wanted_need_not_be_there(folder):
+def test_a_split_that_is_not_opened_need_not_exist(folder):
     remove_val(folder)
     assert open_dataset("folder", str(folder), only="train").validation.examples == 0
     with pytest.raises(UserError, match=r"no .*val"):
@@ -156,7 +156,7 @@ def labels_by_image(split):
     return dict(zip(images.numpy().tolist(), labels.numpy().tolist(), strict=True))
 
 
-def test_labels_are_those_of_a_model_that_has_its_classes_in_another_order_and_more(folder):
+def test_labels_follow_the_class_order_of_a_model_that_has_more_classes(folder):
     source = open_dataset("folder", str(folder))
     classes = ("zebra", *reversed(source.classes), "ant")
     same = source.with_class_order(classes)

@@ -75,13 +75,13 @@ def test_large_sets_are_sampled_evenly(monkeypatch):
 def test_images_that_do_not_decode_are_counted():
     images = colours(5)
     split = split_of([*images, b"broken", b""])
-    unreadable = DecodeErrors(split)
-    result = compute_statistics(split, SPEC, unreadable)
-    assert len(unreadable) == 2
+    errors = DecodeErrors(split)
+    result = compute_statistics(split, SPEC, errors)
+    assert len(errors) == 2
     np.testing.assert_allclose(result.mean, images.mean(axis=0), rtol=1e-6)
-    with pytest.raises(UserError, match="none that decodes"):
+    with pytest.raises(UserError, match="None of the 1 images"):
         compute_statistics(split_of([b"broken"]), SPEC)
-    with pytest.raises(UserError, match="to be unreadable"):
+    with pytest.raises(UserError, match="may be unreadable"):
         compute_statistics(split, SPEC, DecodeErrors(split, limit=0.2))
 
 

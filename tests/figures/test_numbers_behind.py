@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from alexnet_tf.data.augmentations.pca_noise import color_shift
 from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.figures.activations import Activations
 from alexnet_tf.figures.plots import (
@@ -180,7 +181,7 @@ def test_the_papers_crops_are_2178():
 def test_lighting_is_added_where_a_variant_has_none(subject):
     spec = Preprocessing(image_size=72, crop_size=64, pca_noise=None)
     lit = augmentation.with_lighting(Preprocessor(spec, subject.classifier.preprocessor.statistics))
-    colour = lit.lighting(tf.constant([[0.1, 0, 0]])).numpy()
+    colour = color_shift(tf.constant([[0.1, 0, 0]]), lit).numpy()
     np.testing.assert_allclose(colour.ravel(), [0.1 * 255 / 12, 0, 0], rtol=1e-5)
 
 

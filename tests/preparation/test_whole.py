@@ -226,7 +226,7 @@ def test_a_folder_of_pictures(tmp_path):
     assert done.returncode == 0, done.stderr
     source = open_dataset(str(tmp_path / "out"))
     assert source.classes == ("cat", "dog")
-    assert (source.train.examples, source.train.side) == (2, 64)
+    assert (source.train.examples, source.train.square_size) == (2, 64)
     assert Image.open(io.BytesIO(first_image(source.train))).size == (64, 64)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_tf.data.augment import draw
+from alexnet_tf.data.augmentations import Images, draw
 from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.models.build import AlexNet
@@ -26,7 +26,8 @@ def make_batch(spec, size):
     random = np.random.default_rng(0)
     index = tf.range(size, dtype=tf.int64)
     pixels = random.integers(0, 256, (size, spec.crop_size, spec.crop_size, 3), np.uint8)
-    draws = draw(0, tf.zeros_like(index), index, index, spec, ("crop", "flip", "pca_noise"))
+    images = Images(0, tf.zeros_like(index), index, index, spec)
+    draws = draw(images, ("crop", "flip", "pca_noise"))
     return {
         "image": tf.constant(pixels),
         "label": tf.constant(random.integers(0, CLASSES, size)),

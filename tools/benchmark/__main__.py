@@ -64,7 +64,7 @@ def main(argv: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         facts = {}
         if argv[0] == "input":
-            facts = inputs.open_decoded_cache(_FLAGS.photos, folder)
+            facts = inputs.make_squares(_FLAGS.photos, folder)
             command.append(f"--squares={folder}")
         results = take_rounds(list(chosen), _FLAGS.rounds, command)
     gemm = {

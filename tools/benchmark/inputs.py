@@ -1,14 +1,14 @@
 """The training input: JPEGs to batches of crops.
 
-Every reader decodes JPEGs of 256×256 pixels, made of photographs, crops 224×224 at random (paper
-§4.1) and yields batches:
+Every contestant decodes JPEGs of 256×256 pixels, made from photographs, takes random crops of
+224×224 (paper §4.1) and yields batches:
 
-    ours         alexnet_tf's: uint8 and the random numbers of reflection and lighting, which are
-                 left to the device
-    plain        the tf.data pipeline of most tutorials: reflected and lit on the host, in float32
+    ours         alexnet_tf's: uint8, and the random numbers of flip and PCA noise, which the device
+                 applies
+    plain        the tf.data pipeline of most tutorials: flip and PCA noise on the host, in float32
     torch        the same with PyTorch's DataLoader and Pillow
-    torch_uint8  reflected only, in uint8
-    dali         NVIDIA DALI on the CPU, reflected only, in uint8
+    torch_uint8  flipped only, in uint8
+    dali         NVIDIA DALI on the CPU, flipped only, in uint8
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from alexnet_tf.system.errors import UserError
 from tools.benchmark.contestants import Contestant, Settings, Turn
 
-_SIDE, _CROP = 256, 224  # pixels: paper §2, §4.1
+_SIZE, _CROP = 256, 224  # pixels: paper §2, §4.1
 _BATCHES = 20  # for each of the settings' steps: they are quicker than a network's
 _RECORDS = "squares.tfrecord"
 _EPOCH = 5000  # images at least, some of them again: short epochs would measure their beginnings
@@ -36,8 +36,8 @@ def contestants(variant: str) -> dict[str, Contestant]:
         return Contestant(about, lambda s: _turn(s, make), against=against, works_ahead=True)
 
     return {
-        "ours": row("alexnet_tf, uint8, the rest left to the device", _ours, None),
-        "plain": row("tf.data as tutorials have it, float32, lit on the host", _plain),
+        "ours": row("alexnet_tf, uint8, the rest on the device", _ours, None),
+        "plain": row("tf.data as in tutorials, float32, PCA noise on the host", _plain),
         "torch": row("PyTorch DataLoader and Pillow, the same", _torch),
         "torch_uint8": row("PyTorch DataLoader and Pillow, uint8", _torch_uint8),
         "dali": row("NVIDIA DALI on the CPU, uint8", _dali),
@@ -45,7 +45,7 @@ def contestants(variant: str) -> dict[str, Contestant]:
 
 
 def _paths(settings: Settings) -> list[str]:
-    """Of the squares, over and over if there are few."""
+    """The files of the squares, repeated if there are few."""
     paths = sorted(map(str, settings.squares.glob("*.jpg")))
     return paths * -(-_EPOCH // len(paths))
 
@@ -94,7 +94,7 @@ def _ours(settings: Settings) -> Iterator:
         return examples["image"], examples["label"]
 
     size = os.path.getsize(path) // count
-    split = Split("train", (count,), read, parse, files=False, record_bytes=size, side=_SIDE)
+    split = Split("train", (count,), read, parse, files=False, record_bytes=size, square_size=_SIZE)
     dataset = training_dataset(
         split, get_variant("paper").preprocessing, settings.batch_size, seed=0
     )
@@ -104,13 +104,13 @@ def _ours(settings: Settings) -> Iterator:
 def _plain(settings: Settings) -> Iterator:
     import tensorflow as tf
 
-    lighting = tf.constant([[0.2, 0.03, 0.01]] * 3)  # as large as ImageNet's; no matter for time
+    components = tf.constant([[0.2, 0.03, 0.01]] * 3)  # about ImageNet's; the time is the same
 
     def image(path: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         pixels = tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
         pixels = tf.image.random_crop(pixels, [_CROP, _CROP, 3])
         pixels = tf.cast(tf.image.random_flip_left_right(pixels), tf.float32)
-        return pixels + tf.linalg.matvec(lighting, tf.random.normal([3], stddev=0.1)), path
+        return pixels + tf.linalg.matvec(components, tf.random.normal([3], stddev=0.1)), path
 
     files = tf.data.Dataset.from_tensor_slices(_paths(settings))
     files = files.shuffle(10_000).repeat().map(image, tf.data.AUTOTUNE)
@@ -122,7 +122,7 @@ def _torch(settings: Settings, full: bool = True) -> Iterator:
     import torch
     from PIL import Image
 
-    class DecodedCache(torch.utils.data.Dataset):
+    class Crops(torch.utils.data.Dataset):
         """Crops as tensors, float32 [3, C, C] or uint8 [C, C, 3]."""
 
         def __init__(self):
@@ -132,10 +132,10 @@ def _torch(settings: Settings, full: bool = True) -> Iterator:
             return 1_000_000
 
         def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-            top, left, reflect = torch.randint(0, _SIDE - _CROP + 1, (3,)).tolist()
+            top, left, flip = torch.randint(0, _SIZE - _CROP + 1, (3,)).tolist()
             image = Image.open(self.paths[index % len(self.paths)]).convert("RGB")
             image = image.crop((left, top, left + _CROP, top + _CROP))
-            if reflect % 2:
+            if flip % 2:
                 image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
             pixels = torch.from_numpy(np.array(image))
             if full:
@@ -145,7 +145,7 @@ def _torch(settings: Settings, full: bool = True) -> Iterator:
 
     return iter(
         torch.utils.data.DataLoader(
-            DecodedCache(),
+            Crops(),
             settings.batch_size,
             shuffle=True,
             num_workers=len(settings.cores),
@@ -166,9 +166,9 @@ def _dali(settings: Settings) -> Iterator:
     )
     def squares():
         encoded, label = fn.readers.file(files=_paths(settings), random_shuffle=True, name="files")
-        place = fn.random.uniform(range=[0.0, 1.0], shape=[2])
+        offset = fn.random.uniform(range=[0.0, 1.0], shape=[2])
         image = fn.decoders.image_slice(
-            encoded, place * (_SIDE - _CROP) / _SIDE, [_CROP / _SIDE] * 2, axis_names="HW"
+            encoded, offset * (_SIZE - _CROP) / _SIZE, [_CROP / _SIZE] * 2, axis_names="HW"
         )
         return fn.flip(image, horizontal=fn.random.coin_flip(dtype=types.INT32)), label
 
@@ -177,28 +177,28 @@ def _dali(settings: Settings) -> Iterator:
     return iter(pipe.run, None)
 
 
-def open_decoded_cache(photos: str | None, folder: str) -> dict[str, str]:
-    """Makes squares of photographs, the files that all readers read.
+def make_squares(photos: str | None, folder: str) -> dict[str, str]:
+    """Makes squares from photographs, the files that all contestants read.
 
     Args:
         photos: a folder of photographs, at any depth.
         folder: where to.
 
     Returns:
-        What to say about them.
+        A description of them, for the report.
 
     Raises:
-        UserError: there are none.
+        UserError: there are no photographs.
     """
     from alexnet_tf.preparation.resize import InvalidImage, prepare
 
     sizes = []
     for path in sorted(pathlib.Path(photos or os.devnull).expanduser().rglob("*")):
         with contextlib.suppress(InvalidImage, IsADirectoryError):
-            jpeg = prepare(path.read_bytes(), _SIDE).jpeg
+            jpeg = prepare(path.read_bytes(), _SIZE).jpeg
             pathlib.Path(folder, f"{len(sizes):06d}.jpg").write_bytes(jpeg)
             sizes.append(len(jpeg))
     if not sizes:
         raise UserError(f"Expected --photos=DIR with photographs. Received: {photos}")
     size = sum(sizes) / len(sizes) / 1e3
-    return {"images": f"{len(sizes)} JPEGs of {_SIDE}×{_SIDE} pixels, {size:.1f} kB on average"}
+    return {"images": f"{len(sizes)} JPEGs of {_SIZE}×{_SIZE} pixels, {size:.1f} kB on average"}

@@ -89,7 +89,7 @@ def train_on(
     import numpy as np
     import tensorflow as tf
 
-    from alexnet_tf.data.distribute import distribute
+    from alexnet_tf.data.pipeline import distribute
     from alexnet_tf.data.preprocess import Preprocessor
     from alexnet_tf.data.statistics import Statistics
     from alexnet_tf.training.options import Options

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
+from alexnet_tf.data.augmentations.pca_noise import color_shift
 from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.figures.context import FigureContext
 from alexnet_tf.figures.picture import Picture
@@ -122,7 +123,7 @@ def draw_lighting(square: np.ndarray, preprocessor: Preprocessor) -> Figure:
         for axes, sigmas in zip(row, _SIGMAS, strict=True):
             alpha = np.zeros((1, 3), np.float32)
             alpha[0, component] = sigmas * sigma
-            colour = preprocessor.lighting(tf.constant(alpha)).numpy()[0]  # [1, 1, 3]
+            colour = color_shift(tf.constant(alpha), preprocessor).numpy()[0]  # [1, 1, 3]
             show_image(axes, np.clip(np.round(square + colour), 0, 255).astype(np.uint8))
             if component == 0:
                 times = f"\n({signed(sigmas)} σ)" if sigmas else "\n"

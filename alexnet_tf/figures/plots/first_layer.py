@@ -12,8 +12,7 @@ from alexnet_tf.figures.style import TOWERS, in_style, new_figure, show_image
 from alexnet_tf.models.feature_extraction import layer_names, variant_of
 from alexnet_tf.models.layer_summary import num_towers
 from alexnet_tf.models.spec import Variant
-from alexnet_tf.visualize.grid import grid
-from alexnet_tf.visualize.kernels import kernel_pictures
+from alexnet_tf.visualize import grid, kernel_pictures
 
 _GREY = np.ones(3) / np.sqrt(3)  # the direction in which R, G and B are equal
 _MARKS = ("o", "s", "^", "D")

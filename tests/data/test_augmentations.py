@@ -4,18 +4,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_tf.data.augment import draw, resized_crop
+from alexnet_tf.data.augmentations import Images, draw
+from alexnet_tf.data.augmentations.resized_crop import choose_window
 from alexnet_tf.models.spec import PCANoise, Preprocessing
 
 SPEC = Preprocessing(image_size=12, crop_size=8, pca_noise=PCANoise(sigma=0.1))
 
 
-def draws(number, seed=0, epoch=0, spec=SPEC, places=None, augmentations=None):
+def draws(number, seed=0, epoch=0, spec=SPEC, positions=None, augmentations=None):
     """The draws of `number` images of one epoch."""
     index = tf.range(number, dtype=tf.int64)
-    place = index if places is None else tf.constant(places, tf.int64)
+    position = index if positions is None else tf.constant(positions, tf.int64)
     names = spec.augmentations if augmentations is None else augmentations
-    values = draw(seed, tf.fill([number], tf.constant(epoch, tf.int64)), index, place, spec, names)
+    epochs = tf.fill([number], tf.constant(epoch, tf.int64))
+    values = draw(Images(seed, epochs, index, position, spec), names)
     return {name: value.numpy() for name, value in values.items()}
 
 
@@ -28,7 +30,7 @@ def test_offsets_are_uniform_from_0_to_the_margin_inclusive():
     assert abs(np.corrcoef(offsets.T)[0, 1]) < 0.06
 
 
-def test_half_are_reflected():
+def test_half_are_flipped():
     assert abs(draws(5000)["flip"].mean() - 0.5) < 0.03
 
 
@@ -61,24 +63,24 @@ def test_each_augmentation_can_be_switched_off(off):
             np.testing.assert_array_equal(values[name], usual[name])
 
 
-def test_lighting_ends_with_the_epoch_that_it_is_told():
+def test_pca_noise_ends_with_the_given_epoch():
     epochs = tf.constant([0, 66, 67, 68, 69], tf.int64)
     index = tf.range(5, dtype=tf.int64)
-    values = draw(0, epochs, index, index, SPEC, ("pca_noise",), pca_noise_until=68.0)
+    values = draw(Images(0, epochs, index, index, SPEC, 68.0), ("pca_noise",))
     np.testing.assert_array_equal(values["pca_applied"], [True, True, True, False, False])
-    usual = draw(0, epochs, index, index, SPEC, ("pca_noise",))
+    usual = draw(Images(0, epochs, index, index, SPEC), ("pca_noise",))
     assert usual["pca_applied"].numpy().all()
     np.testing.assert_array_equal(values["pca_noise"][:3], usual["pca_noise"][:3])
     assert usual["pca_noise"].numpy().all() and not values["pca_noise"][3:].numpy().any()
     assert not draws(5, augmentations=("crop",))["pca_applied"].any()
 
 
-def test_a_chunk_shares_offset_and_reflection_but_not_lighting():
+def test_a_chunk_shares_offset_and_flip_but_not_pca_noise():
     spec = dataclasses.replace(SPEC, chunk=32)
-    places = np.random.default_rng(0).permutation(320)
-    values = draws(320, spec=spec, places=places)
-    layer_summary = np.column_stack([values["offset"], values["flip"]])
-    chunks = [layer_summary[places // 32 == chunk] for chunk in range(10)]
+    positions = np.random.default_rng(0).permutation(320)
+    values = draws(320, spec=spec, positions=positions)
+    geometry = np.column_stack([values["offset"], values["flip"]])
+    chunks = [geometry[positions // 32 == chunk] for chunk in range(10)]
     assert all((chunk == chunk[0]).all() for chunk in chunks)
     assert len({tuple(chunk[0]) for chunk in chunks}) > 5
     assert len(np.unique(values["pca_noise"][:, 0])) == 320
@@ -105,19 +107,20 @@ def torchvision_window(tries, height, width):
 def test_resized_crops_follow_torchvision(size):
     tries = draws(40, augmentations=("resized_crop",))["window"]
     for window in tries:
-        part = resized_crop(tf.constant(window), tf.constant(size)).numpy()
+        part = choose_window(tf.constant(window), tf.constant(size)).numpy()
         assert tuple(part) == torchvision_window(window.astype(float), *size)
 
 
 def test_areas_of_resized_crops_span_their_range():
     tries = draws(2000, augmentations=("resized_crop",))["window"]
-    parts = np.array([resized_crop(tf.constant(w), tf.constant((400, 400))) for w in tries[:300]])
+    size = tf.constant((400, 400))
+    parts = np.array([choose_window(tf.constant(window), size) for window in tries[:300]])
     share = parts[:, 2] * parts[:, 3] / 400**2
     assert share.min() < 0.12 and share.max() > 0.9
     assert (parts[:, :2] >= 0).all() and (parts[:, :2] + parts[:, 2:] <= 400).all()
 
 
-def test_no_lighting_where_the_variant_has_none():
+def test_no_pca_noise_where_the_variant_has_none():
     assert not draws(20, spec=Preprocessing(image_size=12, crop_size=8))["pca_noise"].any()
 
 

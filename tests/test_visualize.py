@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from alexnet_tf.visualize.grid import grid
-from alexnet_tf.visualize.kernels import kernel_grid, kernel_pictures
+from alexnet_tf.visualize import grid, kernel_grid, kernel_pictures
 
 
 def test_zero_is_grey_and_the_largest_weight_is_a_full_colour():

@@ -1,4 +1,4 @@
-"""Many small pictures as one."""
+"""Many small images as one, and kernels as images: uint8 [height, width, 3], RGB."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 _GAP = 2  # pixels between pictures
+_KERNEL_SIZE = 44  # pixels that a kernel should at least be shown at
 
 
 def grid(pictures: np.ndarray, columns: int | None = None, scale: int = 1) -> np.ndarray:
@@ -36,3 +37,35 @@ def grid(pictures: np.ndarray, columns: int | None = None, scale: int = 1) -> np
         left = _GAP + place % columns * (width + _GAP)
         sheet[top : top + height, left : left + width] = picture
     return sheet
+
+
+def kernel_pictures(kernels: np.ndarray, channels: str = "rgb") -> np.ndarray:
+    """Kernels of the first layer as colours (paper §6, figure 3).
+
+    Grey is 0, and a kernel's largest weight is a full colour.
+
+    Args:
+        kernels: float [K, K, 3, F], as a Keras convolution has them.
+        channels: "rgb" or "bgr", the order of the third axis.
+
+    Returns:
+        uint8 [F, K, K, 3], RGB.
+    """
+    if channels == "bgr":
+        kernels = kernels[:, :, ::-1]
+    largest = np.maximum(np.abs(kernels).max(axis=(0, 1, 2)), np.finfo(np.float32).tiny)
+    colours = 127.5 + 127.5 * kernels / largest
+    return np.round(colours).astype(np.uint8).transpose(3, 0, 1, 2)
+
+
+def kernel_grid(kernels: np.ndarray, channels: str = "rgb") -> np.ndarray:
+    """All kernels in one picture, the first tower's above the second's.
+
+    Args:
+        kernels: float [K, K, 3, F].
+        channels: "rgb" or "bgr", the order of the third axis.
+
+    Returns:
+        uint8 [H, W, 3].
+    """
+    return grid(kernel_pictures(kernels, channels), scale=-(-_KERNEL_SIZE // len(kernels)))

@@ -1,0 +1,167 @@
+"""Examines a dataset as a whole and collects what there is to say about it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+from alexnet_tf.data import tfds
+from alexnet_tf.data.contact_sheet import contact_sheet, sample
+from alexnet_tf.data.dataset import ImageDataset
+from alexnet_tf.data.decode_errors import DecodeErrors
+from alexnet_tf.data.pipeline import decoded_batches
+from alexnet_tf.data.preprocess import Preprocessor
+from alexnet_tf.data.statistics import Statistics, compute_statistics
+from alexnet_tf.inspection import findings
+from alexnet_tf.inspection.dataset_stats import collect_stats
+from alexnet_tf.inspection.duplicates import find_duplicates
+from alexnet_tf.models.spec import Preprocessing
+from alexnet_tf.system.errors import UserError
+
+_SHOWN = 6  # images on the contact sheet
+_MAX_DISTANCE = 1.0  # of 255 in each pixel, between a mean image and the one that is computed here
+
+
+class DatasetReport:
+    """The report on a dataset, which is printed while it is made.
+
+    Attributes:
+        lines: of text.
+        findings: what is wrong or doubtful, a sentence each.
+        facts: everything that was counted, for JSON.
+        sheet: some training images before and after augmentation, PNG; None if none decodes.
+    """
+
+    def __init__(self):
+        self.lines: list[str] = []
+        self.findings: list[str] = []
+        self.facts: dict[str, Any] = {}
+        self.sheet: bytes | None = None
+
+    def say(self, *lines: str) -> None:
+        """Prints lines, and keeps them."""
+        self.lines.extend(lines)
+        print(*lines, sep="\n", flush=True)
+
+    def write(self, folder: pathlib.Path) -> None:
+        """Writes report.txt, report.json and, if there is one, the contact sheet batch.png."""
+        (folder / "report.txt").write_text("\n".join(self.lines) + "\n")
+        facts = {**self.facts, "verdict": self.findings}
+        (folder / "report.json").write_text(json.dumps(facts, indent=1) + "\n")
+        if self.sheet:
+            (folder / "batch.png").write_bytes(self.sheet)
+
+
+def inspect_dataset(
+    dataset: ImageDataset, preprocessing: Preprocessing, seed: int = 0
+) -> DatasetReport:
+    """Examines every image of a dataset.
+
+    Args:
+        dataset: the images.
+        preprocessing: of the variant to train.
+        seed: of the choice of images for the contact sheet.
+
+    Raises:
+        UserError: files have changed since `alexnet_tf.prepare` wrote them.
+    """
+    if damaged := _damaged_files(dataset):
+        raise UserError(
+            f"The dataset {dataset.name} is damaged: {len(damaged)} files have changed since they "
+            f"were prepared, e.g. {damaged[0]}. Prepare it again"
+        )
+    report = DatasetReport()
+    _examine(dataset, report)
+    _decode(dataset, preprocessing, seed, report)
+    report.say(*findings.conclude(report.findings))
+    return report
+
+
+def _damaged_files(dataset: ImageDataset) -> list[str]:
+    """Names of files that have changed since `alexnet_tf.prepare` wrote them."""
+    if not dataset.train.paths:
+        return []
+    folder = pathlib.Path(dataset.train.paths[0]).parent
+    prepared = tfds.read_report(folder)
+    if prepared is None:
+        return []
+    expected = tfds.digests(prepared)
+    return sorted(set(expected) - tfds.verified_files(folder, expected, threads=2))
+
+
+def _examine(dataset: ImageDataset, report: DatasetReport) -> None:
+    """Counts what is in the files of both splits."""
+    classes = dataset.classes
+    train, validation = both = [
+        collect_stats(split, len(classes)) for split in (dataset.train, dataset.validation)
+    ]
+    duplicates = find_duplicates(train, validation)
+    for stats in both:
+        report.say(*findings.describe(stats, classes))
+    if dataset.skipped:
+        report.say(f"skipped, without an image's name or too large: {dataset.skipped:,} files")
+    report.say(*findings.describe_duplicates(train, validation, duplicates))
+    report.say(findings.describe_classes(classes))
+    report.findings += findings.find_faults(train, validation, duplicates, classes)
+    report.facts = {
+        **{stats.name: findings.as_json(stats, classes) for stats in both},
+        "in_both": dataclasses.asdict(duplicates),
+    }
+
+
+def _decode(
+    dataset: ImageDataset, preprocessing: Preprocessing, seed: int, report: DatasetReport
+) -> None:
+    """Decodes both splits as training does: TensorFlow reads fewer formats than Pillow."""
+    train_errors = DecodeErrors(dataset.train)
+    validation_errors = DecodeErrors(dataset.validation)
+    if examples := sample(dataset.train, _SHOWN, seed):
+        statistics = compute_statistics(dataset.train, preprocessing, train_errors)
+        report.say(*_describe_statistics(statistics))
+        _compare_statistics(dataset.statistics, statistics, report)
+        preprocessor = Preprocessor(preprocessing, statistics)
+        report.sheet = contact_sheet(examples, dataset.classes, preprocessor, seed)
+    else:
+        report.findings.append("no training image of a sample could be decoded")
+    for _ in decoded_batches(
+        dataset.validation, preprocessing, validation_errors, f"decoding {dataset.validation.name}"
+    ):
+        pass  # only the errors count
+    for errors in (train_errors, validation_errors):
+        if errors:
+            name = errors.split.name
+            report.say(f"{name} images that training cannot decode: {errors}")
+            report.findings.append(f"{len(errors):,} {name} images cannot be decoded by TensorFlow")
+
+
+def _compare_statistics(path: str | None, computed: Statistics, report: DatasetReport) -> None:
+    """Compares the mean image that comes with a dataset with the one computed here."""
+    if path is None:
+        return
+    try:
+        stored = Statistics.load(path).mean
+    except UserError as error:
+        report.findings.append(f"its {pathlib.Path(path).name} is damaged: {error}")
+        return
+    if stored.shape != computed.mean.shape:
+        report.say(
+            f"stored mean image: {len(stored)} pixels, not compared, as the variant has "
+            f"{len(computed.mean)}"
+        )
+        return
+    distance = abs(stored - computed.mean).mean()
+    report.say(f"stored mean image: differs by {distance:.3f} of 255 in a pixel, on average")
+    if distance > _MAX_DISTANCE:
+        report.findings.append("the stored mean image belongs to other images")
+
+
+def _describe_statistics(statistics: Statistics) -> list[str]:
+    mean = statistics.mean.mean(axis=(0, 1))
+    values, vectors = statistics.eigenvalues, statistics.eigenvectors
+    lines = [f"mean colour, RGB in 0 to 255: {mean[0]:.2f}, {mean[1]:.2f}, {mean[2]:.2f}"]
+    for i in range(3):
+        vector = ", ".join(f"{value:+.4f}" for value in vectors[:, i])
+        lines.append(f"principal component {i + 1}: eigenvalue {values[i]:.5f}, RGB {vector}")
+    return lines

@@ -1,1 +1,0 @@
-"""Images, as arrays: uint8 [height, width, 3], RGB."""
