@@ -75,7 +75,7 @@ def main(argv: list[str]) -> int:
 def _damaged(source: ImageDataset) -> list[str]:
     """Names of files that are not as `prepare` has noted."""
     from alexnet_tf.data import prepare_report
-    from alexnet_tf.preparation.directory import intact
+    from alexnet_tf.preparation.directory import verified_files
 
     if not source.train.paths:
         return []
@@ -84,7 +84,7 @@ def _damaged(source: ImageDataset) -> list[str]:
     if report is None:
         return []
     digests = prepare_report.digests(report)
-    return sorted(set(digests) - intact(folder, digests, workers=2))
+    return sorted(set(digests) - verified_files(folder, digests, workers=2))
 
 
 def _count(source: ImageDataset, report: _Report) -> dict[str, Any]:

@@ -135,8 +135,9 @@ def _decoders() -> dict:
     import tensorflow as tf
 
     from alexnet_tf.data.decode import decode_crop, decode_resized_crop, decode_square
+    from alexnet_tf.data.image_checks import InvalidImage, examine
     from alexnet_tf.models.variants import get_variant
-    from alexnet_tf.preparation.resize import InvalidImage, examine, prepare
+    from alexnet_tf.preparation.resize import prepare
 
     spec = get_variant("paper").preprocessing
     window = tf.constant(np.random.default_rng(0).random((10, 4)), tf.float32)

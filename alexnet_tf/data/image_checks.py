@@ -115,7 +115,7 @@ def notes(image: Image.Image, encoded: bytes) -> tuple[str, ...]:
         "CMYK": image.mode == "CMYK",
         "grey": image.mode in _GREY or image.mode.startswith("I"),
         "palette": image.mode == "P",
-        "pca_noise": image.mode.endswith("A") or "transparency" in image.info,
+        "alpha": image.mode.endswith("A") or "transparency" in image.info,
         "16-bit": image.format == "PNG" and encoded[_DEPTH] == 16,
         "rotated": orientation(image) in UPRIGHT,
     }
