@@ -141,8 +141,8 @@ class Ledger:
             ) from None
         check_identity(self.folder, text["identity"], self.identity)
         for file, entry in text["entries"].items():
-            skipped = [tuple(item) for item in entry.pop("skipped")]
-            self.shards[entry.pop("split")][file] = ShardSummary(**entry, skipped=skipped)
+            split, skipped = entry.pop("split"), [tuple(item) for item in entry.pop("skipped")]
+            self.shards[split][file] = ShardSummary(**entry, skipped=skipped)
 
     def remove(self) -> None:
         """Ends it: the dataset is complete."""

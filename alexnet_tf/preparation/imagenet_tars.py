@@ -19,6 +19,8 @@ import tarfile
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
+import numpy as np
+
 from alexnet_tf.preparation.sources import FileReader, Source
 from alexnet_tf.system.errors import UserError
 from alexnet_tf.system.progress import Progress
@@ -35,25 +37,6 @@ class _Member(NamedTuple):
     name: str  # without folders
     offset: int  # bytes
     size: int  # bytes
-
-
-class _Members:
-    """Many members, in columns: a million tuples would take four times the memory."""
-
-    def __init__(self):
-        self.names: list[str] = []
-        self.offsets = array.array("q")
-        self.sizes = array.array("q")
-
-    def add(self, member: _Member) -> None:
-        """Appends one."""
-        self.names.append(member.name)
-        self.offsets.append(member.offset)
-        self.sizes.append(member.size)
-
-    def reader(self, path: pathlib.Path, labels: list[int]) -> FileReader:
-        """A reader of these members of the archive at `path`, given their labels."""
-        return FileReader(str(path), self.names, labels, self.offsets, self.sizes)
 
 
 def open_imagenet(data_dir: str, val_labels: str) -> Source:
@@ -90,7 +73,8 @@ def open_imagenet(data_dir: str, val_labels: str) -> Source:
 
 
 def _index_train(archive: _Archive) -> tuple[tuple[str, ...], FileReader]:
-    members, owners = _Members(), []
+    names, owners = [], []
+    ranges = array.array("q")  # a million tuples would take four times the memory
     for outer in archive.members():
         match = _CLASS_ARCHIVE.fullmatch(outer.name)
         if not match:
@@ -99,18 +83,21 @@ def _index_train(archive: _Archive) -> tuple[tuple[str, ...], FileReader]:
                 f"Received: {outer.name}"
             )
         for member in archive.members(outer.offset, outer.size):
-            members.add(member)
+            names.append(member.name)
+            ranges.extend((member.offset, member.size))
             owners.append(match[1])
     classes = tuple(sorted(set(owners)))
     label = {name: number for number, name in enumerate(classes)}
-    return classes, members.reader(archive.path, [label[owner] for owner in owners])
+    labels = [label[owner] for owner in owners]
+    return classes, FileReader(
+        str(archive.path), names, labels, np.array(ranges, np.int64).reshape(-1, 2)
+    )
 
 
 def _index_validation(archive: _Archive, classes: tuple[str, ...], val_labels: str) -> FileReader:
-    members = _Members()
-    for member in archive.members():
-        members.add(member)
-    count = len(members.names)
+    members = list(archive.members())
+    names = [member.name for member in members]
+    count = len(names)
     try:
         synsets = pathlib.Path(val_labels).expanduser().read_text().split()
     except (OSError, UnicodeDecodeError) as error:
@@ -128,10 +115,11 @@ def _index_validation(archive: _Archive, classes: tuple[str, ...], val_labels: s
         )
     label = {name: number for number, name in enumerate(classes)}
     labels = [0] * count
-    by_name = sorted(range(count), key=members.names.__getitem__)
+    by_name = sorted(range(count), key=names.__getitem__)
     for index, synset in zip(by_name, synsets, strict=True):
         labels[index] = label[synset]
-    return members.reader(archive.path, labels)
+    ranges = [(member.offset, member.size) for member in members]
+    return FileReader(str(archive.path), names, labels, np.array(ranges, np.int64).reshape(-1, 2))
 
 
 class _Headers:

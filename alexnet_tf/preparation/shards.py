@@ -43,7 +43,7 @@ class ShardTask:
     Attributes:
         path: the file to write.
         examples: in the order of the source, so that a disk's head sweeps one way.
-        positions: int64 [N], the place of each example among the records.
+        positions: int64 [N], the index of each example's record.
         measured: bool [N], whether an example counts for the statistics.
         classes: C, how many there are.
         size: S, pixels.
@@ -105,8 +105,8 @@ def make_shard(
 
     Args:
         task: which, and how.
-        on_image: called with the number of each example before it is begun (with several threads:
-            before its result is used), and with N before the file is written.
+        on_image: called with the number of each example before it is opened, and with N before the
+            file is written.
         threads: how many images may be prepared at a time; asked before each.
 
     Raises:
@@ -139,37 +139,27 @@ def _prepare_all(
     task: ShardTask, on_image: Callable[[int], None], threads: Callable[[], int]
 ) -> Iterator[Prepared | str]:
     """An image, or the reason why it cannot be used, for each example in turn."""
-    pending: collections.deque[tuple[int, concurrent.futures.Future]] = collections.deque()
-
-    def first() -> Prepared | str:
-        number, future = pending.popleft()
-        on_image(number)
-        return future.result()
-
+    pending: collections.deque[concurrent.futures.Future] = collections.deque()
     with concurrent.futures.ThreadPoolExecutor() as executor:  # decoders free Python's lock
         for number in range(len(task.examples)):
-            if number in task.unusable or (threads() == 1 and not pending):
-                while pending:
-                    yield first()
-                if number not in task.unusable:
-                    on_image(number)
-                yield _prepare_example(task, number)
-                continue
-            pending.append((number, executor.submit(_prepare_example, task, number)))
+            pending.append(executor.submit(_prepare_example, task, number, on_image))
             while len(pending) >= threads():
-                yield first()
+                yield pending.popleft().result()
         while pending:
-            yield first()
+            yield pending.popleft().result()
 
 
-def _prepare_example(task: ShardTask, number: int) -> Prepared | str:
-    """Prepares one image; what is no fault of its bytes may be better the next time.
+def _prepare_example(
+    task: ShardTask, number: int, on_image: Callable[[int], None]
+) -> Prepared | str:
+    """Prepares one image; a disk or memory that fails may be better the next time.
 
     Raises:
         UserError: it did not get better.
     """
     if number in task.unusable:
         return task.unusable[number]
+    on_image(number)
     image = task.examples[number].image
     for wait in (*RETRY_WAITS, None):
         try:

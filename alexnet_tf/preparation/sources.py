@@ -109,8 +109,8 @@ class FileReader(ExampleReader):
         path: the one file that holds all examples, or the folder in which file names begin.
         names: of the examples; in a folder these are relative paths.
         labels: of the examples.
-        offsets, sizes: bytes, where the file holds each example; None in a folder.
-        stamps: in a folder, the size and the time of change of each file, [N, 2], as a part of the
+        ranges: int64 [N, 2], offset and size of each example in the file, bytes; None in a folder.
+        stamps: int64 [N, 2], size and time of change of each file in a folder, as a part of the
             fingerprint.
     """
 
@@ -119,16 +119,13 @@ class FileReader(ExampleReader):
         path: str,
         names: list[str],
         labels: Sequence[int],
-        offsets: Sequence[int] | None = None,
-        sizes: Sequence[int] | None = None,
+        ranges: np.ndarray | None = None,
         stamps: Sequence[tuple[int, int]] | None = None,
     ):
         # ImageNet's names take 100 MB as they are, and would take as much again as `Example`s.
         self.count = len(names)
-        self._path, self._names = path, names
+        self._path, self._names, self._ranges = path, names, ranges
         self._labels = np.asarray(labels, np.int32)
-        self._offsets = None if offsets is None else np.asarray(offsets, np.int64)
-        self._sizes = None if sizes is None else np.asarray(sizes, np.int64)
         self._stamps = None if stamps is None else np.asarray(stamps, np.int64)
 
     def key(self, index: int) -> str:
@@ -139,18 +136,20 @@ class FileReader(ExampleReader):
         """As `ExampleReader` has it."""
         for index in indices.tolist():
             name = self._names[index]
-            if self._offsets is None:
+            if self._ranges is None:
                 image = FileRange(f"{self._path}/{name}")
             else:
-                image = FileRange(self._path, int(self._offsets[index]), int(self._sizes[index]))
+                image = FileRange(self._path, *self._ranges[index].tolist())
             yield Example(name, int(self._labels[index]), image)
 
     def fingerprint(self) -> str:
         """A digest of names, labels, and offsets, sizes and stamps where there are any."""
         digest = hashlib.sha256("\0".join(self._names).encode(errors="surrogateescape"))
-        for array in (self._labels, self._offsets, self._sizes, self._stamps):
-            if array is not None:
-                digest.update(array.tobytes())
+        digest.update(self._labels.tobytes())
+        if self._ranges is not None:
+            digest.update(self._ranges.T.tobytes())  # all offsets, then all sizes
+        if self._stamps is not None:
+            digest.update(self._stamps.tobytes())
         return digest.hexdigest()
 
 

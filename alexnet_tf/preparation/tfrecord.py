@@ -70,9 +70,9 @@ def _mask(crcs: np.ndarray) -> list[bytes]:
 def crc32c(messages: Sequence[bytes]) -> np.ndarray:
     """Checksums of messages of at least 4 bytes, uint32 [N].
 
-    Without its inversions, a CRC does not change if zeros are put before a message. So zeros are put
-    before each message to make whole blocks; the checksums of all blocks are computed side by side,
-    two bytes at a time, and then combined.
+    Without its inversions, a CRC does not change if zeros are put before a message. So zeros before
+    each message make whole blocks. The checksums of all blocks are computed side by side, two bytes
+    at a time, and then combined.
     """
     step, forward_low, forward_high = _tables()
     blocks = np.array([-(-len(message) // _BLOCK) for message in messages])

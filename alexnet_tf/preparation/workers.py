@@ -6,7 +6,6 @@ than 1 GB more while it decodes an image as large as `image_checks.py` allows.
 
 from __future__ import annotations
 
-import collections
 import concurrent.futures
 import contextlib
 import dataclasses
@@ -42,11 +41,9 @@ class _Job:
 
     Attributes:
         task: the shard.
-        alone: whether it is made again, image after image, while the other processes rest.
+        alone: whether it is made again, one image at a time, while the other processes rest.
         shown: images that were reported as done; they are not reported again.
-        worker: the process.
-        future: its result.
-        position: the number of the image in work, as last seen; -1 before the first.
+        position: number of the image in work, as last seen; -1 before the first.
         since: when that changed.
     """
 
@@ -112,31 +109,24 @@ class Pool:
                 do.
         """
         jobs = map(_Job, tasks)
-        ahead = collections.deque(maxlen=1)
+        ahead = next(jobs, None)
         again: list[_Job] = []  # their processes were lost
         while not stop():
-            if again:
-                if not self._jobs:
-                    self._start(again.pop())
-            else:
-                while len(self._jobs) < self._workers and (job := _next(ahead, jobs)):
-                    self._start(job)
-                if not ahead and (job := next(jobs, None)):
-                    ahead.append(job)
+            while ahead and not again and len(self._jobs) < self._workers:
+                self._start(ahead)
+                ahead = next(jobs, None)
+            if again and not self._jobs:
+                self._start(again.pop())
             if not self._jobs:
                 return
             self._share_cores()
-            concurrent.futures.wait(
-                [job.future for job in self._jobs], _SECONDS, concurrent.futures.FIRST_COMPLETED
-            )
+            futures = [job.future for job in self._jobs]
+            concurrent.futures.wait(futures, _SECONDS, concurrent.futures.FIRST_COMPLETED)
             for job in list(self._jobs):
                 advance(self._observe(job))
                 if reason := self._lost(job):
                     self._jobs.remove(job)
-                    job.worker.kill()
-                    if job.alone:
-                        self._blame(job, reason)
-                    job.alone = True
+                    self._prepare_again(job, reason)
                     again.append(job)
                 elif job.future.done():
                     self._jobs.remove(job)
@@ -146,8 +136,8 @@ class Pool:
 
     def _start(self, job: _Job) -> None:
         job.worker = self._idle.pop() if self._idle else _Worker(self._make, self._threads)
-        job.position, job.since = -1, time.monotonic()
-        job.worker.position.value = -1
+        job.worker.position.value = job.position = -1
+        job.since = time.monotonic()
         self._jobs.append(job)
         self._share_cores()
         job.future = self._exchange.submit(job.worker.make, job.task)
@@ -162,9 +152,9 @@ class Pool:
         position = job.worker.position.value
         if position != job.position:
             job.position, job.since = position, time.monotonic()
-        done = max(position, job.shown)
-        done, job.shown = done - job.shown, done
-        return done
+        new = max(0, position - job.shown)
+        job.shown += new
+        return new
 
     def _lost(self, job: _Job) -> str | None:
         """Why a job will have no result; None if it may have one."""
@@ -175,18 +165,21 @@ class Pool:
         hangs = not writes and time.monotonic() - job.since > self._patience
         return LASTS if hangs else None
 
-    def _blame(self, job: _Job, reason: str) -> None:
-        """Leaves the image out that was in work when a process was lost that had no other work.
+    def _prepare_again(self, job: _Job, reason: str) -> None:
+        """Ends a job's process. If it had no other work, the image in work will be left out.
 
         Raises:
             UserError: too many processes in a row were lost.
         """
+        job.worker.kill()
         task, position = job.task, job.worker.position.value
-        if 0 <= position < len(task.examples):
-            if position > 0 and position - 1 not in task.unusable:
-                self._lost_in_a_row = 0  # the image before this one was prepared
-            job.task = dataclasses.replace(task, unusable={**task.unusable, position: reason})
-        self._lost_in_a_row += 1
+        if job.alone:
+            if 0 <= position < len(task.examples):
+                if position > 0 and position - 1 not in task.unusable:
+                    self._lost_in_a_row = 0  # the image before this one was prepared
+                job.task = dataclasses.replace(task, unusable={**task.unusable, position: reason})
+            self._lost_in_a_row += 1
+        job.alone = True
         if self._lost_in_a_row > _IN_A_ROW:
             raise UserError(
                 f"{self._lost_in_a_row} worker processes died one after the other, as happens when "
@@ -199,8 +192,7 @@ class _Worker:
     """A process, as its parent sees it.
 
     Attributes:
-        position: shared with the process, which keeps the number of the image in work there, where
-            its end does not take it away.
+        position: number of the image in work, in shared memory, which outlives the process.
     """
 
     def __init__(self, make: Callable[..., ShardResult], threads: multiprocessing.RawValue):
@@ -234,10 +226,6 @@ class _Worker:
         """Ends the process; nothing it does is needed any more."""
         self._process.kill()
         self._process.join()
-
-
-def _next(ahead: collections.deque[_Job], jobs: Iterator[_Job]) -> _Job | None:
-    return ahead.popleft() if ahead else next(jobs, None)
 
 
 def _serve(connection, make, position, threads) -> None:  # noqa: ANN001
