@@ -79,24 +79,20 @@ def prepare_dataset(
             ledger = directory.Ledger.open(folder, identity)
             digests = ledger.digests()
             finished = directory.verified_files(folder, digests, workers)
-            limit = SkipLimit(source, max_skipped)
-            for split, shards in ledger.shards.items():
-                for file in sorted(finished & shards.keys()):
-                    limit.add(split, shards[file].skipped)
+            _check_skipped(ledger, source, max_skipped)
         else:
             digests = prepare_report.digests(report)
             finished = digests.keys() - damaged
-            limit = SkipLimit(source, 1.0)  # it was kept when the shards were first made
             directory.remove_partial_files(folder)
             if damaged:
                 print(f"shards that are missing or have changed are made again: {len(damaged):,}")
 
         def finish(shard: Shard, result: ShardResult) -> None:
-            limit.add(shard.split, result.summary.skipped)
             if shard.file in digests:
                 directory.check_reproduced(folder / shard.file, digests[shard.file], result)
             else:
                 ledger.add(shard.split, shard.file, result)
+                _check_skipped(ledger, source, max_skipped)
 
         todo = [s for s in plan(source, settings, MAX_IMAGES) if s.file not in finished]
         images, stopped_by = _make_shards(source, settings, folder, todo, new_pool(workers), finish)
@@ -105,35 +101,18 @@ def prepare_dataset(
         return Result(report or write_metadata(source, ledger), images)
 
 
-class SkipLimit:
-    """Counts unusable images, and says when there are too many.
-
-    Args:
-        source: the images.
-        share: of a split's images that may be unusable.
-    """
-
-    def __init__(self, source: Source, share: float):
-        self._counts = {split: reader.count for split, reader in source.splits.items()}
-        self._share = share
-        self._skipped: dict[str, list[tuple[str, str]]] = {split: [] for split in source.splits}
-
-    def add(self, split: str, skipped: list[tuple[str, str]]) -> None:
-        """Counts names, each with its reason.
-
-        Raises:
-            UserError: there are too many now.
-        """
-        names = self._skipped[split]
-        names += skipped
-        if len(names) > self._share * self._counts[split]:
-            reasons = collections.Counter(reason for _, reason in names).most_common()
+def _check_skipped(ledger: directory.Ledger, source: Source, share: float) -> None:
+    """Ends the run where more than a share of a split's images cannot be used."""
+    for split, reader in source.splits.items():
+        skipped = [item for shard in ledger.shards[split].values() for item in shard.skipped]
+        if len(skipped) > share * reader.count:
+            reasons = collections.Counter(reason for _, reason in skipped).most_common()
             why = ", ".join(f"{count:,} {reason}" for reason, count in reasons)
-            first = ", ".join(name for name, _ in names[:_NAMED])
+            first = ", ".join(name for name, _ in skipped[:_NAMED])
             raise UserError(
-                f"{len(names):,} of the {self._counts[split]:,} {split} images cannot be used so "
-                f"far ({why}): {first}{', ...' * (len(names) > _NAMED)}. At most {self._share:.2%} "
-                "may be unusable. Repair or remove them, or raise --max_skipped"
+                f"{len(skipped):,} of the {reader.count:,} {split} images cannot be used so far "
+                f"({why}): {first}{', ...' * (len(skipped) > _NAMED)}. At most {share:.2%} may be "
+                "unusable. Repair or remove them, or raise --max_skipped"
             )
 
 

@@ -259,6 +259,27 @@ def test_other_settings_are_refused(folder, whole, crashed, done):
         prepare(folder, whole if done else crashed[0], settings=Settings(32, 90, 8, 7))
 
 
+def test_too_many_unusable_images_end_it_until_more_are_allowed(folder, tmp_path):
+    for name in "xyz":
+        (folder / "val" / "b" / f"{name}.jpg").write_bytes(b"text")
+    try:
+        message = (
+            "3 of the 9 validation images cannot be used so far .3 no image.: b/..jpg, b/..jpg, "
+            "b/..jpg. At most 30.00% may be unusable. .*--max_skipped"
+        )
+        for _ in range(2):  # with the shard to make, and with it made
+            with pytest.raises(UserError, match=message):
+                prepare(folder, tmp_path / "output", max_skipped=0.3)
+        result = prepare(folder, tmp_path / "output", max_skipped=0.34)
+    finally:
+        for name in "xyz":
+            (folder / "val" / "b" / f"{name}.jpg").unlink()
+    assert result.images <= 9  # the others were made before
+    assert result.report["prepared"]["validation"]["skipped"] == [
+        ("b/x.jpg", "no image"), ("b/y.jpg", "no image"), ("b/z.jpg", "no image")
+    ]  # fmt: skip
+
+
 def test_a_directory_of_something_else_is_left_alone(folder, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(UserError, match="other files, e.g. thesis.txt"):
