@@ -1,10 +1,10 @@
-"""Prepares a dataset of photographs for training: squares of 256 pixels, sharded, with statistics.
+"""Prepares a dataset for training: square images of 256 pixels, in shards, with statistics.
 
 python -m alexnet_tf.prepare --source=imagenet --data_dir=DIR_WITH_TARS --output=DIR
 python -m alexnet_tf.prepare --source=folder --data_dir=DIR    DIR/train/<class>/, DIR/val/<class>/
 python -m alexnet_tf.prepare --source=tfds:imagenet2012 --output=DIR
 
-Whenever it is stopped, even by force, the same command goes on from there.
+If it is interrupted or killed, the same command continues with the shards that are not finished.
 """
 
 from __future__ import annotations
@@ -27,24 +27,28 @@ _VAL_LABELS = "datasets/imagenet2012/validation_labels.txt"  # in the package of
 
 
 def main(argv: list[str]) -> int:
-    """Prepares and reports; returns the exit code, as shells count signals."""
+    """Prepares and reports; returns the exit code, 128 and the signal's number if interrupted."""
     from alexnet_tf.preparation.plan import Settings
     from alexnet_tf.preparation.run import prepare_dataset
     from alexnet_tf.system.errors import UserError
+    from alexnet_tf.system.processes import usable_cores
 
     if argv:
         raise UserError(f"Expected flags only. Received: {argv[0]}")
     settings = Settings(_FLAGS.size, _FLAGS.quality, _FLAGS.shard_examples, _FLAGS.seed)
     started = time.monotonic()
     result = prepare_dataset(
-        _open_input(_FLAGS.source, _FLAGS.data_dir, _FLAGS.output, _FLAGS.val_labels),
+        _open_source(_FLAGS.source, _FLAGS.data_dir, _FLAGS.output, _FLAGS.val_labels),
         _FLAGS.output,
         settings,
-        _FLAGS.workers or _cores(),
+        _FLAGS.workers or usable_cores(),
         _FLAGS.max_skipped,
     )
     if result.report is None:
-        print(f"interrupted after {result.images:,} images; the same command goes on from there")
+        print(
+            f"interrupted; {result.images:,} more images are in finished shards. "
+            "Run the same command again to continue"
+        )
         return 128 + result.interrupted_by
     for name, split in result.report["prepared"].items():
         print(
@@ -56,12 +60,12 @@ def main(argv: list[str]) -> int:
             print(f"            {count:,} skipped: {reason}")
         empty = [label for label, count in split["classes"].items() if not count]
         if empty:
-            print(f"            {len(empty):,} classes without a picture, e.g. {empty[0]}")
+            print(f"            {len(empty):,} classes without an image, e.g. {empty[0]}")
     seconds = time.monotonic() - started
     if result.images:
         print(f"wall time   {seconds:.0f} s, {result.images / seconds:,.0f} images/s")
     else:
-        print("nothing to do: complete, and every file as it was written")
+        print("nothing to do: the dataset is complete, and no file has changed")
     print(f"report      {os.path.join(_FLAGS.output, 'report.txt')}")
     fitting, there = _variant_for(_FLAGS.size), shlex.quote(_FLAGS.output)
     print(f"\nNext:\n  python -m alexnet_tf.train --dataset={there} --variant={fitting}")
@@ -69,7 +73,7 @@ def main(argv: list[str]) -> int:
 
 
 def _variant_for(size: int) -> str:
-    """The variant of the largest squares that need not be enlarged."""
+    """The variant with the largest input for which the images need not be enlarged."""
     from alexnet_tf.models.variants import get_variant, variants
 
     sides = {name: get_variant(name).preprocessing.image_size for name in variants()}
@@ -77,12 +81,12 @@ def _variant_for(size: int) -> str:
     return next(name for name, side in sides.items() if side == largest)
 
 
-def _open_input(source: str, data_dir: str | None, output: str, val_labels: str | None) -> Source:
+def _open_source(source: str, data_dir: str | None, output: str, val_labels: str | None) -> Source:
     from alexnet_tf.system.errors import UserError
 
     kind, _, name = source.partition(":")
     if kind == "tfds" and name:
-        from alexnet_tf.preparation.tfds_input import open_tfds_source
+        from alexnet_tf.preparation.sources import open_tfds_source
 
         return open_tfds_source(name, data_dir)
     if source not in ("imagenet", "folder"):
@@ -90,46 +94,46 @@ def _open_input(source: str, data_dir: str | None, output: str, val_labels: str 
     if not data_dir:
         raise UserError(f"Expected --data_dir with --source={source}. Received: none")
     if source == "folder":
-        from alexnet_tf.preparation.folders import open_folders, refuse_inside
+        from alexnet_tf.preparation.sources import open_folders
 
-        refuse_inside(data_dir, output)
-        return open_folders(data_dir)
+        return open_folders(data_dir, output)
     import tensorflow_datasets as tfds
 
-    from alexnet_tf.preparation.tars import open_imagenet
+    from alexnet_tf.preparation.imagenet_tars import open_imagenet
 
     return open_imagenet(data_dir, val_labels or str(tfds.core.tfds_path(_VAL_LABELS)))
-
-
-def _cores() -> int:
-    """Those that this process may use, which in a container are not all."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 if __name__ == "__main__":
     absl_flags.DEFINE_string("source", None, "imagenet, folder or tfds:NAME", required=True)
     absl_flags.DEFINE_string(
         "data_dir", None,
-        "imagenet: the folder with the two tars; folder: that with train/ and val/; "
-        "tfds: where TFDS keeps datasets",
+        "imagenet: the folder that holds the two archives; folder: the folder that holds train/ "
+        "and val/; tfds: the folder in which TFDS keeps datasets",
     )  # fmt: skip
-    absl_flags.DEFINE_string("output", None, "the directory to write", required=True)
-    absl_flags.DEFINE_integer("size", 256, "pixels of a side (paper §2)", 16, 2048)
-    absl_flags.DEFINE_integer("quality", 90, "of the JPEGs", lower_bound=1, upper_bound=95)
-    absl_flags.DEFINE_integer("shard_examples", 1024, "about, in each shard", lower_bound=1)
-    absl_flags.DEFINE_integer(
-        "workers", None, "processes; default: one for each core", lower_bound=1
+    absl_flags.DEFINE_string(
+        "output", None, "the directory to write: new, empty, or left by this command", required=True
     )
-    absl_flags.DEFINE_integer("seed", 0, "of the order of the examples")
+    absl_flags.DEFINE_integer(
+        "size", 256, "width and height of the square images, pixels (paper §2)", 16, 2048
+    )
+    absl_flags.DEFINE_integer("quality", 90, "JPEG quality, 1 to 95", 1, 95)
+    absl_flags.DEFINE_integer(
+        "shard_examples", 1024,
+        "images per shard, about; each worker process holds one shard in memory",
+        lower_bound=1,
+    )  # fmt: skip
+    absl_flags.DEFINE_integer(
+        "workers", None, "worker processes; default: one per core", lower_bound=1
+    )
+    absl_flags.DEFINE_integer("seed", 0, "seed of the order of the images")
     absl_flags.DEFINE_float(
-        "max_skipped", 0.01, "the share of a split's pictures that may be unusable",
+        "max_skipped", 0.01, "largest share of a split's images that may be unusable, 0 to 1",
         lower_bound=0, upper_bound=1,
     )  # fmt: skip
     absl_flags.DEFINE_string(
         "val_labels", None,
-        "with imagenet: a file with the synset of each validation picture, in the order of their "
-        "names; default: TFDS's, which is of all 50,000",
+        "imagenet: a text file with the synset of each validation image, one per line, in the "
+        "order of the images' names; default: the list in TFDS, for all 50,000 images",
     )  # fmt: skip
     app.run(main)

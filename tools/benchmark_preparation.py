@@ -33,7 +33,7 @@ from absl import flags as absl_flags
 from PIL import Image
 
 from alexnet_tf import app
-from alexnet_tf.preparation import turbojpeg
+from alexnet_tf.preparation import resize
 from alexnet_tf.preparation.resize import QUALITY, SIZE, InvalidImage, prepare
 
 _FLAGS = absl_flags.FLAGS
@@ -51,7 +51,7 @@ def _plain(encoded: bytes, resampling: Image.Resampling = Image.Resampling.BILIN
 
 
 def _pillow_only(encoded: bytes) -> bytes:
-    with mock.patch.object(turbojpeg, "simplejpeg", None):
+    with mock.patch.object(resize, "simplejpeg", None):
         return prepare(encoded).jpeg
 
 
@@ -126,7 +126,7 @@ def main(argv: list[str]) -> None:
             for photo in photos:
                 make(photo)
             rates[name].append(len(photos) / (time.process_time() - started))
-    libraries = ", ".join(f"{name} {version}" for name, version in turbojpeg.libraries().items())
+    libraries = ", ".join(f"{name} {version}" for name, version in resize.libraries().items())
     print(
         f"{platform.machine()}, {len(photos)} photographs, {_FLAGS.rounds} rounds, one thread; "
         f"{libraries or 'Pillow only'}\n\n"

@@ -244,7 +244,7 @@ def read_report(folder: pathlib.Path) -> dict[str, Any] | None:
         raise UserError(f"{path} is damaged: {error}. Prepare the dataset again") from None
 
 
-def digests(report: dict[str, Any]) -> dict[str, str]:
+def report_digests(report: dict[str, Any]) -> dict[str, str]:
     """From the name of each file to its SHA-256."""
     return {**{name: shard["sha256"] for name, shard in _shards(report)}, **report["files"]}
 

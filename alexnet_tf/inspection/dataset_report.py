@@ -87,7 +87,7 @@ def _damaged_files(dataset: ImageDataset) -> list[str]:
     prepared = tfds.read_report(folder)
     if prepared is None:
         return []
-    expected = tfds.digests(prepared)
+    expected = tfds.report_digests(prepared)
     return sorted(set(expected) - tfds.verified_files(folder, expected, threads=2))
 
 

@@ -1,20 +1,15 @@
-"""From archives of photographs to a sharded dataset of squares, as the paper prepared them (§2).
+"""From archives of photographs to a sharded dataset of square images, as in the paper (§2).
 
-In reading order; what is marked * imports TensorFlow, and no worker process does:
+In reading order. Modules marked * import TensorFlow; worker processes import none of these.
 
-picture.py        what encoded bytes are, and whether it is safe to decode them
-transform.py      one picture: bytes to a square JPEG; a pure function
-fast.py           the common case of it by libraries that use vector instructions
-inputs.py         what a source of pictures is; tars.py, folders.py and tfds_input.py* are three
-plan.py           which example goes into which shard, a pure function of (seed, name)
-moments.py        exact sums, of which the mean image and the covariance are made
-chunks.py         some pictures at a time: read, transformed, added up
-workers.py        a pool of processes that does so, whatever single pictures do to it
-shards.py*        TFRecord files, never half-written
-journal.py        which shards are finished, so that a killed preparation goes on
-directory.py      whose the output directory is, and what is in it
-assembly.py*      chunks out, results in, shards written
-report.py         what became of every example, for people and for programs
-finish.py*        statistics, and what TFDS wants to know
-run.py*           all of it together
+sources.py        sources of images: folders, TFDS datasets*; a source says where each image is
+imagenet_tars.py  ILSVRC's archives as a source
+plan.py           which example goes into which shard: a pure function of (seed, name)
+resize.py         one image: bytes to a square JPEG, a pure function
+tfrecord.py       records and their checksums
+shards.py         the unit of work: one task to one shard, a pure function
+workers.py        a pool of processes that make shards, whatever single images do to them
+directory.py*     the output directory: its lock, and a ledger of finished shards
+metadata.py*      statistics, reports, and TFDS's description
+run.py*           the whole preparation
 """

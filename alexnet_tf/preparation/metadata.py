@@ -1,49 +1,64 @@
-"""What a dataset has besides its shards: statistics, reports, and what TFDS wants to know."""
+"""What a dataset has besides its shards: statistics, reports, and TFDS's description.
+
+report.json is for programs, report.txt for people: both say what became of every example. Neither
+holds a time or a path of this machine: the same files with the same settings give the same bytes,
+whether or not the preparation was interrupted. (Times of change are a part of what a folder's files
+are.)
+"""
 
 from __future__ import annotations
 
+import collections
+import json
 import pathlib
 from typing import Any
 
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.data.tfds import REPORT, STATISTICS
-from alexnet_tf.preparation.journal import NAME, Journal
-from alexnet_tf.preparation.report import TEXT, make_report, write_report
-from alexnet_tf.preparation.shards import room, sha256
+from alexnet_tf.preparation.directory import LEDGER, Ledger, file_sha256
+from alexnet_tf.preparation.shards import PARTIAL, atomic_rename, writing_to
 from alexnet_tf.preparation.sources import Source
 from alexnet_tf.system.errors import UserError
 from alexnet_tf.system.files import fsync_path
 
+TEXT = "report.txt"
+_NAMED = 100  # skipped images in the text; report.json has them all
 
-def finish(source: Source, journal: Journal) -> dict[str, Any]:
-    """Writes all that, once every shard is in the journal; then the journal has done its work.
+
+def write_metadata(source: Source, ledger: Ledger) -> dict[str, Any]:
+    """Writes all of it, once every shard is in the ledger; then the ledger is removed.
 
     Returns:
         The report.
 
     Raises:
-        UserError: a split without a usable picture, or a full disk.
+        UserError: a split without a usable image, or a full disk.
     """
-    folder = journal.folder
-    report = make_report(journal, source.classes, source.ignored)
-    for split in source.splits:
-        if not report["prepared"][split]["examples"]:
-            raise UserError(f"Expected usable pictures in {split}. Received: none")
-    with room(folder):
-        Statistics.of(journal.moments).save(str(folder / STATISTICS))
-        _write_metadata(folder, source, report)
-        written = {path.name for path in folder.iterdir()} - {*journal.entries, NAME, REPORT, TEXT}
-        for name in sorted(written):  # safe before the journal goes, by which they could be redone
+    folder = ledger.folder
+    report = _make_report(ledger, source.classes, source.ignored)
+    for name, split in report["prepared"].items():
+        if not split["examples"]:
+            raise UserError(f"No image of {name} can be used")
+    shards = ledger.digests().keys()
+    with writing_to(folder, tf.errors.OpError):
+        Statistics.of(ledger.moments).save(str(folder / STATISTICS))
+        _describe_to_tfds(folder, source, report)
+        written = {path.name for path in folder.iterdir()} - {*shards, LEDGER, REPORT, TEXT}
+        for name in sorted(written):  # on disk before the ledger goes, which could restore them
             fsync_path(folder / name)
-            report["files"][name] = sha256(folder / name)
-        write_report(folder, report)  # and with it the names in the directory
-        journal.remove()
+            report["files"][name] = file_sha256(folder / name)
+        for name, text in ((REPORT, json.dumps(report, indent=1)), (TEXT, _report_text(report))):
+            partial = folder / (name + PARTIAL)
+            partial.write_text(text.rstrip() + "\n", errors="backslashreplace", encoding="utf-8")
+            atomic_rename(partial, folder / name)  # and with it, all names in the directory
+        ledger.remove()
     return report
 
 
-def _write_metadata(folder: pathlib.Path, source: Source, report: dict[str, Any]) -> None:
+def _describe_to_tfds(folder: pathlib.Path, source: Source, report: dict[str, Any]) -> None:
     """Features and splits, for `tfds.builder_from_directory`."""
     size = report["settings"]["size"]
     tfds.folder_dataset.write_metadata(
@@ -66,3 +81,61 @@ def _write_metadata(folder: pathlib.Path, source: Source, report: dict[str, Any]
         description=f"Squares of {size} pixels: {source.description}.",
         check_data=False,
     )
+
+
+def _make_report(ledger: Ledger, classes: tuple[str, ...], ignored: int) -> dict[str, Any]:
+    """report.json."""
+    splits = {}
+    for (name, shards), counts in zip(ledger.shards.items(), ledger.counts.tolist(), strict=True):
+        summaries = [shards[file] for file in sorted(shards)]
+        notes: collections.Counter[str] = collections.Counter()
+        for shard in summaries:
+            notes.update(shard.notes)
+        splits[name] = {
+            "examples": sum(shard.examples for shard in summaries),
+            "bytes": sum(shard.bytes for shard in summaries),
+            "classes": dict(zip(classes, counts, strict=True)),
+            "notes": dict(sorted(notes.items())),
+            "skipped": sorted(item for shard in summaries for item in shard.skipped),
+            "shards": {
+                file: {key: getattr(shards[file], key) for key in ("examples", "bytes", "sha256")}
+                for file in sorted(shards)
+            },
+        }
+    return {
+        **ledger.identity,
+        "ignored": ignored,
+        "measured": ledger.moments.pictures,
+        "prepared": splits,
+        "files": {},  # name → SHA-256 of the files that are no shards, once they are written
+    }
+
+
+def _report_text(report: dict[str, Any]) -> str:
+    """report.txt."""
+    settings, source = report["settings"], report["source"]
+    versions = ", ".join(f"{name} {version}" for name, version in report["libraries"].items())
+    lines = [
+        f"{source['dataset']}: squares of {settings['size']} pixels",
+        "",
+        f"source      {source['description']}, {source['classes']:,} classes",
+        f"settings    {', '.join(f'{name} {value}' for name, value in settings.items())}",
+        f"made with   {versions}",
+        f"statistics  of {report['measured']:,} training images",
+    ]
+    if report["ignored"]:
+        lines.append(f"ignored     {report['ignored']:,} entries that are no files")
+    for name, split in report["prepared"].items():
+        counts = split["classes"].values()
+        lines += [
+            "",
+            f"{name}: {split['examples']:,} images in {len(split['shards']):,} shards, "
+            f"{split['bytes'] / 1e6:,.1f} MB; {min(counts):,} to {max(counts):,} per class",
+        ]
+        lines += [f"  {n:>9,}  {note}" for note, n in split["notes"].items()]
+        reasons = collections.Counter(reason for _, reason in split["skipped"])
+        lines += [f"  {n:>9,}  skipped: {reason}" for reason, n in sorted(reasons.items())]
+        lines += [f"             {name}: {reason}" for name, reason in split["skipped"][:_NAMED]]
+        if len(split["skipped"]) > _NAMED:
+            lines.append(f"             and others, see {REPORT}")
+    return "\n".join(lines)

@@ -1,8 +1,8 @@
 """Which example goes into which shard, and where: a pure function of the seed and the examples.
 
 An example's place is the rank of a hash of (seed, split, name). Archives are sorted by class; so
-every shard, and every stretch of a shard, is a fair mixture of all of them, and a reader needs a
-small shuffle buffer only.
+every part of a shard is a fair mixture of all classes, and readers need only a small shuffle
+buffer.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from alexnet_tf.preparation.sources import ExampleReader, Source
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What a dataset depends on, besides its source and the libraries.
+    """All that a dataset depends on, besides its source and the libraries.
 
     Attributes:
         size: S, pixels.
-        quality: of the JPEGs, 1 to 95.
+        quality: JPEG quality, 1 to 95.
         shard_examples: about how many examples a shard has.
         seed: of the order of the examples.
     """
@@ -34,13 +34,13 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """A file to be.
+    """A file that will be written.
 
     Attributes:
         file: its name, as TFDS has it.
         split: its split's name.
         indices: int64 [N], the numbers of its examples in the order of its records.
-        measured: bool [N], which of them count for the statistics.
+        measured: bool [N], whether an example counts for the statistics.
     """
 
     file: str
@@ -50,35 +50,35 @@ class Shard:
 
 
 def plan(source: Source, settings: Settings, measured: int) -> list[Shard]:
-    """Lays all splits out.
+    """Lays all splits out. The shards of a split differ in length by one at most.
 
     Args:
         source: the examples.
-        settings: say the seed and the length of shards; those of a split differ by one at most.
-        measured: of how many training examples at most statistics are made; they are spread evenly.
+        settings: seed and length of the shards are used.
+        measured: how many training examples count for the statistics, at most; spread evenly.
     """
     shards = []
-    for split, pictures in source.splits.items():
-        order = _order(pictures, f"{settings.seed} {split} ", settings.shard_examples)
-        every = -(-pictures.count // measured)
-        numbers = np.arange(pictures.count)
-        marks = (numbers % every == 0) if split == "train" else np.zeros(pictures.count, bool)
-        bounds = _bounds(pictures.count, settings.shard_examples)
+    for split, reader in source.splits.items():
+        order = _order(reader, f"{settings.seed} {split} ", settings.shard_examples)
+        every = -(-reader.count // measured)
+        numbers = np.arange(reader.count)
+        marks = (numbers % every == 0) if split == "train" else np.zeros(reader.count, bool)
+        bounds = _bounds(reader.count, settings.shard_examples)
         for number, (first, end) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
             file = f"{source.dataset}-{split}.tfrecord-{number:05d}-of-{len(bounds) - 1:05d}"
             shards.append(Shard(file, split, order[first:end], marks[first:end]))
     return shards
 
 
-def _order(pictures: ExampleReader, salt: str, shard_examples: int) -> np.ndarray:
+def _order(reader: ExampleReader, salt: str, shard_examples: int) -> np.ndarray:
     """Numbers of examples in the order of the records of all shards, int64 [N]."""
-    hashes = np.empty(pictures.count, np.uint64)
-    for index in range(pictures.count):
-        name = f"{salt}{pictures.key(index)}".encode(errors="surrogateescape")
+    hashes = np.empty(reader.count, np.uint64)
+    for index in range(reader.count):
+        name = f"{salt}{reader.key(index)}".encode(errors="surrogateescape")
         hashes[index] = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big")
-    if not pictures.in_order_only:
+    if not reader.in_order_only:
         return np.argsort(hashes, kind="stable")
-    bounds = _bounds(pictures.count, shard_examples)
+    bounds = _bounds(reader.count, shard_examples)
     parts = [
         first + np.argsort(hashes[first:end], kind="stable")
         for first, end in zip(bounds[:-1], bounds[1:], strict=True)

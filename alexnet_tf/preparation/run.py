@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import hashlib
 import importlib.metadata
 import pathlib
 import signal
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 from PIL import features as pillow
 
 import alexnet_tf
 from alexnet_tf.data.statistics import MAX_IMAGES
-from alexnet_tf.data.tfds import digests, verified_files
-from alexnet_tf.preparation import directory, turbojpeg
-from alexnet_tf.preparation.assembly import SkipLimit, prepare_shards
-from alexnet_tf.preparation.journal import Finished, Journal
-from alexnet_tf.preparation.metadata import finish
-from alexnet_tf.preparation.plan import Settings, plan
+from alexnet_tf.data.tfds import report_digests, verified_files
+from alexnet_tf.preparation import directory, resize
+from alexnet_tf.preparation.metadata import write_metadata
+from alexnet_tf.preparation.plan import Settings, Shard, plan
+from alexnet_tf.preparation.shards import PARTIAL, ShardResult, ShardTask, writing_to
 from alexnet_tf.preparation.sources import Source
+from alexnet_tf.preparation.workers import Pool
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.progress import Progress
 from alexnet_tf.system.signals import Interrupt
+
+_NAMED = 3  # skipped images in a message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +35,8 @@ class Result:
     """How a preparation ended.
 
     Attributes:
-        report: of all that there is, see `report.py`; None if it was interrupted.
-        images: pictures that this run went through.
+        report: report.json; None if the preparation was interrupted.
+        images: in the shards that this run has finished, used or skipped.
         interrupted_by: the signal, or None.
     """
 
@@ -40,81 +46,148 @@ class Result:
 
 
 def prepare_dataset(
-    source: Source, output: str, settings: Settings, workers: int, max_skipped: float
+    source: Source,
+    output: str,
+    settings: Settings,
+    workers: int,
+    max_skipped: float,
+    new_pool: Callable[[int], Pool] = Pool,
 ) -> Result:
-    """Prepares what an earlier run has not, and the statistics and reports of it all.
+    """Makes the shards that no earlier run has finished, then the statistics and reports.
 
     Args:
-        source: the pictures.
+        source: the images.
         output: the directory: new, empty, or left by an earlier run.
         settings: of the dataset.
         workers: processes.
-        max_skipped: the share of a split's pictures that may be unusable.
+        max_skipped: the share of a split's images that may be unusable.
+        new_pool: makes a pool of so many processes.
 
     Raises:
-        UserError: class names that TFDS cannot keep, a directory of something else or in use, too
-            many unusable pictures, one that cannot be read, a full disk.
+        UserError: class names that TFDS cannot keep, a directory that holds something else or is in
+            use, too many unusable images, an image that cannot be read, a full disk.
     """
-    for split, pictures in source.splits.items():
-        if not pictures.count:
-            raise UserError(f"Expected pictures in {split}. Received: none")
-    _check_names(source.classes)
+    for split, reader in source.splits.items():
+        if not reader.count:
+            raise UserError(f"The split {split} has no images")
+    _check_class_names(source.classes)
     folder = pathlib.Path(output).expanduser()
     identity = _identity(source, settings)
     with directory.locked(folder):
-        report, damaged = directory.complete(folder, identity, workers)
-        if report is not None:
-            return _repair(source, settings, folder, report, damaged, workers)
-        journal = Journal(folder, identity, len(source.splits), len(source.classes))
-        directory.begin(folder, journal)
-        expected = {file: entry.sha256 for file, entry in journal.entries.items()}
-        finished = verified_files(folder, expected, workers)
-        limit = SkipLimit(source, max_skipped)
-        for file in sorted(finished):
-            limit.add(journal.entries[file].split, journal.entries[file].skipped)
-        shards = plan(source, settings, MAX_IMAGES)
-        todo = [shard for shard in shards if shard.file not in finished]
-        with Interrupt() as interrupt:
-            images = prepare_shards(source, settings, todo, journal, limit, workers, interrupt)
-        if interrupt():
-            return Result(None, images, interrupt.signal)
-        return Result(finish(source, journal), images)
+        report, damaged = directory.read_complete(folder, identity, workers)
+        if report is None:
+            ledger = directory.Ledger.open(folder, identity)
+            digests = ledger.digests()
+            finished = verified_files(folder, digests, workers)
+            _check_skipped(ledger, source, max_skipped)
+        else:
+            digests = report_digests(report)
+            finished = digests.keys() - damaged
+            directory.remove_partial_files(folder)
+            if damaged:
+                print(f"shards that are missing or have changed are made again: {len(damaged):,}")
+
+        def finish(shard: Shard, result: ShardResult) -> None:
+            if shard.file in digests:
+                directory.check_reproduced(folder / shard.file, digests[shard.file], result)
+            else:
+                ledger.add(shard.split, shard.file, result)
+                _check_skipped(ledger, source, max_skipped)
+
+        todo = [s for s in plan(source, settings, MAX_IMAGES) if s.file not in finished]
+        images, stopped_by = _make_shards(source, settings, folder, todo, new_pool(workers), finish)
+        if stopped_by is not None:
+            return Result(None, images, stopped_by)
+        return Result(report or write_metadata(source, ledger), images)
 
 
-def _repair(
+def _check_skipped(ledger: directory.Ledger, source: Source, share: float) -> None:
+    """Ends the run where more than a share of a split's images cannot be used."""
+    for split, reader in source.splits.items():
+        skipped = [item for shard in ledger.shards[split].values() for item in shard.skipped]
+        if len(skipped) > share * reader.count:
+            reasons = collections.Counter(reason for _, reason in skipped).most_common()
+            why = ", ".join(f"{count:,} {reason}" for reason, count in reasons)
+            first = ", ".join(name for name, _ in skipped[:_NAMED])
+            raise UserError(
+                f"{len(skipped):,} of the {reader.count:,} {split} images cannot be used so far "
+                f"({why}): {first}{', ...' * (len(skipped) > _NAMED)}. At most {share:.2%} may be "
+                "unusable. Repair or remove them, or raise --max_skipped"
+            )
+
+
+def _make_shards(
     source: Source,
     settings: Settings,
     folder: pathlib.Path,
-    report: dict[str, Any],
-    damaged: set[str],
-    workers: int,
-) -> Result:
-    """Makes the damaged shards of a finished directory again."""
-    if not damaged:
-        return Result(report, images=0)
-    print(f"shards that are not as they were written, and are made again: {len(damaged):,}")
-    shards = [shard for shard in plan(source, settings, MAX_IMAGES) if shard.file in damaged]
-    finished = Finished(folder, digests(report))
-    limit = SkipLimit(source, share=1.0)  # it was kept when they were made
-    with Interrupt() as interrupt:
-        images = prepare_shards(source, settings, shards, finished, limit, workers, interrupt)
-    stopped = interrupt()
-    return Result(None if stopped else report, images, interrupt.signal if stopped else None)
+    shards: list[Shard],
+    pool: Pool,
+    finish: Callable[[Shard, ShardResult], None],
+) -> tuple[int, signal.Signals | None]:
+    """Makes shards until all are made or a signal comes.
+
+    Memory is bounded whatever the size of the dataset: each process holds one shard, and this one
+    the list of names.
+
+    Returns:
+        The number of images in the finished shards, and the signal.
+    """
+    by_path = {folder / shard.file: shard for shard in shards}
+    total = sum(reader.count for reader in source.splits.values())
+    done = total - sum(len(shard.indices) for shard in shards)
+    images = 0
+    with (
+        Interrupt() as interrupt,
+        pool,
+        Progress("preparing", total, "images", done=done) as progress,
+    ):
+        tasks = _tasks(source, settings, by_path, interrupt)
+        for task, result in pool.map(tasks, interrupt, progress.advance):
+            finish(by_path[task.path], result)
+            _scratch(task.path).unlink(missing_ok=True)
+            images += len(task.examples)
+    return images, interrupt.signal
 
 
-def _check_names(classes: tuple[str, ...]) -> None:
+def _tasks(
+    source: Source,
+    settings: Settings,
+    shards: dict[pathlib.Path, Shard],
+    stop: Callable[[], bool],
+) -> Iterator[ShardTask]:
+    for path, shard in shards.items():
+        order = np.argsort(shard.indices)
+        examples = []
+        with writing_to(path.parent):
+            for example in source.splits[shard.split].examples(
+                shard.indices[order], _scratch(path)
+            ):
+                if stop():
+                    return
+                examples.append(example)
+        yield ShardTask(
+            path, examples, order, shard.measured[order], len(source.classes), settings.size,
+            settings.quality,
+        )  # fmt: skip
+
+
+def _scratch(path: pathlib.Path) -> pathlib.Path:
+    return path.with_name(f"{path.name}.images{PARTIAL}")
+
+
+def _check_class_names(classes: tuple[str, ...]) -> None:
     """Refuses names that would not come back from TFDS's list of them, a line of UTF-8 each."""
     for name in classes:
         kept = name.encode(errors="ignore").decode().strip()
         if kept != name or name.splitlines() != [name]:
             raise UserError(
                 "Expected names of classes in UTF-8, without line breaks, and without spaces "
-                f"around them. Received: {name!r}; rename it"
+                f"around them. Received: {name!r}. Rename it"
             )
 
 
 def _identity(source: Source, settings: Settings) -> dict[str, Any]:
-    """All that the bytes of the dataset depend on; a run goes on only where this is the same."""
+    """All that the bytes of the dataset depend on; a run continues only where this is the same."""
     names = "\0".join(source.classes).encode(errors="surrogateescape")
     return {
         "source": {
@@ -124,14 +197,14 @@ def _identity(source: Source, settings: Settings) -> dict[str, Any]:
             "names": hashlib.sha256(names).hexdigest(),
         },
         "splits": {
-            name: f"{pictures.count} pictures, {pictures.fingerprint()}"
-            for name, pictures in source.splits.items()
+            name: f"{reader.count} pictures, {reader.fingerprint()}"
+            for name, reader in source.splits.items()
         },
         "settings": dataclasses.asdict(settings),
         "libraries": {
             "alexnet_tf": alexnet_tf.__version__,
             "Pillow": importlib.metadata.version("pillow"),
             "libjpeg-turbo": pillow.version("libjpeg_turbo") or "none",
-            **turbojpeg.libraries(),
+            **resize.libraries(),
         },
     }

@@ -1,80 +1,238 @@
-"""TFRecord files of `tf.train.Example`s, as TFDS reads them; no half of one has its name."""
+"""The unit of work: one pure function makes one shard, a TFRecord file.
+
+`make_shard` needs nothing but its task, imports no TensorFlow, and can run in a local process
+(`workers.py`) or be mapped by a cluster's engine: `beam.Create(tasks) | beam.Map(make_shard)`.
+It may be repeated at any time: the same task gives the same bytes, and a file gets its name only
+when it is complete and on disk.
+"""
 
 from __future__ import annotations
 
+import collections
+import concurrent.futures
 import contextlib
+import dataclasses
+import errno
+import functools
 import hashlib
 import os
 import pathlib
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterator
 
-import tensorflow as tf
+import numpy as np
 
+from alexnet_tf.data.image_checks import read_file
+from alexnet_tf.data.limits import MAX_BYTES
+from alexnet_tf.data.moments import Moments
+from alexnet_tf.preparation.resize import InvalidImage, Prepared, prepare
+from alexnet_tf.preparation.sources import Example, FileRange
+from alexnet_tf.preparation.tfrecord import frame_records, serialize_example
 from alexnet_tf.system.errors import UserError
 from alexnet_tf.system.files import fsync_path
 
 PARTIAL = ".partial"  # ends the name of a file that is being written
 
-
-def serialize(jpeg: bytes, label: int, file_name: str) -> bytes:
-    """One record: features "image", "label" and "file_name", the same bytes every time."""
-    name = file_name.encode(errors="surrogateescape")
-    features = {
-        "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[jpeg])),
-        "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
-        "file_name": tf.train.Feature(bytes_list=tf.train.BytesList(value=[name])),
-    }
-    example = tf.train.Example(features=tf.train.Features(feature=features))
-    return example.SerializeToString(deterministic=True)
+RETRY_WAITS = (0.2, 2.0)  # seconds, after a disk or memory has failed
 
 
-def write_shard(path: pathlib.Path, records: Iterable[bytes]) -> str:
-    """Writes a TFRecord file, and returns once it is safe on disk.
+@dataclasses.dataclass(frozen=True)
+class ShardTask:
+    """All that `make_shard` has to know.
 
-    Returns:
-        Its SHA-256, in hexadecimal.
+    Attributes:
+        path: the file to write.
+        examples: in the order of the source, so that a disk's head sweeps one way.
+        positions: int64 [N], the index of each example's record.
+        measured: bool [N], whether an example counts for the statistics.
+        classes: C, how many there are.
+        size: S, pixels.
+        quality: JPEG quality, 1 to 95.
+        unusable: number of an example to the reason why it must not be opened, e.g. since it has
+            ended an earlier process.
+    """
+
+    path: pathlib.Path
+    examples: list[Example]
+    positions: np.ndarray
+    measured: np.ndarray
+    classes: int
+    size: int
+    quality: int
+    unusable: dict[int, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardSummary:
+    """What the reports say of a shard.
+
+    Attributes:
+        examples: how many it holds.
+        bytes: of the file.
+        sha256: of the file, in hexadecimal.
+        notes: oddities of the originals, and how often each came.
+        skipped: name and reason of each image that cannot be used.
+    """
+
+    examples: int
+    bytes: int
+    sha256: str
+    notes: dict[str, int]
+    skipped: list[tuple[str, str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardResult:
+    """What `make_shard` returns.
+
+    Attributes:
+        summary: for the reports.
+        counts: int64 [C], images of each class.
+        moments: sums over the examples that are measured.
+    """
+
+    summary: ShardSummary
+    counts: np.ndarray
+    moments: Moments
+
+
+def make_shard(
+    task: ShardTask,
+    on_image: Callable[[int], None] = lambda number: None,
+    threads: Callable[[], int] = lambda: 1,
+) -> ShardResult:
+    """Reads and prepares all images of a shard, and writes it.
+
+    Args:
+        task: which, and how.
+        on_image: called with the number of each example before it is opened, and with N before the
+            file is written.
+        threads: how many images may be prepared at a time; asked before each.
 
     Raises:
-        UserError: the disk is full, or will not be written to.
+        UserError: an image that cannot be read now, too little memory, or a full disk.
     """
+    records: list[bytes | None] = [None] * len(task.examples)
+    counts = np.zeros(task.classes, np.int64)
+    moments = Moments(task.size)
+    notes: collections.Counter[str] = collections.Counter()
+    skipped = []
+    for number, outcome in enumerate(_prepare_all(task, on_image, threads)):
+        example = task.examples[number]
+        if isinstance(outcome, str):
+            skipped.append((example.file_name, outcome))
+            continue
+        record = serialize_example(outcome.jpeg, example.label, example.file_name)
+        records[task.positions[number]] = record
+        counts[example.label] += 1
+        notes.update(outcome.notes)
+        if task.measured[number]:
+            moments.add(outcome.jpeg)
+    on_image(len(task.examples))
+    usable = [record for record in records if record is not None]
+    size, digest = _write_shard(task.path, usable)
+    found = dict(sorted(notes.items())), sorted(skipped)
+    return ShardResult(ShardSummary(len(usable), size, digest, *found), counts, moments)
+
+
+def _prepare_all(
+    task: ShardTask, on_image: Callable[[int], None], threads: Callable[[], int]
+) -> Iterator[Prepared | str]:
+    """An image, or the reason why it cannot be used, for each example in turn."""
+    pending: collections.deque[concurrent.futures.Future] = collections.deque()
+    with concurrent.futures.ThreadPoolExecutor() as executor:  # decoders free Python's lock
+        for number in range(len(task.examples)):
+            pending.append(executor.submit(_prepare_example, task, number, on_image))
+            while len(pending) >= threads():
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
+def _prepare_example(
+    task: ShardTask, number: int, on_image: Callable[[int], None]
+) -> Prepared | str:
+    """Prepares one image; a disk or memory that fails may be better the next time.
+
+    Raises:
+        UserError: it did not get better.
+    """
+    if number in task.unusable:
+        return task.unusable[number]
+    on_image(number)
+    image = task.examples[number].image
+    for wait in (*RETRY_WAITS, None):
+        try:
+            return prepare(read_image(image), task.size, task.quality)
+        except InvalidImage as reason:
+            return str(reason)
+        except (OSError, MemoryError) as error:
+            if wait is None:
+                reason = getattr(error, "strerror", None) or "not enough memory"
+                raise UserError(
+                    f"Could not read or prepare {image}: {reason} ({len(RETRY_WAITS) + 1} times). "
+                    "Repair that and run the same command again to continue"
+                ) from None
+            time.sleep(wait)
+    raise AssertionError("unreachable")
+
+
+@functools.lru_cache(maxsize=16)
+def _descriptor(path: str) -> int:
+    """An archive, opened once a process."""
+    return os.open(path, os.O_RDONLY)
+
+
+def read_image(image: FileRange) -> bytes:
+    """Encoded bytes from where they are.
+
+    Raises:
+        InvalidImage: too many bytes.
+        OSError: they cannot be read.
+    """
+    if image.size is None:
+        return read_file(image.path)
+    if image.size > MAX_BYTES:
+        raise InvalidImage("too large")
+    encoded = os.pread(_descriptor(image.path), image.size, image.offset)
+    if len(encoded) < image.size:
+        raise OSError(errno.EIO, "the archive has become shorter")
+    return encoded
+
+
+def _write_shard(path: pathlib.Path, records: list[bytes]) -> tuple[int, str]:
+    """Writes a TFRecord file, and returns its bytes and SHA-256 once it is safe on disk."""
     partial = path.with_name(path.name + PARTIAL)
-    with room(path.parent):
-        with tf.io.TFRecordWriter(str(partial)) as writer:
-            for record in records:
-                writer.write(record)
-        digest = sha256(partial)
-        put(partial, path)
-    return digest
+    digest = hashlib.sha256()
+    with writing_to(path.parent):
+        with partial.open("wb") as file:
+            for piece in frame_records(records):
+                digest.update(piece)
+                file.write(piece)
+        size = partial.stat().st_size
+        atomic_rename(partial, path)
+    return size, digest.hexdigest()
 
 
-def put(partial: pathlib.Path, path: pathlib.Path) -> None:
+def atomic_rename(partial: pathlib.Path, path: pathlib.Path) -> None:
     """Gives a written file its name, once all of it is on disk."""
     fsync_path(partial)
     os.replace(partial, path)
     fsync_path(path.parent)
 
 
-def sha256(path: pathlib.Path) -> str:
-    """Of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(2**20):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
 @contextlib.contextmanager
-def room(folder: pathlib.Path) -> Iterator[None]:
-    """Turns what goes wrong with writing into one line.
+def writing_to(folder: pathlib.Path, *others: type[Exception]) -> Iterator[None]:
+    """Turns an `OSError`, or another error that says the same, into one line.
 
     Raises:
-        UserError: it did.
+        UserError: the disk is full, or cannot be written.
     """
     try:
         yield
-    except (OSError, tf.errors.OpError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error.message
+    except (OSError, *others) as error:
+        reason = getattr(error, "strerror", None) or getattr(error, "message", error)
         raise UserError(
-            f"Expected to be able to write to {folder}. Received: {reason}; mend that and run the "
-            "same command again to go on"
+            f"Could not write to {folder}: {reason}. Repair that and run the same command again to "
+            "continue"
         ) from None

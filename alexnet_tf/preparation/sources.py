@@ -1,7 +1,8 @@
-"""What a source of pictures is to the preparation: classes, and splits of examples by number.
+"""Sources of images: classes, and splits of numbered examples that say where their bytes are.
 
-Three kinds: `tars.py` reads ILSVRC's archives, `folders.py` folders of images, `tfds_input.py`
-datasets of TFDS. None of them reads a picture: they say where it is, and a worker reads it there.
+A source reads no image: workers do. ILSVRC's archives are in `imagenet_tars.py`; this file has
+folders and datasets of TensorFlow Datasets (TFDS). Only these two import TensorFlow, when they are
+opened, since worker processes import this file.
 """
 
 from __future__ import annotations
@@ -9,13 +10,24 @@ from __future__ import annotations
 import abc
 import dataclasses
 import hashlib
+import os
+import pathlib
+import typing
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from alexnet_tf.system.errors import UserError
+
+if typing.TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+
+_NAMES = ("file_name", "image/filename", "filename", "id")  # TFDS features that name an example
+_BATCH = 64  # examples taken out of TensorFlow at a time
+
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class FileRange:
     """Where encoded bytes are: a part of a file, or all of it where `size` is None."""
 
     path: str
@@ -28,21 +40,21 @@ class Place:
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """A picture before its preparation.
+    """An image before its preparation.
 
     Attributes:
-        file_name: what it is called in its source; it may look like no path that exists.
-        label: its class, a number.
-        picture: the encoded bytes, or where they are.
+        file_name: its name in the source; it need not be a path that exists.
+        label: the number of its class.
+        image: where the encoded bytes are.
     """
 
     file_name: str
     label: int
-    picture: bytes | Place
+    image: FileRange
 
 
 class ExampleReader(abc.ABC):
-    """The examples of one split, numbered in the order in which its source holds them.
+    """The examples of one split, numbered in the order in which the source holds them.
 
     Attributes:
         count: how many.
@@ -54,72 +66,26 @@ class ExampleReader(abc.ABC):
 
     @abc.abstractmethod
     def key(self, index: int) -> str:
-        """What the order of the prepared dataset may depend on, besides the seed."""
+        """What places an example in the prepared dataset, together with the seed."""
 
     @abc.abstractmethod
-    def examples(self, indices: np.ndarray) -> Iterator[Example]:
-        """Examples by their numbers, int64 [N], which rise."""
+    def examples(self, indices: np.ndarray, scratch: pathlib.Path) -> Iterator[Example]:
+        """Examples by number.
+
+        Args:
+            indices: int64 [N], rising.
+            scratch: a file that may be written, for images that are in no file of their own; it
+                must be kept until the images have been read.
+        """
 
     @abc.abstractmethod
     def fingerprint(self) -> str:
-        """Changes when the examples do."""
-
-
-class Listing(ExampleReader):
-    """Examples in files, of which any can be read at any time.
-
-    Args:
-        path: of the one file that holds them all, or of the folder that file names begin in.
-        names: of the examples; in a folder they are relative paths.
-        labels: of the examples.
-        offsets, sizes: bytes, where the file holds each; None in a folder.
-        stamps: in a folder, the size and the time of change of each file, [N, 2]; the examples are
-            other ones where these are.
-    """
-
-    def __init__(
-        self,
-        path: str,
-        names: list[str],
-        labels: Sequence[int],
-        offsets: Sequence[int] | None = None,
-        sizes: Sequence[int] | None = None,
-        stamps: Sequence[tuple[int, int]] | None = None,
-    ):
-        # ImageNet's names take 100 MB as they are, and would take as much again as `Example`s.
-        self.count = len(names)
-        self._path, self._names = path, names
-        self._labels = np.asarray(labels, np.int32)
-        self._offsets = None if offsets is None else np.asarray(offsets, np.int64)
-        self._sizes = None if sizes is None else np.asarray(sizes, np.int64)
-        self._stamps = None if stamps is None else np.asarray(stamps, np.int64)
-
-    def key(self, index: int) -> str:
-        """Its name."""
-        return self._names[index]
-
-    def examples(self, indices: np.ndarray) -> Iterator[Example]:
-        """As `ExampleReader` has it."""
-        for index in indices.tolist():
-            name = self._names[index]
-            if self._offsets is None:
-                place = Place(f"{self._path}/{name}")
-            else:
-                place = Place(self._path, int(self._offsets[index]), int(self._sizes[index]))
-            yield Example(name, int(self._labels[index]), place)
-
-    def fingerprint(self) -> str:
-        """Of names, labels, and offsets, sizes and stamps where there are any."""
-        digest = hashlib.sha256("\0".join(self._names).encode(errors="surrogateescape"))
-        for array in (self._labels, self._offsets, self._sizes, self._stamps):
-            if array is not None:
-                digest.update(array.tobytes())
-        return digest.hexdigest()
+        """A text that changes when the examples change."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A source of pictures.
+    """A source of images.
 
     Attributes:
         dataset: its name, with which the names of the shards begin: letters, digits and "_".
@@ -134,3 +100,198 @@ class Source:
     classes: tuple[str, ...]
     splits: dict[str, ExampleReader]
     ignored: int = 0
+
+
+class FileReader(ExampleReader):
+    """Examples in files, in any order.
+
+    Args:
+        path: the one file that holds all examples, or the folder in which file names begin.
+        names: of the examples; in a folder these are relative paths.
+        labels: of the examples.
+        ranges: int64 [N, 2], offset and size of each example in the file, bytes; None in a folder.
+        stamps: int64 [N, 2], size and time of change of each file in a folder, as a part of the
+            fingerprint.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        names: list[str],
+        labels: Sequence[int],
+        ranges: np.ndarray | None = None,
+        stamps: Sequence[tuple[int, int]] | None = None,
+    ):
+        # ImageNet's names take 100 MB as they are, and would take as much again as `Example`s.
+        self.count = len(names)
+        self._path, self._names, self._ranges = path, names, ranges
+        self._labels = np.asarray(labels, np.int32)
+        self._stamps = None if stamps is None else np.asarray(stamps, np.int64)
+
+    def key(self, index: int) -> str:
+        """Its name."""
+        return self._names[index]
+
+    def examples(self, indices: np.ndarray, scratch: pathlib.Path) -> Iterator[Example]:
+        """As `ExampleReader` has it."""
+        for index in indices.tolist():
+            name = self._names[index]
+            if self._ranges is None:
+                image = FileRange(f"{self._path}/{name}")
+            else:
+                image = FileRange(self._path, *self._ranges[index].tolist())
+            yield Example(name, int(self._labels[index]), image)
+
+    def fingerprint(self) -> str:
+        """A digest of names, labels, and offsets, sizes and stamps where there are any."""
+        digest = hashlib.sha256("\0".join(self._names).encode(errors="surrogateescape"))
+        digest.update(self._labels.tobytes())
+        if self._ranges is not None:
+            digest.update(self._ranges.T.tobytes())  # all offsets, then all sizes
+        if self._stamps is not None:
+            digest.update(self._stamps.tobytes())
+        return digest.hexdigest()
+
+
+def open_folders(data_dir: str, output: str | None = None) -> Source:
+    """Lists train/<class>/* and val/<class>/*, or validation/<class>/*.
+
+    Every file that is not hidden counts as an image, also behind a link. Files that turn out to be
+    something else are skipped and reported later.
+
+    Args:
+        data_dir: the folder that has train/ and val/ in it.
+        output: where the dataset will be written.
+
+    Raises:
+        UserError: no such folders, no classes, a class in validation that is not in training, or an
+            output inside of train/ or val/, which would be a class of the next run.
+    """
+    from alexnet_tf.data.image_folder import class_names, split_folders
+
+    folders = split_folders(data_dir)
+    for folder in folders.values() if output else ():
+        if pathlib.Path(output).expanduser().resolve().is_relative_to(folder.resolve()):
+            raise UserError(f"Expected --output outside of {folder}. Received: {output}")
+    train, validation = folders["train"], folders["validation"]
+    classes = class_names(train)
+    other = sorted(set(class_names(validation)) - set(classes))
+    if other:
+        raise UserError(
+            f"{validation} has {len(other):,} classes that {train} does not have, e.g. {other[0]}. "
+            "Both need the same classes"
+        )
+    splits, ignored = {}, 0
+    for name, folder in folders.items():
+        files, others = _list_files(folder, classes)
+        if not files:
+            raise UserError(f"The folders of {folder} hold no images")
+        names, labels, stamps = zip(*files, strict=True)
+        splits[name] = FileReader(str(folder), list(names), labels, stamps=stamps)
+        ignored += others
+    return Source("folder", f"a folder, train/ and {validation.name}/", classes, splits, ignored)
+
+
+def _list_files(
+    folder: pathlib.Path, classes: tuple[str, ...]
+) -> tuple[list[tuple[str, int, tuple[int, int]]], int]:
+    """Relative path, label and stamp of each file, and how many other entries there are."""
+    files, others = [], 0
+    for label, name in enumerate(classes):
+        if not (folder / name).is_dir():
+            continue
+        with os.scandir(folder / name) as entries:
+            found = sorted((e.name, e) for e in entries if not e.name.startswith("."))
+        for file_name, entry in found:
+            if entry.is_file():
+                state = entry.stat()
+                files.append((f"{name}/{file_name}", label, (state.st_size, state.st_mtime_ns)))
+            else:
+                others += 1
+    return files, others
+
+
+def open_tfds_source(name: str, data_dir: str | None) -> Source:
+    """Opens a dataset of TFDS by name, and lets TFDS prepare it first if need be.
+
+    Args:
+        name: e.g. "imagenet2012" or "cifar10:3.0.2".
+        data_dir: where TFDS keeps datasets; None for its default.
+
+    Raises:
+        UserError: no such dataset, or one that is no image classification.
+    """
+    from alexnet_tf.data.tfds import builder_of_name, image_and_label
+
+    builder = builder_of_name(name, data_dir, "--source=tfds:shapes")
+    keys = image_and_label(builder)
+    splits = builder.info.splits
+    held_out = next((s for s in ("validation", "test") if s in splits), None)
+    if "train" not in splits or held_out is None:
+        raise UserError(
+            f"Expected splits train and validation, or test, in {name}. "
+            f"Received: {', '.join(splits)}"
+        )
+    return Source(
+        builder.name,
+        f"{builder.info.full_name} of TFDS",
+        tuple(builder.info.features[keys[1]].names),
+        {split: TfdsReader(builder, split, *keys) for split in ("train", held_out)},
+    )
+
+
+class TfdsReader(ExampleReader):
+    """A split of a TFDS dataset, its images as they are stored, without decoding.
+
+    TFDS has shuffled the examples already and reads them in one order only, so each stays in the
+    shard to which its number belongs. The images of a shard are copied to a scratch file, so that
+    workers read images of every source in the same way.
+    """
+
+    in_order_only = True
+
+    def __init__(self, builder: tfds.core.DatasetBuilder, split: str, image: str, label: str):
+        self.count = builder.info.splits[split].num_examples
+        self._builder, self._split = builder, split
+        self._image, self._label = image, label
+
+    def key(self, index: int) -> str:
+        """Its number: its name is not known before it is read."""
+        return str(index)
+
+    def examples(self, indices: np.ndarray, scratch: pathlib.Path) -> Iterator[Example]:
+        """As `ExampleReader` has it; the numbers must follow one another."""
+        index = int(indices[0])
+        with scratch.open("wb") as file:
+            for features in self._read(index, int(indices[-1]) + 1):
+                named = next((features[key] for key in _NAMES if key in features), None)
+                name = f"{self._split} {index}" if named is None else _text(named)
+                encoded = features[self._image]
+                image = FileRange(str(scratch), file.tell(), len(encoded))
+                file.write(encoded)
+                yield Example(name, int(features[self._label]), image)
+                index += 1
+
+    def _read(self, first: int, end: int) -> Iterator[dict[str, typing.Any]]:
+        import tensorflow_datasets as tfds
+
+        dataset = self._builder.as_dataset(
+            split=tfds.core.ReadInstruction(self._split, from_=first, to=end, unit="abs"),
+            decoders={self._image: tfds.decode.SkipDecoding()},
+            read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+            shuffle_files=False,
+        )
+        kept = [key for key in (self._image, self._label, *_NAMES) if key in dataset.element_spec]
+        dataset = dataset.map(lambda features: {key: features[key] for key in kept}).batch(_BATCH)
+        for batch in dataset.as_numpy_iterator():
+            for values in zip(*(batch[key] for key in kept), strict=True):
+                yield dict(zip(kept, values, strict=True))
+
+    def fingerprint(self) -> str:
+        """The dataset's name, with its version, and the split's shards."""
+        lengths = self._builder.info.splits[self._split].shard_lengths
+        return f"{self._builder.info.full_name} {self._split} {lengths}"
+
+
+def _text(name: object) -> str:
+    return name.decode(errors="replace") if isinstance(name, bytes) else str(name)

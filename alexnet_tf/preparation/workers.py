@@ -1,13 +1,13 @@
-"""A pool of processes that prepare chunks of pictures, and nothing else.
+"""A pool of processes that make shards, whatever single images do to them.
 
-They import no TensorFlow: each takes some 60 MB, and less than 1 GB when a picture is as large as
-`picture.py` allows.
+They import no TensorFlow. Each takes some 60 MB and one shard, 25 MB with the defaults; and less
+than 1 GB more while it decodes an image as large as `image_checks.py` allows.
 """
 
 from __future__ import annotations
 
-import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import multiprocessing
 import multiprocessing.connection
@@ -15,187 +15,244 @@ import os
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
 
-from alexnet_tf.data.moments import Moments
-from alexnet_tf.preparation.chunks import Chunk, ChunkResult, prepare_chunk
-from alexnet_tf.preparation.resize import Prepared
+from alexnet_tf.preparation.shards import ShardResult, ShardTask, make_shard
 from alexnet_tf.system.errors import UserError
 
-_SECONDS = 0.2  # between two questions whether to stop
-# A chunk takes a tenth of a second, and by `picture.py`'s limits at most a minute of the CPU; the
-# rest is for slow disks and busy machines.
-_PATIENCE = 600.0  # seconds
-_IN_A_ROW = 8  # pictures that may end their process one after the other: more is not their doing
+_SECONDS = 0.2  # between two looks at the processes
+# An image takes milliseconds, and 2 s at most by `image_checks.py`'s limits; the rest is for slow
+# disks and busy machines.
+_PATIENCE = 150.0  # seconds
+_IN_A_ROW = 8  # images in a row that may end their process: more is not the images' fault
 
-# Reasons why there is no result of a picture, besides those of `transform.InvalidImage`.
+# Reasons why an image cannot be used, besides those of `InvalidImage`.
 ENDS = "ends the decoder"
 LASTS = "takes too long"
 
-Tag = TypeVar("Tag")
+_CONTEXT = multiprocessing.get_context("spawn")
+
+
+@dataclasses.dataclass(eq=False)
+class _Job:
+    """A shard in work.
+
+    Attributes:
+        task: the shard.
+        alone: whether it is made again, one image at a time, while the other processes rest.
+        shown: images that were reported as done; they are not reported again.
+        position: number of the image in work, as last seen; -1 before the first.
+        since: when that changed.
+    """
+
+    task: ShardTask
+    alone: bool = False
+    shown: int = 0
+    worker: _Worker | None = None
+    future: Future | None = None
+    position: int = -1
+    since: float = 0.0
 
 
 class Pool:
-    """Processes that prepare chunks, in a context.
+    """Processes that make shards, in a context.
 
-    A picture that ends its process, or keeps it busy for ever, costs only itself: what was in work
-    at the time is done again by new processes, one picture after the other.
+    An image that ends its process, or keeps it busy for ever, costs only itself. A shard whose
+    process was lost is made again, alone and with one image at a time. If that process is lost as
+    well, the image in work is to blame: it is left out and the shard is made again.
 
     Args:
-        workers: how many.
-        work: what they do.
-        patience: seconds until a chunk counts as hung; a single picture has a quarter of that.
+        workers: how many processes.
+        make: what they do, as `make_shard`.
+        patience: seconds without a new image until a process counts as hung.
     """
 
     def __init__(
         self,
         workers: int,
-        work: Callable[[Chunk], ChunkResult] = prepare_chunk,
+        make: Callable[..., ShardResult] = make_shard,
         patience: float = _PATIENCE,
     ):
-        self._workers, self._work, self._patience = workers, work, patience
-        self._in_flight = 2 * workers + 2  # chunks: what bounds memory
-        self._lost = 0  # pictures that ended their process, one after the other
-        self._executor = self._new_executor()
+        self._workers, self._make, self._patience = workers, make, patience
+        self._threads = _CONTEXT.RawValue("i", 1)  # images at a time in each process
+        self._exchange = concurrent.futures.ThreadPoolExecutor(workers)  # a thread for each process
+        self._idle: list[_Worker] = []
+        self._jobs: list[_Job] = []
+        self._lost_in_a_row = 0
 
     def __enter__(self) -> Pool:
         return self
 
     def __exit__(self, *exception) -> None:
-        self._kill()
+        """Ends the processes at once, even where one hangs."""
+        for worker in [*self._idle, *(job.worker for job in self._jobs)]:
+            worker.kill()
+        self._exchange.shutdown()
 
     def map(
-        self, chunks: Iterable[tuple[Tag, Chunk]], stop: Callable[[], bool]
-    ) -> Iterator[tuple[Tag, ChunkResult]]:
-        """Results in the order of the chunks, each with the tag that came with it.
+        self,
+        tasks: Iterable[ShardTask],
+        stop: Callable[[], bool],
+        advance: Callable[[int], None] = lambda images: None,
+    ) -> Iterator[tuple[ShardTask, ShardResult]]:
+        """Makes shards, and yields each with its result as soon as it is finished.
 
         Args:
-            chunks: taken only as fast as the processes work.
+            tasks: taken only as fast as the processes work; one is taken ahead.
             stop: asked all the time; once it says yes, no more results come.
+            advance: called with the number of images that were done since the last call.
 
         Raises:
-            UserError: a picture cannot be read, or the processes die whatever they do.
+            UserError: an image cannot be read, a disk is full, or the processes die whatever they
+                do.
         """
-        chunks = iter(chunks)
-        queue: collections.deque[tuple[Tag, Chunk, Future | None]] = collections.deque()
-        started = time.monotonic()  # of the chunk at the front
+        jobs = map(_Job, tasks)
+        ahead = next(jobs, None)
+        again: list[_Job] = []  # their processes were lost
         while not stop():
-            alone = any(future is None for *_, future in queue)
-            while (
-                not alone
-                and len(queue) < self._in_flight
-                and (item := next(chunks, None)) is not None
-            ):
-                queue.append((*item, self._submit(item[1])))
-            if not queue:
+            while ahead and not again and len(self._jobs) < self._workers:
+                self._start(ahead)
+                ahead = next(jobs, None)
+            if again and not self._jobs:
+                self._start(again.pop())
+            if not self._jobs:
                 return
-            tag, chunk, future = queue[0]
-            if future is None:
-                done = self._one_by_one(chunk, stop)
-            elif not concurrent.futures.wait([future], timeout=_SECONDS).done:
-                if time.monotonic() - started > self._patience:
-                    queue = self._restart(queue)
-                continue
-            elif isinstance(future.exception(), BrokenProcessPool):
-                queue = self._restart(queue)
-                continue
-            else:
-                done = future.result()
-            if done is None:
-                return
-            queue.popleft()
-            yield tag, done
-            started = time.monotonic()
+            self._share_cores()
+            futures = [job.future for job in self._jobs]
+            concurrent.futures.wait(futures, _SECONDS, concurrent.futures.FIRST_COMPLETED)
+            for job in list(self._jobs):
+                advance(self._observe(job))
+                if reason := self._lost(job):
+                    self._jobs.remove(job)
+                    self._prepare_again(job, reason)
+                    again.append(job)
+                elif job.future.done():
+                    self._jobs.remove(job)
+                    self._idle.append(job.worker)
+                    self._lost_in_a_row = 0
+                    yield job.task, job.future.result()
 
-    def _restart(self, queue: collections.deque) -> collections.deque:
-        """New processes; what the old ones left undone is marked by None, to be done with care."""
-        self._kill()
-        self._executor = self._new_executor()
-        return collections.deque(
-            (tag, chunk, future if _has_result(future) else None) for tag, chunk, future in queue
-        )
+    def _start(self, job: _Job) -> None:
+        job.worker = self._idle.pop() if self._idle else _Worker(self._make, self._threads)
+        job.worker.position.value = job.position = -1
+        job.since = time.monotonic()
+        self._jobs.append(job)
+        self._share_cores()
+        job.future = self._exchange.submit(job.worker.make, job.task)
 
-    def _one_by_one(self, chunk: Chunk, stop: Callable[[], bool]) -> ChunkResult | None:
-        """As `work`, while the processes have nothing else to do; None if told to stop."""
-        results: list[Prepared | str] = []
-        moments = Moments(chunk.size) if any(chunk.measured) else None
-        for picture, measured in zip(chunk.pictures, chunk.measured, strict=True):
-            single = dataclasses.replace(chunk, pictures=[picture], measured=[measured])
-            future = self._submit(single)
-            end = time.monotonic() + self._patience / 4
-            while not future.done() and time.monotonic() < end and not stop():
-                concurrent.futures.wait([future], timeout=_SECONDS)
-            if stop():  # whoever stops us may have stopped the processes as well
-                return None
-            if future.done() and not isinstance(future.exception(), BrokenProcessPool):
-                done = future.result()
-                self._lost = 0
-            else:
-                done = ChunkResult([ENDS if future.done() else LASTS], None)
-                self._lose()
-            results += done.results
-            if done.moments is not None:
-                moments.merge(done.moments)
-        return ChunkResult(results, moments)
+    def _share_cores(self) -> None:
+        """Where there are fewer shards than processes, each process prepares several images."""
+        alone = self._jobs[0].alone
+        self._threads.value = 1 if alone else max(1, self._workers // len(self._jobs))
 
-    def _lose(self) -> None:
-        """New processes, after one picture has ended the old ones."""
-        self._lost += 1
-        if self._lost > _IN_A_ROW:
+    def _observe(self, job: _Job) -> int:
+        """Looks how far a job is; returns how many images are done for the first time."""
+        position = job.worker.position.value
+        if position != job.position:
+            job.position, job.since = position, time.monotonic()
+        new = max(0, position - job.shown)
+        job.shown += new
+        return new
+
+    def _lost(self, job: _Job) -> str | None:
+        """Why a job will have no result; None if it may have one."""
+        if job.future.done():
+            return ENDS if isinstance(job.future.exception(), (EOFError, OSError)) else None
+        # A disk may take any time to write the file, and no image is to blame for it.
+        writes = job.position == len(job.task.examples)
+        hangs = not writes and time.monotonic() - job.since > self._patience
+        return LASTS if hangs else None
+
+    def _prepare_again(self, job: _Job, reason: str) -> None:
+        """Ends a job's process. If it had no other work, the image in work will be left out.
+
+        Raises:
+            UserError: too many processes in a row were lost.
+        """
+        job.worker.kill()
+        task, position = job.task, job.worker.position.value
+        if job.alone:
+            if 0 <= position < len(task.examples):
+                if position > 0 and position - 1 not in task.unusable:
+                    self._lost_in_a_row = 0  # the image before this one was prepared
+                job.task = dataclasses.replace(task, unusable={**task.unusable, position: reason})
+            self._lost_in_a_row += 1
+        job.alone = True
+        if self._lost_in_a_row > _IN_A_ROW:
             raise UserError(
-                f"Expected the worker processes to live. Received: {self._lost} that died one "
-                "after the other, as happens when memory runs out; run the same command again to "
-                "go on, perhaps with fewer --workers"
+                f"{self._lost_in_a_row} worker processes died one after the other, as happens when "
+                "memory runs out. Run the same command again to continue, perhaps with fewer "
+                "--workers"
             )
-        self._kill()
-        self._executor = self._new_executor()
 
-    def _new_executor(self) -> concurrent.futures.ProcessPoolExecutor:
-        return concurrent.futures.ProcessPoolExecutor(
-            self._workers, multiprocessing.get_context("spawn"), initializer=_start
+
+class _Worker:
+    """A process, as its parent sees it.
+
+    Attributes:
+        position: number of the image in work, in shared memory, which outlives the process.
+    """
+
+    def __init__(self, make: Callable[..., ShardResult], threads: multiprocessing.RawValue):
+        self.position = _CONTEXT.RawValue("q", -1)
+        self._connection, theirs = _CONTEXT.Pipe()
+        self._process = _CONTEXT.Process(
+            target=_serve, args=(theirs, make, self.position, threads), daemon=True
         )
-
-    def _kill(self) -> None:
-        """Ends the processes, at once even where one hangs; nothing they do is needed any more."""
-        results = self._executor._result_queue
-        for process in list((self._executor._processes or {}).values()):
-            process.kill()  # the executor's own method for it comes with Python 3.14
-        # One that was writing a result has left a part of it, and the executor would wait for the
-        # rest for ever, as there is still one who could write it: this process.
-        results._writer.close()
-        self._executor.shutdown(cancel_futures=True)
-
-    def _submit(self, chunk: Chunk) -> Future:
-        # This may start a process, which inherits what is blocked: Ctrl-C is for the parent alone.
+        # The process inherits what is blocked: Ctrl-C is for the parent alone.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            return self._executor.submit(self._work, chunk)
-        except BrokenProcessPool as error:  # it has ended since we last looked
-            future = Future()
-            future.set_exception(error)
-            return future
+            self._process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        theirs.close()  # so that the process's end is the end of the pipe
+
+    def make(self, task: ShardTask) -> ShardResult:
+        """Has a shard made; runs in a thread, as a process that hangs may not even take its task.
+
+        Raises:
+            EOFError, OSError: the process has ended.
+            Exception: what the shard's maker raised.
+        """
+        self._connection.send(task)
+        outcome = self._connection.recv()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def kill(self) -> None:
+        """Ends the process; nothing it does is needed any more."""
+        self._process.kill()
+        self._process.join()
 
 
-def _has_result(future: Future | None) -> bool:
-    return (
-        future is not None
-        and future.done()
-        and not future.cancelled()
-        and future.exception() is None
-    )
+def _serve(connection, make, position, threads) -> None:  # noqa: ANN001
+    """What a worker process does: it makes shards until its parent has no more."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+    def on_image(number: int) -> None:
+        position.value = number
+
+    with contextlib.suppress(EOFError, BrokenPipeError):  # the parent has gone
+        while True:
+            task = connection.recv()
+            try:
+                outcome = make(task, on_image, lambda: threads.value)
+            except UserError as error:
+                outcome = error
+            except MemoryError:
+                outcome = UserError(
+                    f"Not enough memory to make {task.path.name}. Run the same command again to "
+                    "continue, perhaps with fewer --workers"
+                )
+            except Exception:
+                outcome = RuntimeError(traceback.format_exc())  # the traceback's frames stay here
+            connection.send(outcome)
 
 
-def _start() -> None:
-    """Sees to it that a new process does not outlive its parent."""
-    threading.Thread(target=_follow_parent, daemon=True).start()
-
-
-def _follow_parent() -> None:
-    # A parent killed outright tells no one, and its children would wait for work for ever.
+def _end_with_parent() -> None:
+    # A parent killed outright tells no one, and a child must not write where another run may work.
     multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
     os._exit(1)

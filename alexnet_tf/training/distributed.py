@@ -12,8 +12,7 @@ import tensorflow as tf
 from alexnet_tf.data.cache import open_decoded_cache
 from alexnet_tf.data.dataset import Split
 from alexnet_tf.data.decode_errors import DecodeErrors
-from alexnet_tf.data.distribute import distribute
-from alexnet_tf.data.pipeline import training_dataset
+from alexnet_tf.data.pipeline import distribute, training_dataset
 from alexnet_tf.models.spec import Preprocessing
 from alexnet_tf.system.errors import UserError, WorkerLostError, first_line
 from alexnet_tf.system.progress import quiet

@@ -3,7 +3,7 @@
 import io
 import tarfile
 
-from alexnet_tf.preparation.tars import TRAIN, VALIDATION
+from alexnet_tf.preparation.imagenet_tars import TRAIN, VALIDATION
 
 LINK = object()  # stands for a symbolic link to a file outside
 

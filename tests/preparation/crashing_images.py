@@ -1,31 +1,51 @@
-"""Work in which some pictures are deadly; a module, as the pool's processes have to import it."""
+"""Work in which some images are deadly; a module, as the pool's processes have to import it."""
 
 import os
 import time
 from multiprocessing import connection
 
-from alexnet_tf.preparation.chunks import Chunk, ChunkResult, _read, prepare_chunk
-from alexnet_tf.preparation.sources import Place
+from alexnet_tf.preparation.shards import make_shard, read_image
 
-DEADLY, ENDLESS = b"deadly", b"endless"
-DEADLY_FILE = b"deadly file"
+DEADLY, ENDLESS = b"deadly", b"endless"  # the content of such files
 
 
-def work(chunk: Chunk) -> ChunkResult:
-    """As `prepare_chunk`; it must look at each picture when its turn comes, as that does."""
-    if DEADLY in chunk.pictures or any(map(_is_deadly_file, chunk.pictures)):
-        os._exit(139)
-    if ENDLESS in chunk.pictures:
-        time.sleep(3600)
-    return prepare_chunk(chunk)
+def work(task, on_image, threads):
+    """As `make_shard`, which calls `on_image` when an image's turn comes."""
+
+    def look(number):
+        on_image(number)
+        if number < len(task.examples):
+            content = read_image(task.examples[number].image)
+            if content == DEADLY:
+                os._exit(139)
+            if content == ENDLESS:
+                time.sleep(3600)
+
+    return make_shard(task, look, threads)
 
 
-def die(chunk: Chunk) -> ChunkResult:
-    """Whatever there is to do."""
+def die(task, on_image, threads):
+    """Whatever there is to do, at the first image."""
     os._exit(139)
 
 
-def stop_in_mid_sentence(chunk: Chunk) -> ChunkResult:
+def die_at_every_image(task, on_image, threads):
+    """As where there is no memory for any."""
+
+    def die(number):
+        on_image(number)
+        os._exit(139)
+
+    return make_shard(task, die, threads)
+
+
+def die_while_writing(task, on_image, threads):
+    """Once all images are prepared."""
+    on_image(len(task.examples))
+    os._exit(139)
+
+
+def stop_in_mid_sentence(task, on_image, threads):
     """Sends the first half of a result, and never the rest."""
 
     def send(self, buffer, write=os.write) -> None:
@@ -33,8 +53,14 @@ def stop_in_mid_sentence(chunk: Chunk) -> ChunkResult:
         time.sleep(3600)
 
     connection.Connection._send = send
-    return prepare_chunk(chunk)
+    return make_shard(task, on_image, threads)
 
 
-def _is_deadly_file(picture: bytes | Place) -> bool:
-    return isinstance(picture, Place) and _read(picture) == DEADLY_FILE
+def need_memory(task, on_image, threads):
+    """More than there is."""
+    raise MemoryError
+
+
+def fail(task, on_image, threads):
+    """By a mistake in the code."""
+    return 1 / 0

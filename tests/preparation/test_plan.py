@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from alexnet_tf.preparation.plan import Settings, plan
-from alexnet_tf.preparation.sources import Listing, Source
+from alexnet_tf.preparation.sources import FileReader, Source
 
 CLASSES = 10
 EACH = 100
@@ -10,10 +10,10 @@ NAMES = [f"n{label}_{i}" for label in range(CLASSES) for i in range(EACH)]  # so
 
 
 def source(names=NAMES, in_order_only=False):
-    train = Listing("/", names, [int(name[1]) for name in names])
+    train = FileReader("/", names, [int(name[1]) for name in names])
     train.in_order_only = in_order_only
     return Source(
-        "birds", "", tuple("abcdefghij"), {"train": train, "val": Listing("/", ["v"], [0])}
+        "birds", "", tuple("abcdefghij"), {"train": train, "val": FileReader("/", ["v"], [0])}
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alexnet_tf.preparation import turbojpeg
+from alexnet_tf.preparation import resize
 from alexnet_tf.preparation.resize import InvalidImage, central_box, prepare
 from tests.preparation.pictures import (
     decode,
@@ -22,14 +22,15 @@ from tests.preparation.pictures import (
 
 STRANGE = strange()
 UNUSABLE = unusable()
+BOX = (0.0, 0.0, 375.0, 375.0)
 
 
 @pytest.fixture(params=["fast", "pillow"])
 def way(request, monkeypatch):
     """Both implementations, as far as they are installed."""
     if request.param == "pillow":
-        monkeypatch.setattr(turbojpeg, "simplejpeg", None)
-    elif turbojpeg.simplejpeg is None:
+        monkeypatch.setattr(resize, "simplejpeg", None)
+    elif resize.simplejpeg is None:
         pytest.skip("simplejpeg or cykooz.resizer is not installed")
     return request.param
 
@@ -179,7 +180,39 @@ def test_a_blemished_picture_is_used_and_noted():
     blemished = encoded[:middle] + b"\xff\xd9" + encoded[middle + 2 :]  # ends half-way, it says
     prepared = prepare(blemished)
     assert decode(prepared.jpeg).shape == (256, 256, 3)
-    assert prepared.notes == (("blemished",) if turbojpeg.simplejpeg else ())
+    assert prepared.notes == (("blemished",) if resize.simplejpeg else ())
+
+
+def test_without_the_fast_libraries_pillow_does_it(monkeypatch):
+    monkeypatch.setattr(resize, "simplejpeg", None)
+    assert resize.prepare_jpeg(encode(photo()), (500, 375), BOX, 256, 90) is None
+    assert resize.libraries() == {}
+
+
+def test_the_fast_libraries_do_what_pillow_does():
+    pytest.importorskip("simplejpeg")
+    pytest.importorskip("cykooz_resizer")
+    encoded = encode(photo())
+    jpeg = resize.prepare_jpeg(encoded, (500, 375), BOX, 256, 100)
+    image = Image.open(io.BytesIO(encoded))
+    square = np.asarray(image.resize((256, 256), Image.Resampling.BILINEAR, box=BOX))
+    assert psnr(decode(jpeg), square) > 40
+    tables = [
+        Image.open(io.BytesIO(data)).quantization for data in (jpeg, encode(photo(), quality=100))
+    ]
+    assert tables[0] == tables[1]
+    assert set(resize.libraries()) == {"simplejpeg", "cykooz.resizer"}
+
+
+def test_the_fast_libraries_refuse_every_damage():
+    pytest.importorskip("simplejpeg")
+    pytest.importorskip("cykooz_resizer")
+    encoded = encode(photo())
+    for damaged in (encoded[:5000], b"no JPEG", encoded[:5000] + encoded[-2:]):
+        with pytest.raises(ValueError):
+            resize.prepare_jpeg(damaged, (500, 375), BOX, 256, 90)
+    with pytest.raises(ValueError, match="Expected"):  # a size that there is not
+        resize.prepare_jpeg(encoded, (400, 300), BOX, 256, 90)
 
 
 def test_workers_need_no_tensorflow():

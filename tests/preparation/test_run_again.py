@@ -3,6 +3,8 @@
 import fcntl
 import functools
 import io
+import itertools
+import json
 import os
 import shutil
 
@@ -13,12 +15,11 @@ from PIL import Image
 
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.statistics import Statistics
-from alexnet_tf.preparation import assembly, journal, metadata, shards, workers
-from alexnet_tf.preparation.folders import open_folders
-from alexnet_tf.preparation.journal import Journal
+from alexnet_tf.preparation import directory, metadata, shards, workers
 from alexnet_tf.preparation.plan import Settings
 from alexnet_tf.preparation.run import prepare_dataset
-from alexnet_tf.preparation.tfds_input import open_tfds_source
+from alexnet_tf.preparation.shards import make_shard
+from alexnet_tf.preparation.sources import open_folders, open_tfds_source
 from alexnet_tf.system.errors import UserError
 from tests import commands
 from tests.preparation import crashing_images
@@ -38,8 +39,38 @@ def folder(tmp_path_factory):
     return root
 
 
-def prepare(folder, output, max_skipped=0.0, settings=SETTINGS):
-    return prepare_dataset(open_folders(str(folder)), str(output), settings, 1, max_skipped)
+class InlinePool:
+    """As `Pool`, in this process."""
+
+    def __init__(self, workers):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
+    def map(self, tasks, stop, advance):
+        for task in tasks:
+            yield task, make_shard(task)
+
+
+class CrashError(Exception):
+    pass
+
+
+class CrashingPool(InlinePool):
+    """Ends the run after two shards."""
+
+    def map(self, tasks, stop, advance):
+        yield from itertools.islice(super().map(tasks, stop, advance), 2)
+        raise CrashError
+
+
+def prepare(folder, output, max_skipped=0.0, settings=SETTINGS, new_pool=InlinePool):
+    source = open_folders(str(folder))
+    return prepare_dataset(source, str(output), settings, 1, max_skipped, new_pool)
 
 
 def tree(folder):
@@ -48,33 +79,19 @@ def tree(folder):
 
 @pytest.fixture(scope="module")
 def whole(folder, tmp_path_factory):
-    """A complete dataset."""
+    """A complete dataset, made by processes."""
     output = tmp_path_factory.mktemp("out") / "dataset"
-    assert prepare(folder, output).images == 26
+    assert prepare(folder, output, new_pool=workers.Pool).images == 26
     return output
 
 
-class CrashError(Exception):
-    pass
-
-
 @pytest.fixture
-def crashed(folder, tmp_path, monkeypatch):
+def crashed(folder, tmp_path):
     """Stopped just after its second shard was finished."""
-    written = []
-
-    def write(self, folder):
-        if len(written) == 2:
-            raise CrashError
-        written.append(self.shard.file)
-        return original(self, folder)
-
-    original = assembly._Assembly.write
-    with monkeypatch.context() as patch:
-        patch.setattr(assembly._Assembly, "write", write)
-        with pytest.raises(CrashError):
-            prepare(folder, tmp_path / "crashed")
-    return tmp_path / "crashed", written
+    output = tmp_path / "crashed"
+    with pytest.raises(CrashError):
+        prepare(folder, output, new_pool=CrashingPool)
+    return output, [f"folder-train.tfrecord-0000{number}-of-00003" for number in (0, 1)]
 
 
 def test_statistics_are_numpys_to_a_ten_thousandth(whole):
@@ -115,7 +132,7 @@ def test_a_source_that_changed_meanwhile_is_noticed(folder, crashed):
     before, state = changed.read_bytes(), changed.stat()
     try:
         changed.write_bytes(encode(photo(99, 60, 50)))
-        with pytest.raises(UserError, match="Expected the splits that .* was begun with, train"):
+        with pytest.raises(UserError, match="was begun with other splits. train was"):
             prepare(folder, output)
     finally:
         changed.write_bytes(before)
@@ -138,7 +155,7 @@ def test_a_lost_shard_that_comes_out_differently_is_noticed(folder, crashed):
         for path, data in files.items():
             other = encode(photo(99, 60, 50), quality=50)
             write(path, other[: len(data)].ljust(len(data), b"\0"))
-        with pytest.raises(UserError, match="the source has changed"):
+        with pytest.raises(UserError, match="source has changed"):
             prepare(folder, output)
         assert not (output / written[0]).exists()
     finally:
@@ -152,12 +169,32 @@ def test_killed_while_it_began_it_begins_again(folder, whole, tmp_path, monkeypa
 
     output = tmp_path / "output"
     with monkeypatch.context() as patch:
-        patch.setattr(journal, "put", stop)
+        patch.setattr(directory, "atomic_rename", stop)
         with pytest.raises(CrashError):
             prepare(folder, output)
     assert [path.name for path in output.iterdir()] == ["unfinished.npz.partial"]
     assert prepare(folder, output).images == 26
     assert tree(output) == tree(whole)
+
+
+def test_the_ledger_has_the_form_of_the_first_versions_journal(crashed):
+    """So that a preparation that it began can be continued."""
+    output, _ = crashed
+    with np.load(output / "unfinished.npz", allow_pickle=False) as arrays:
+        assert set(arrays) == {"text", "counts", "pictures", "total", "products"}
+        text = json.loads(arrays["text"].tobytes())
+        assert arrays["counts"].shape == (2, 2) and arrays["total"].shape == (32, 32, 3)
+    assert text["entries"]["folder-train.tfrecord-00000-of-00003"].keys() == {
+        "split", "examples", "bytes", "sha256", "notes", "skipped"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("change", [lambda data: b"", lambda data: data[:99], lambda data: b"text"])
+def test_a_damaged_ledger_is_one_line(folder, crashed, change):
+    ledger = crashed[0] / "unfinished.npz"
+    ledger.write_bytes(change(ledger.read_bytes()))
+    with pytest.raises(UserError, match="unfinished.npz is damaged"):
+        prepare(folder, crashed[0])
 
 
 def test_lost_shards_of_a_finished_dataset_are_made_again(folder, whole, tmp_path, capsys):
@@ -168,7 +205,7 @@ def test_lost_shards_of_a_finished_dataset_are_made_again(folder, whole, tmp_pat
     second.write_bytes(second.read_bytes()[:-1])
     times = {path: path.stat().st_mtime_ns for path in others}
     result = prepare(folder, mine)
-    assert "as they were written, and are made again: 2" in capsys.readouterr().out
+    assert "are made again: 2" in capsys.readouterr().out
     assert result.images == 20 - sum(
         result.report["prepared"]["train"]["shards"][path.name]["examples"] for path in others
     )
@@ -185,17 +222,17 @@ def test_a_complete_dataset_is_checked_to_the_bit(folder, whole, name):
     good = file.read_bytes()
     try:
         file.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
-        with pytest.raises(UserError, match=f"Received: another {file.name}"):
+        with pytest.raises(UserError, match=f"{file.name} in .* is missing or has changed"):
             prepare(folder, whole)
     finally:
         file.write_bytes(good)
 
 
-def test_all_of_it_is_on_disk_before_the_journal_goes(folder, tmp_path, monkeypatch):
+def test_all_of_it_is_on_disk_before_the_ledger_goes(folder, tmp_path, monkeypatch):
     forced = set()
     for module in (shards, metadata):
         monkeypatch.setattr(module, "fsync_path", lambda path: forced.add(path.name))
-    monkeypatch.setattr(Journal, "remove", lambda journal: before.update(forced))
+    monkeypatch.setattr(directory.Ledger, "remove", lambda ledger: before.update(forced))
     before = set()
     prepare(folder, tmp_path / "output")
     for path in (tmp_path / "output").iterdir():
@@ -204,13 +241,11 @@ def test_all_of_it_is_on_disk_before_the_journal_goes(folder, tmp_path, monkeypa
     assert "output" in before
 
 
-def test_a_picture_that_ends_the_decoder_is_skipped_and_reported(folder, tmp_path, monkeypatch):
-    (folder / "val" / "a" / "deadly.jpg").write_bytes(crashing_images.DEADLY_FILE)
-    monkeypatch.setattr(
-        assembly, "Pool", functools.partial(workers.Pool, work=crashing_images.work)
-    )
+def test_an_image_that_ends_the_decoder_is_skipped_and_reported(folder, tmp_path):
+    (folder / "val" / "a" / "deadly.jpg").write_bytes(crashing_images.DEADLY)
+    pool = functools.partial(workers.Pool, make=crashing_images.work)
     try:
-        report = prepare(folder, tmp_path / "output", max_skipped=0.2).report
+        report = prepare(folder, tmp_path / "output", max_skipped=0.2, new_pool=pool).report
     finally:
         (folder / "val" / "a" / "deadly.jpg").unlink()
     assert report["prepared"]["validation"]["skipped"] == [("a/deadly.jpg", workers.ENDS)]
@@ -220,13 +255,34 @@ def test_a_picture_that_ends_the_decoder_is_skipped_and_reported(folder, tmp_pat
 
 @pytest.mark.parametrize("done", [True, False])
 def test_other_settings_are_refused(folder, whole, crashed, done):
-    with pytest.raises(UserError, match="settings .* seed: none. Received: 7"):
+    with pytest.raises(UserError, match="other settings. seed was none and is 7 now"):
         prepare(folder, whole if done else crashed[0], settings=Settings(32, 90, 8, 7))
+
+
+def test_too_many_unusable_images_end_it_until_more_are_allowed(folder, tmp_path):
+    for name in "xyz":
+        (folder / "val" / "b" / f"{name}.jpg").write_bytes(b"text")
+    try:
+        message = (
+            "3 of the 9 validation images cannot be used so far .3 no image.: b/..jpg, b/..jpg, "
+            "b/..jpg. At most 30.00% may be unusable. .*--max_skipped"
+        )
+        for _ in range(2):  # with the shard to make, and with it made
+            with pytest.raises(UserError, match=message):
+                prepare(folder, tmp_path / "output", max_skipped=0.3)
+        result = prepare(folder, tmp_path / "output", max_skipped=0.34)
+    finally:
+        for name in "xyz":
+            (folder / "val" / "b" / f"{name}.jpg").unlink()
+    assert result.images <= 9  # the others were made before
+    assert result.report["prepared"]["validation"]["skipped"] == [
+        ("b/x.jpg", "no image"), ("b/y.jpg", "no image"), ("b/z.jpg", "no image")
+    ]  # fmt: skip
 
 
 def test_a_directory_of_something_else_is_left_alone(folder, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(UserError, match="with thesis.txt in it"):
+    with pytest.raises(UserError, match="other files, e.g. thesis.txt"):
         prepare(folder, tmp_path)
     assert tree(tmp_path) == {"thesis.txt": b"mine"}
 
@@ -245,7 +301,8 @@ def test_a_dataset_of_tfds_is_a_source(folder, tmp_path):
     prepare(folder, tmp_path / "folder" / "1.0.0")
     source = open_tfds_source("folder", str(tmp_path))
     assert source.classes == ("a", "b")
-    result = prepare_dataset(source, str(tmp_path / "out"), SETTINGS, 1, 0.0)
+    result = prepare_dataset(source, str(tmp_path / "out"), SETTINGS, 2, 0.0)
+    assert not list((tmp_path / "out").glob("*.partial"))
     assert result.report["prepared"]["train"]["notes"] == {"kept": 20}
     (first, second) = (
         {

@@ -156,10 +156,9 @@ def test_shards_are_mixtures_of_all_classes(prepared):
     assert len(set(labels.numpy())) == 4
 
 
-@pytest.mark.parametrize("kills", [1, 2])
-def test_killed_and_run_again_it_makes_the_same_bytes(archives, prepared, tmp_path, kills):
+def test_killed_twice_and_run_again_it_makes_the_same_bytes(archives, prepared, tmp_path):
     output = tmp_path / "imagenet"
-    for kill in range(kills):
+    for kill in range(2):
         process = subprocess.Popen(
             commands.command("alexnet_tf.prepare", *arguments(archives, output, "--workers=1")),
             cwd=commands.ROOT,
@@ -183,25 +182,10 @@ def test_a_complete_dataset_is_left_alone(archives, prepared):
     assert tree(prepared) == before
 
 
-def test_other_settings_in_the_same_directory_are_refused(archives, prepared):
-    before = tree(prepared)
-    done = run(archives, prepared, "--quality=50")
-    assert done.returncode == 1
-    assert len(done.stderr.splitlines()) == 1 and "quality" in done.stderr
-    assert tree(prepared) == before
-
-
-def test_too_many_unusable_pictures_end_it(archives, tmp_path):
-    done = run(archives, tmp_path / "out", "--max_skipped=0.01")
-    assert done.returncode == 1
-    assert "--max_skipped" in done.stderr.splitlines()[-1]
-
-
 @pytest.mark.parametrize(
     "flags, words",
     [
         (["--source=nothing"], "--source=imagenet, folder or tfds:NAME"),
-        (["--data_dir=/nowhere"], "/nowhere"),
         (["--val_labels=/nowhere"], "/nowhere"),
     ],
 )

@@ -1,126 +1,137 @@
-"""What the pool makes of pictures, disks and processes that fail."""
+"""What the pool makes of images and processes that fail."""
 
-import os
 import threading
 import time
 
+import numpy as np
 import pytest
 
-from alexnet_tf.preparation import chunks, resize, workers
-from alexnet_tf.preparation.chunks import Chunk, prepare_chunk
-from alexnet_tf.preparation.sources import Place
+from alexnet_tf.preparation import workers
+from alexnet_tf.preparation.shards import ShardTask, make_shard
+from alexnet_tf.preparation.sources import Example, FileRange
 from alexnet_tf.preparation.workers import Pool
 from alexnet_tf.system.errors import UserError
 from tests.preparation import crashing_images
+from tests.preparation.crashing_images import DEADLY, ENDLESS
 from tests.preparation.pictures import encode, photo
 
 GOOD = [encode(photo(index, 40, 30)) for index in range(4)]
 
 
-def chunk(*pictures):
-    return Chunk(list(pictures), [True] * len(pictures), 16, 90)
+@pytest.fixture
+def task(tmp_path):
+    """Makes a task of encoded images; the names of the images are their numbers."""
+    made = []
+
+    def make(*images):
+        examples = []
+        for number, image in enumerate(images):
+            path = tmp_path / f"{len(made)}-{number}.jpg"
+            path.write_bytes(image)
+            examples.append(Example(str(number), 0, FileRange(str(path))))
+        count = len(images)
+        positions, measured = np.arange(count)[::-1], np.ones(count, bool)
+        path = tmp_path / f"shard-{len(made)}"
+        made.append(ShardTask(path, examples, positions, measured, 1, 16, 90))
+        return made[-1]
+
+    return make
 
 
 def never():
     return False
 
 
-def outcomes(pool, work):
-    return [
-        (tag, [r if isinstance(r, str) else "prepared" for r in done.results], done.moments)
-        for tag, done in pool.map(enumerate(work), never)
-    ]
-
-
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_picture_that_ends_its_process_costs_only_itself(processes):
-    work = [
-        chunk(*GOOD), chunk(GOOD[0], crashing_images.DEADLY, b"text", GOOD[1]), chunk(*GOOD[:2]),
-        chunk(crashing_images.DEADLY), chunk(*GOOD), chunk(GOOD[2]),
+def test_an_image_that_ends_its_process_costs_only_itself(task, processes):
+    tasks = [
+        task(*GOOD), task(GOOD[0], DEADLY, b"text", GOOD[1]), task(*GOOD[:2]),
+        task(DEADLY), task(DEADLY, DEADLY, *GOOD, DEADLY), task(GOOD[2]),
     ]  # fmt: skip
+    shown = []
     with Pool(processes, crashing_images.work) as pool:
-        found = outcomes(pool, work)
-    good = "prepared"
-    assert [(tag, results) for tag, results, _ in found] == [
-        (0, [good] * 4), (1, [good, workers.ENDS, "no image", good]), (2, [good] * 2),
-        (3, [workers.ENDS]), (4, [good] * 4), (5, [good]),
+        found = {made.path: result for made, result in pool.map(tasks, never, shown.append)}
+    results = [found[made.path].summary for made in tasks]
+    end = workers.ENDS
+    assert [(r.examples, r.skipped) for r in results] == [
+        (4, []), (2, [("1", end), ("2", "no image")]), (2, []),
+        (0, [("0", end)]), (4, [("0", end), ("1", end), ("6", end)]), (1, []),
     ]  # fmt: skip
-    usual = prepare_chunk(chunk(GOOD[0], GOOD[1])).moments
-    assert found[1][2].pictures == 2
-    assert (found[1][2].total == usual.total).all()
+    assert sum(shown) == 4 + 4 + 2 + 1 + 7 + 1
+    moments = found[tasks[1].path].moments
+    usual = make_shard(task(*GOOD[:2])).moments
+    assert moments.pictures == 2
+    assert (moments.total == usual.total).all()
 
 
-def test_a_picture_that_never_ends_is_given_up():
-    with Pool(1, crashing_images.work, patience=8.0) as pool:
-        assert [
-            results for _, results, _ in outcomes(pool, [chunk(GOOD[0], crashing_images.ENDLESS)])
-        ] == [["prepared", workers.LASTS]]
+def test_every_process_makes_the_same_bytes(task):
+    """With one shard for two processes, one of them prepares two images at a time."""
+    many = task(*GOOD * 20, b"text", *GOOD)
+    expected = make_shard(many)
+    before = many.path.read_bytes()
+    many.path.unlink()
+    with Pool(2) as pool:
+        ((_, result),) = pool.map([many], never)
+    assert result.summary == expected.summary
+    assert (result.moments.total == expected.moments.total).all()
+    assert many.path.read_bytes() == before
 
 
-def test_processes_that_always_die_are_not_the_pictures_fault():
-    with Pool(1, crashing_images.die) as pool, pytest.raises(UserError, match="perhaps with fewer"):
-        outcomes(pool, [chunk(*GOOD, *GOOD, *GOOD)])
+def test_an_image_that_never_ends_is_given_up(task):
+    with Pool(1, crashing_images.work, patience=2.0) as pool:
+        ((_, result),) = pool.map([task(GOOD[0], ENDLESS, GOOD[1])], never)
+    assert result.summary.skipped == [("1", workers.LASTS)]
+    assert result.summary.examples == 2
 
 
-def test_to_stop_ends_a_process_that_hangs():
+@pytest.mark.parametrize("fault", ["die", "die_at_every_image", "die_while_writing"])
+def test_processes_that_always_die_are_not_the_images_fault(task, fault):
+    tasks = [task(*GOOD, *GOOD, *GOOD)]
+    with (
+        Pool(1, getattr(crashing_images, fault)) as pool,
+        pytest.raises(UserError, match="perhaps with fewer"),
+    ):
+        list(pool.map(tasks, never))
+
+
+def test_memory_that_runs_out_says_so(task):
+    with (
+        Pool(1, crashing_images.need_memory) as pool,
+        pytest.raises(UserError, match="Not enough memory to make shard-0.*fewer --workers"),
+    ):
+        list(pool.map([task(*GOOD)], never))
+
+
+def test_other_faults_bring_their_traceback(task):
+    with (
+        Pool(1, crashing_images.fail) as pool,
+        pytest.raises(RuntimeError, match="in fail\n.*\n(.*\n)?ZeroDivisionError"),
+    ):
+        list(pool.map([task(*GOOD)], never))
+
+
+def test_to_stop_ends_a_process_that_hangs(task):
     started = time.monotonic()
     with Pool(1, crashing_images.work) as pool:
         times = iter(range(10**6))
-        assert list(pool.map([(0, chunk(crashing_images.ENDLESS))], lambda: next(times) > 5)) == []
-    assert time.monotonic() - started < 60
+        assert list(pool.map([task(ENDLESS)], lambda: next(times) > 5)) == []
+    assert time.monotonic() - started < 30
 
 
-def test_to_stop_ends_a_process_that_has_sent_half_a_result():
+def test_to_stop_ends_a_process_that_has_sent_half_a_result(task):
+    tasks = [task(*GOOD)]
+
     def run():
         with Pool(1, crashing_images.stop_in_mid_sentence) as pool:
-            end = time.monotonic() + 10
-            assert list(pool.map([(0, chunk(*GOOD))], lambda: time.monotonic() > end)) == []
+            # The file is there before the result is sent.
+            assert list(pool.map(tasks, lambda: tasks[0].path.exists() and waited.wait(1))) == []
 
+    waited = threading.Event()
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join(60)
+    while not tasks[0].path.exists():
+        time.sleep(0.1)
+    time.sleep(0.5)
+    waited.set()
+    thread.join(30)
     assert not thread.is_alive()
-
-
-@pytest.fixture
-def hasty(monkeypatch):
-    monkeypatch.setattr(chunks, "_WAITS", (0.0, 0.0))
-
-
-def test_a_disk_that_fails_once_is_asked_again(tmp_path, monkeypatch, hasty):
-    file = tmp_path / "a.jpg"
-    file.write_bytes(GOOD[0])
-    failures = [OSError(5, "Source/output error"), OSError(5, "Source/output error")]
-
-    def read(path):
-        if failures:
-            raise failures.pop()
-        return file.read_bytes()
-
-    monkeypatch.setattr(chunks, "read_file", read)
-    (result,) = prepare_chunk(chunk(Place(str(file)))).results
-    assert result == resize.prepare(GOOD[0], 16, 90)
-
-
-@pytest.mark.parametrize("size", [None, 100])
-def test_what_cannot_be_read_is_named_and_never_skipped(tmp_path, size, hasty):
-    place = Place(str(tmp_path / "gone.jpg"), 7, size)
-    with pytest.raises(UserError, match=r"gone.jpg. Received: No such file or directory, 3 times"):
-        prepare_chunk(chunk(GOOD[0], place))
-
-
-def test_an_archive_that_was_cut_meanwhile_is_no_truncated_picture(tmp_path, hasty):
-    file = tmp_path / "a.tar"
-    file.write_bytes(GOOD[0])
-    os.truncate(file, len(GOOD[0]) // 2)
-    with pytest.raises(UserError, match=r"byte 0 of .*a.tar. Received: the archive has become"):
-        prepare_chunk(chunk(Place(str(file), 0, len(GOOD[0]))))
-
-
-def test_memory_that_runs_out_is_no_large_picture(monkeypatch, hasty):
-    def resize(*arguments, **options):
-        raise MemoryError
-
-    monkeypatch.setattr(resize, "prepare_jpeg", resize)
-    with pytest.raises(UserError, match="Received: not enough memory"):
-        prepare_chunk(chunk(GOOD[0]))

@@ -4,8 +4,8 @@ import tarfile
 import numpy as np
 import pytest
 
-from alexnet_tf.preparation.chunks import _read
-from alexnet_tf.preparation.tars import TRAIN, VALIDATION, open_imagenet
+from alexnet_tf.preparation.imagenet_tars import TRAIN, VALIDATION, open_imagenet
+from alexnet_tf.preparation.shards import read_image
 from alexnet_tf.system.errors import UserError
 from tests.preparation.archives import LINK, tar, write_archives
 
@@ -17,6 +17,7 @@ DATA = {
 # In another order than that of their names, which is that of the labels.
 VALIDATIONS = {"v_3.JPEG": b"three", "v_1.JPEG": b"one", "v_2.JPEG": b"two"}
 LABELS = ["n01", "n02", "n01"]
+SCRATCH = None  # archives need none
 
 
 @pytest.fixture
@@ -28,10 +29,10 @@ def opened(folder):
     return open_imagenet(str(folder), str(folder / "labels.txt"))
 
 
-def contents(pictures):
+def contents(reader):
     """Name to label and bytes, read as workers do."""
-    examples = pictures.examples(np.arange(pictures.count))
-    return {e.file_name: (e.label, _read(e.picture)) for e in examples}
+    examples = reader.examples(np.arange(reader.count), SCRATCH)
+    return {e.file_name: (e.label, read_image(e.image)) for e in examples}
 
 
 def test_every_plain_file_is_found_where_it_lies(folder):
@@ -92,7 +93,7 @@ def test_a_compressed_archive_is_refused_by_its_kind(folder):
 
 def test_an_archive_of_another_layout_is_refused(folder):
     (folder / TRAIN).write_bytes(tar({"n01/n01_1.JPEG": b"one"}))
-    with pytest.raises(UserError, match="one archive a class .* Received: n01_1.JPEG"):
+    with pytest.raises(UserError, match="one archive per class .* Received: n01_1.JPEG"):
         opened(folder)
 
 

@@ -1,12 +1,12 @@
 """ILSVRC's archives as they are downloaded: read where they lie, never unpacked.
 
-`ILSVRC2012_img_train.tar` holds one archive a class, n01440764.tar, which holds its pictures,
-n01440764_10026.JPEG. `ILSVRC2012_img_val.tar` holds pictures, ILSVRC2012_val_00000001.JPEG, whose
-classes are in a list apart, a synset a line, in the order of their names.
+`ILSVRC2012_img_train.tar` holds one archive per class, n01440764.tar, which holds images,
+n01440764_10026.JPEG. `ILSVRC2012_img_val.tar` holds images, ILSVRC2012_val_00000001.JPEG. Their
+classes are in a separate list, one synset per line, in the order of the images' names.
 
-The headers are read once, one in every 110 KB: minutes, during which the disk is what is slow.
-Names in an archive are names only and nothing is opened by them. Anything but plain files, such as
-links or devices, is ignored and counted.
+The headers are read once, one in every 110 KB: this takes minutes and is bound by the disk. Names
+in an archive are never used as paths. Entries that are no plain files, such as links or devices,
+are ignored and counted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ import tarfile
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-from alexnet_tf.preparation.sources import Listing, Source
+import numpy as np
+
+from alexnet_tf.preparation.sources import FileReader, Source
 from alexnet_tf.system.errors import UserError
 from alexnet_tf.system.progress import Progress
 
@@ -37,31 +39,12 @@ class _Member(NamedTuple):
     size: int  # bytes
 
 
-class _Members:
-    """Many members, in columns: a million tuples would take four times the memory."""
-
-    def __init__(self):
-        self.names: list[str] = []
-        self.offsets = array.array("q")
-        self.sizes = array.array("q")
-
-    def add(self, member: _Member) -> None:
-        """Notes one more."""
-        self.names.append(member.name)
-        self.offsets.append(member.offset)
-        self.sizes.append(member.size)
-
-    def listing(self, path: pathlib.Path, labels: list[int]) -> Listing:
-        """The same, of the archive at `path`, with a label for each."""
-        return Listing(str(path), self.names, labels, self.offsets, self.sizes)
-
-
 def open_imagenet(data_dir: str, val_labels: str) -> Source:
     """Indexes the two archives.
 
     Args:
         data_dir: the folder they are in.
-        val_labels: a text file, the synset of each validation picture in the order of their names.
+        val_labels: a text file, the synset of each validation image in the order of their names.
 
     Raises:
         UserError: an archive is missing, damaged, compressed or of another layout, or the list has
@@ -89,35 +72,39 @@ def open_imagenet(data_dir: str, val_labels: str) -> Source:
     )
 
 
-def _index_train(archive: _Archive) -> tuple[tuple[str, ...], Listing]:
-    members, owners = _Members(), []
+def _index_train(archive: _Archive) -> tuple[tuple[str, ...], FileReader]:
+    names, owners = [], []
+    ranges = array.array("q")  # a million tuples would take four times the memory
     for outer in archive.members():
         match = _CLASS_ARCHIVE.fullmatch(outer.name)
         if not match:
             raise UserError(
-                f"Expected one archive a class in {archive.path}, as n01440764.tar. "
+                f"Expected one archive per class in {archive.path}, as n01440764.tar. "
                 f"Received: {outer.name}"
             )
         for member in archive.members(outer.offset, outer.size):
-            members.add(member)
+            names.append(member.name)
+            ranges.extend((member.offset, member.size))
             owners.append(match[1])
     classes = tuple(sorted(set(owners)))
     label = {name: number for number, name in enumerate(classes)}
-    return classes, members.listing(archive.path, [label[owner] for owner in owners])
+    labels = [label[owner] for owner in owners]
+    return classes, FileReader(
+        str(archive.path), names, labels, np.array(ranges, np.int64).reshape(-1, 2)
+    )
 
 
-def _index_validation(archive: _Archive, classes: tuple[str, ...], val_labels: str) -> Listing:
-    members = _Members()
-    for member in archive.members():
-        members.add(member)
-    count = len(members.names)
+def _index_validation(archive: _Archive, classes: tuple[str, ...], val_labels: str) -> FileReader:
+    members = list(archive.members())
+    names = [member.name for member in members]
+    count = len(names)
     try:
         synsets = pathlib.Path(val_labels).expanduser().read_text().split()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"Expected --val_labels to be a text file. Received: {error}") from None
     if len(synsets) != count:
         raise UserError(
-            f"Expected as many lines in --val_labels as there are pictures in {archive.path}, "
+            f"Expected as many lines in --val_labels as there are images in {archive.path}, "
             f"{count:,}. Received: {len(synsets):,} in {val_labels}"
         )
     unknown = sorted(set(synsets) - set(classes))
@@ -128,16 +115,17 @@ def _index_validation(archive: _Archive, classes: tuple[str, ...], val_labels: s
         )
     label = {name: number for number, name in enumerate(classes)}
     labels = [0] * count
-    by_name = sorted(range(count), key=members.names.__getitem__)
-    for place, synset in zip(by_name, synsets, strict=True):
-        labels[place] = label[synset]
-    return members.listing(archive.path, labels)
+    by_name = sorted(range(count), key=names.__getitem__)
+    for index, synset in zip(by_name, synsets, strict=True):
+        labels[index] = label[synset]
+    ranges = [(member.offset, member.size) for member in members]
+    return FileReader(str(archive.path), names, labels, np.array(ranges, np.int64).reshape(-1, 2))
 
 
 class _Headers:
-    """A file whose headers `tarfile` may read, however long they say that they are.
+    """A file of which `tarfile` may read headers, but not more than a header's bytes.
 
-    Long names are headers with a length of their own: a negative one would read the whole archive
+    Long names are headers that state their own length: a negative one would read the whole archive
     into memory.
     """
 
@@ -190,33 +178,33 @@ class _Archive:
                 f"{kind} data at byte {start:,}; unpack that layer first"
             )
         self._file.seek(start)
-        place = start
+        offset = start
         try:
             with tarfile.open(fileobj=_Headers(self._file), mode="r:") as tar:
                 while (entry := tar.next()) is not None:
                     tar.members.clear()  # which keeps a kilobyte for each
-                    if entry.size < 0 or entry.offset_data <= place:  # or it would never end
+                    if entry.size < 0 or entry.offset_data <= offset:  # or it would never end
                         raise tarfile.ReadError("an entry of negative length")
-                    place = entry.offset_data
-                    if place + entry.size > end:
+                    offset = entry.offset_data
+                    if offset + entry.size > end:
                         raise tarfile.ReadError("an entry longer than the archive")
                     if entry.isreg() and not entry.issparse():
-                        yield _Member(pathlib.PurePosixPath(entry.name).name, place, entry.size)
+                        yield _Member(pathlib.PurePosixPath(entry.name).name, offset, entry.size)
                     else:
                         self.ignored += not entry.isdir()
-                    self._show(place)
-                place = tar.offset
-            self._file.seek(place)
+                    self._show(offset)
+                offset = tar.offset
+            self._file.seek(offset)
             # Python's reader takes a damaged header for the end; the end is a block of zeros.
-            if self._file.read(tarfile.BLOCKSIZE).strip(b"\0") or place >= end:
+            if self._file.read(tarfile.BLOCKSIZE).strip(b"\0") or offset >= end:
                 raise tarfile.ReadError("no header and no end")
         except Exception as error:  # whatever Python's reader makes of a stranger's bytes
             raise UserError(
                 f"Expected a whole tar archive. Received: {self.path}, damaged or cut short about "
-                f"byte {place:,} of {self._size:,} ({error or type(error).__name__})"
+                f"byte {offset:,} of {self._size:,} ({error or type(error).__name__})"
             ) from None
 
-    def _show(self, place: int) -> None:
-        if place // _MB > self._shown:
-            self._progress.advance(place // _MB - self._shown)
-            self._shown = place // _MB
+    def _show(self, offset: int) -> None:
+        if offset // _MB > self._shown:
+            self._progress.advance(offset // _MB - self._shown)
+            self._shown = offset // _MB
