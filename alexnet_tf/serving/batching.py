@@ -36,10 +36,6 @@ class Batcher:
         concurrency: limits rows; shared with other batchers.
         max_batch: rows per call; a longer request is computed alone.
         max_cost: per call, in the unit of the requests' cost; likewise.
-
-    Attributes:
-        calls: of the function, so far.
-        rows: computed, so far.
     """
 
     def __init__(
@@ -54,7 +50,6 @@ class Batcher:
         self._max_batch, self._max_cost = max_batch, max_cost
         self._queue: deque[_Pending] = deque()
         self._worker: asyncio.Task | None = None
-        self.calls = self.rows = 0
 
     async def __call__(self, batch: np.ndarray, cost: int = 0) -> Outputs:
         """Computes the function of some rows. A cancelled call leaves the queue.
@@ -109,8 +104,6 @@ class Batcher:
 
     async def _call(self, group: list[_Pending]) -> list[Outputs]:
         batch = np.concatenate([pending.batch for pending in group])
-        self.calls += 1
-        self.rows += len(batch)
         loop = asyncio.get_running_loop()
         outputs = await loop.run_in_executor(self._executor, self._function, batch)
         ends = np.cumsum([len(pending.batch) for pending in group])[:-1]

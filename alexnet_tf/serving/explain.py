@@ -33,14 +33,12 @@ def explain(outputs: Outputs, labels: tuple[str, ...]) -> dict[str, Any]:
             415,
         )
     probabilities = outputs["view_probabilities"][0]  # [10, classes]
-    centre = len(probabilities) // 2 - 1  # the fifth, as in data/preprocess.py
     views = [
         {"image": _data_url(view), "best": _top(row, labels)[0]}
         for view, row in zip(outputs["views"][0], probabilities, strict=True)
     ]
     return {
         "square": _data_url(outputs["square"][0]),
-        "centre_view": _top(probabilities[centre], labels),
         "ten_views": _top(probabilities.mean(axis=0), labels),
         "views": views,
         "first_layer": _data_url(response_grid(outputs["first_layer"][0])),

@@ -69,7 +69,6 @@ class Server:
 
     Attributes:
         app: the ASGI application.
-        batchers: by signature.
     """
 
     def __init__(self, model: LoadedModel, name: str, limits: Limits, hosts: list[str]):
@@ -79,7 +78,7 @@ class Server:
         self._threads = concurrent.futures.ThreadPoolExecutor(_THREADS)
         compute_thread = concurrent.futures.ThreadPoolExecutor(1)
         concurrency = ConcurrencyLimiter(limits.max_pending_images)
-        self.batchers = {
+        self._batchers = {
             signature: Batcher(
                 functools.partial(self.compute, signature),
                 compute_thread,
@@ -172,7 +171,7 @@ class Server:
     async def _outputs(self, inference: InferenceRequest) -> Outputs:
         if not len(inference.batch):  # TensorFlow's fused convolutions fail on empty batches
             return self._model.empty_outputs(inference.signature)
-        batcher = self.batchers[inference.signature]
+        batcher = self._batchers[inference.signature]
         return await asyncio.wait_for(
             batcher(inference.batch, inference.pixels), self._limits.timeout
         )

@@ -10,6 +10,8 @@ from PIL import Image
 from alexnet_tf.serving.requests import decoded_pixels
 from tests.serving.servable import make_picture, make_scan_bomb
 
+pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # pytest resets image_checks.py's filter
+
 
 def encode(size, format, mode="L", **options):
     buffer = io.BytesIO()

@@ -56,7 +56,7 @@ def test_directories_with_other_names_are_no_versions(tmp_path):
     assert find_version(tmp_path) == tmp_path / "2"
 
 
-def test_the_version_is_the_name_of_the_directory_also_for_a_relative_path(
+def test_the_version_of_a_relative_path_is_the_name_of_its_directory(
     exported, tmp_path, monkeypatch
 ):
     zero = copy(exported, tmp_path / "0")
