@@ -129,7 +129,7 @@ class BodyBudget:
     async def read(
         self, stream: AsyncIterator[bytes], content_length: int = 0
     ) -> AsyncIterator[bytes]:
-        """Reads one body, whose bytes count until the context ends.
+        """Reads one body; its bytes count until the context ends.
 
         End the context when the request is answered: its decoded contents wait for the model and
         take as much memory as the body.

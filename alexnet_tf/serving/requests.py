@@ -1,4 +1,4 @@
-"""Parses and checks request bodies: what the model computes, and how large it is."""
+"""Parses and checks request bodies, and turns them into batches for the model."""
 
 from __future__ import annotations
 

@@ -213,8 +213,8 @@ def listen(host: str, port: int) -> socket.socket:
         UserError: the address is in use or is no address of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sets TCP_NODELAY only on sockets whose protocol is TCP by name, and without it every
-    # second answer over one connection waits some 40 ms for the client's acknowledgement.
+    # asyncio sets TCP_NODELAY only on sockets that name TCP as their protocol. Without it, answers
+    # over a reused connection wait some 40 ms for the client's acknowledgement.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -163,7 +163,7 @@ def test_a_broken_image_does_not_fail_the_others(loaded, pictures, signature):
 
 
 def test_warm_up_requests_run_as_the_model_server_runs_them(exported, loaded):
-    """Read with TensorFlow Serving's own messages, independently of what wrote them."""
+    """Reads them with TensorFlow Serving's messages, independently of `read_warmup`."""
     path = exported / "assets.extra" / "tf_serving_warmup_requests"
     seen = []
     for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
