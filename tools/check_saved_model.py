@@ -1,11 +1,11 @@
-"""Compares a SavedModel's answers with evaluation's, in a process that cannot import alexnet_tf.
+"""Compares a SavedModel, in a process that cannot import alexnet_tf, with the evaluation.
 
 python -m tools.check_saved_model --model_dir=runs/shapes-tiny --images=2000
 python -m tools.check_saved_model --model_dir=runs/shapes-tiny --photos=DIR
 
-Both see the same files, of the validation split or of a folder. The five best classes have to be
-the same on all of them, and their probabilities to 1e-5, for one view and for ten. Exit code 1 if
-not.
+Both get the same files, of the validation split or of a folder. The five best classes must be the
+same for all of them, and their probabilities to 1e-5, with one view and with ten. Otherwise the
+exit code is 1.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
 
     from alexnet_tf.data.dataset import make_split
     from alexnet_tf.evaluation.evaluator import Evaluator
-    from alexnet_tf.serving.loaded_model import find_version
+    from alexnet_tf.serving.saved_model import find_version
     from alexnet_tf.system.errors import UserError
     from alexnet_tf.training.directory import ModelDirectory
     from alexnet_tf.training.distributed import make_strategy
@@ -78,7 +78,7 @@ def main(argv: list[str]) -> int:
             done = subprocess.run(command, cwd=folder, stderr=subprocess.PIPE, text=True)
             if done.returncode:
                 raise UserError(
-                    f"Expected answers of {saved_model}. Received: {done.stderr[-300:]}"
+                    f"The process that loads {saved_model} failed: {done.stderr[-300:]}"
                 )
             served = np.load(output)
             predictions = Evaluator(classifier, make_strategy("one"), 50, views).predict(split)
@@ -97,7 +97,7 @@ def main(argv: list[str]) -> int:
 
 
 def _files(card: RunMetadata) -> list[bytes]:
-    """What is compared: encoded images."""
+    """Reads the encoded images to compare."""
     from alexnet_tf.data.sources import open_dataset
     from alexnet_tf.evaluation.prediction import find_images
 
@@ -111,7 +111,11 @@ def _files(card: RunMetadata) -> list[bytes]:
 
 if __name__ == "__main__":
     flags.define_model_dir()
-    absl_flags.DEFINE_string("saved_model", None, "default: the newest one in --model_dir")
-    absl_flags.DEFINE_string("photos", None, "a folder of photographs, in place of the dataset's")
-    absl_flags.DEFINE_integer("images", 2000, "to compare, from the first on", lower_bound=1)
+    absl_flags.DEFINE_string(
+        "saved_model", None, "directory of the SavedModel; default: the newest in --model_dir"
+    )
+    absl_flags.DEFINE_string("photos", None, "folder of photographs, in place of the dataset")
+    absl_flags.DEFINE_integer(
+        "images", 2000, "number of images, from the first one on", lower_bound=1
+    )
     app.run(main)

@@ -1,12 +1,12 @@
-"""Sends mutated requests to `alexnet_tf.serve`, and looks for crashes and answers of 500 and more.
+"""Fuzzes `alexnet_tf.serve` with mutated requests; finds crashes and answers with status 500.
 
 python -m tools.fuzz_server --saved_model=DIR --photos=DIR --requests=20000
 
-Each begins as a good predict or classify request, or one of the page, about photographs. Then the
-photograph is mutated, or the JSON's values are replaced by others, or the bytes of the body are, or
-there are lists in lists, about as many as Python takes or very many more. What is answered with 200
-must have a row for each image. After every thousand requests a good one must get its right answer.
-Exit code 1 if anything else happened, or the server took more than --max_memory_gb.
+Each request starts as a good one: predict, classify, or the page's. Then the photograph, the JSON
+values or the bytes of the body are mutated, or lists are nested, as deep as Python can parse or
+much deeper. An answer with status 200 must have one row per image. After every thousand requests, a
+good request must get the right answer. The exit code is 1 for anything else, or for more memory
+than --max_memory_gb.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ from absl import flags as absl_flags
 from alexnet_tf import app
 from alexnet_tf.system.progress import Progress
 from tools.fuzz_decoding import mutate
-from tools.load_server import b64
-from tools.server_process import PREDICT, Served, ask, read_photographs, serving
+from tools.server_process import PREDICT, Served, ask, b64, read_photographs, serving
 
 _FLAGS = absl_flags.FLAGS
 _THREADS = 8
@@ -40,19 +39,19 @@ _STRANGE = (
 )
 
 
-def places(value: object, at: tuple = ()) -> Iterator[tuple]:
-    """The addresses of all values inside a JSON value."""
+def paths(value: object, at: tuple = ()) -> Iterator[tuple]:
+    """Yields the paths of all values inside a JSON value."""
     items = value.items() if isinstance(value, dict) else ()
     items = enumerate(value) if isinstance(value, list) else items
     for key, inner in items:
         yield (*at, key)
-        yield from places(inner, (*at, key))
+        yield from paths(inner, (*at, key))
 
 
 def mutate_values(values: dict, rng: np.random.Generator) -> None:
     """Replaces, renames, removes or repeats a few values, in place."""
     for _ in range(rng.integers(1, 4)):
-        found = list(places(values))
+        found = list(paths(values))
         if not found:
             return
         *way, key = found[rng.integers(len(found))]
@@ -72,14 +71,14 @@ def mutate_values(values: dict, rng: np.random.Generator) -> None:
 
 
 def make_request(photographs: list[bytes], rng: np.random.Generator) -> tuple[str, bytes]:
-    """A mutated request: its path and body."""
+    """Makes a mutated request: path and body."""
     files = [photographs[i] for i in rng.integers(len(photographs), size=rng.integers(1, 4))]
-    kind = rng.choice(["image", "values", "body", "deep", "look"], p=[0.3, 0.37, 0.2, 0.03, 0.1])
-    if kind == "look":
-        return "/look", mutate(files[0], rng)
+    kind = rng.choice(["image", "values", "body", "deep", "page"], p=[0.3, 0.37, 0.2, 0.03, 0.1])
+    if kind == "page":
+        return "/explain", mutate(files[0], rng)
     if kind == "deep":
         path = (PREDICT, _CLASSIFY)[rng.integers(2)]
-        return path, _lists_in_lists(path, int(rng.choice([rng.integers(900, 1100), 100_000])))
+        return path, _nested_lists(path, int(rng.choice([rng.integers(900, 1100), 100_000])))
     if kind == "image":
         files = [mutate(file, rng) for file in files]
     path, values = PREDICT, {"instances": [b64(file) for file in files]}
@@ -96,8 +95,8 @@ def make_request(photographs: list[bytes], rng: np.random.Generator) -> tuple[st
     return path, mutate(body, rng) if kind == "body" else body
 
 
-def _lists_in_lists(path: str, depth: int) -> bytes:
-    """JSON in which they are all closed: some that the parser takes are too deep for others."""
+def _nested_lists(path: str, depth: int) -> bytes:
+    """Makes deep JSON; some that the parser accepts is too deep for other functions."""
     lists = "[" * depth + "]" * depth
     if path == PREDICT:
         return f'{{"instances": {lists}}}'.encode()
@@ -106,12 +105,12 @@ def _lists_in_lists(path: str, depth: int) -> bytes:
 
 
 def judge(path: str, body: bytes, status: int, answer: dict) -> str:
-    """What is wrong with an answer; empty if nothing is."""
+    """Returns what is wrong with an answer; empty if it is right."""
     if status >= 500:
-        return "a failure of the server"
+        return "the server failed"
     if status != 200:
         return "" if isinstance(answer.get("error"), str) else "no error message"
-    if path == "/look":
+    if path == "/explain":
         return "" if len(answer["views"]) == 10 else "not ten views"
     values = json.loads(body)
     (given,) = (values[name] for name in ("instances", "inputs", "examples") if name in values)
@@ -124,7 +123,7 @@ def judge(path: str, body: bytes, status: int, answer: dict) -> str:
 
 
 class Fuzzer:
-    """Sends requests and counts what comes back.
+    """Sends requests and counts statuses and faults.
 
     Args:
         served: the server.
@@ -139,18 +138,18 @@ class Fuzzer:
         self._right = self.good()
 
     def good(self) -> list:
-        """The answer to a good request."""
+        """Returns the answer to a good request."""
         body = {"instances": [b64(file) for file in self.photographs[:3]]}
         status, answer = self.served.ask("POST", PREDICT, body)
         return [status, *(row["probabilities"] for row in answer["predictions"])]
 
     def still_right(self) -> bool:
-        """Whether a good request gets the answer that it got at the start."""
+        """Returns whether a good request gets the same answer as at the start."""
         status, *rows = self.good()
         return status == 200 and np.allclose(rows, self._right[1:], atol=1e-5)
 
     def send(self, numbers: range) -> None:
-        """Makes and sends the requests of these numbers over one connection."""
+        """Makes and sends some requests over one connection."""
         with contextlib.closing(self.served.connect(seconds=30)) as connection:
             for number in numbers:
                 path, body = make_request(
@@ -200,9 +199,9 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    absl_flags.DEFINE_string("saved_model", None, "what to serve", required=True)
-    absl_flags.DEFINE_string("photos", None, "a folder of photographs", required=True)
-    absl_flags.DEFINE_integer("requests", 20_000, "to send", lower_bound=1)
-    absl_flags.DEFINE_integer("seed", 0, "of the mutations", lower_bound=0)
-    absl_flags.DEFINE_float("max_memory_gb", 2.0, "that the server may take", lower_bound=0)
+    absl_flags.DEFINE_string("saved_model", None, "directory of the SavedModel", required=True)
+    absl_flags.DEFINE_string("photos", None, "folder of photographs", required=True)
+    absl_flags.DEFINE_integer("requests", 20_000, "number of requests", lower_bound=1)
+    absl_flags.DEFINE_integer("seed", 0, "random seed of the mutations", lower_bound=0)
+    absl_flags.DEFINE_float("max_memory_gb", 2.0, "memory limit of the server", lower_bound=0)
     app.run(main)

@@ -1,15 +1,13 @@
-"""Puts load on `alexnet_tf.serve`, of good, broken, huge and slow requests, and checks each answer.
+"""Load test of `alexnet_tf.serve`: good, broken, huge and slow requests; checks every answer.
 
 python -m tools.load_server --saved_model=DIR --photos=DIR
 
-First, how much it helps that requests which come together are computed together: servers with and
-without, in turns, medians. Then the mixture. Exit code 1 for a wrong answer, a crash, or more
-memory than --max_memory_gb.
+First it compares the throughput with and without batching, in turns, by medians. Then it sends the
+mixture. The exit code is 1 for a wrong answer, a crash, or more memory than --max_memory_gb.
 """
 
 from __future__ import annotations
 
-import base64
 import collections
 import concurrent.futures
 import contextlib
@@ -23,7 +21,7 @@ from absl import flags as absl_flags
 from PIL import Image
 
 from alexnet_tf import app
-from tools.server_process import PREDICT, Served, ask, read_photographs, serving
+from tools.server_process import PREDICT, Served, ask, b64, read_photographs, serving
 
 _FLAGS = absl_flags.FLAGS
 _KINDS = ("good",) * 12 + (
@@ -32,39 +30,34 @@ _KINDS = ("good",) * 12 + (
 _TIMEOUT = 20  # seconds that the server waits for a request
 
 
-def b64(data: bytes) -> dict[str, str]:
-    """As REST has it."""
-    return {"b64": base64.b64encode(data).decode()}
-
-
 class Load:
-    """Requests of all kinds about some photographs, and what to expect of their answers.
+    """Requests of all kinds about some photographs, with their expected answers.
 
     Args:
         photographs: encoded.
-        expected: their probabilities, [N, classes].
+        expected: probabilities, [N, classes].
     """
 
     def __init__(self, photographs: list[bytes], expected: np.ndarray):
         self.photographs, self.expected = photographs, expected
         buffer = io.BytesIO()
-        Image.new("1", (12_000, 12_000)).save(buffer, "PNG")  # few bytes, very many pixels
+        Image.new("1", (12_000, 12_000)).save(buffer, "PNG")  # few bytes, many pixels
         self.bomb = buffer.getvalue()
 
     def one(self, served: Served, kind: str, number: int) -> tuple[str, int, float, bool]:
-        """Sends a request; returns its kind, status, seconds, and whether all was as expected."""
+        """Sends a request; returns its kind, status, seconds, and whether the answer was right."""
         started = time.monotonic()
         try:
             with contextlib.closing(served.connect()) as connection:
                 status, right = self._send(served, connection, kind, number % len(self.photographs))
         except (OSError, http.client.HTTPException, ValueError, LookupError):
-            status, right = 0, False  # no answer, or none that makes sense
+            status, right = 0, False  # no answer, or an invalid one
         return kind, status, time.monotonic() - started, right
 
     def _send(
         self, served: Served, connection: http.client.HTTPConnection, kind: str, place: int
     ) -> tuple[int, bool]:
-        """Status, and whether all was as expected."""
+        """Returns the status, and whether the answer was right."""
         photograph = self.photographs[place]
         if kind in ("halting", "slow", "abandoned"):
             return self._dribble(connection, photograph, kind)
@@ -87,7 +80,7 @@ class Load:
         )
 
     def _right(self, row: dict, place: int | None) -> bool:
-        """Whether an answer is that about a photograph, or about none."""
+        """Returns whether a row is right for a photograph, or for an invalid image (None)."""
         if place is None:
             return not row["valid"] and not any(row["scores"])
         return row["valid"] and np.allclose(row["probabilities"], self.expected[place], atol=1e-5)
@@ -96,8 +89,8 @@ class Load:
     def _dribble(
         connection: http.client.HTTPConnection, photograph: bytes, kind: str
     ) -> tuple[int, bool]:
-        """Sends half of a request, waits, and sends the rest in time, or never, or goes away."""
-        connection.putrequest("POST", "/look")
+        """Sends half of a request, waits, then sends the rest, or nothing, or disconnects."""
+        connection.putrequest("POST", "/explain")
         connection.putheader("Content-Length", str(len(photograph)))
         connection.endheaders(photograph[: len(photograph) // 2])
         if kind == "slow":
@@ -113,19 +106,19 @@ class Load:
 
     @staticmethod
     def _huge(served: Served, connection: http.client.HTTPConnection) -> tuple[int, bool]:
-        """Sends more than the server takes; it may hang up before it has been told all."""
+        """Sends more than the limit; the server may disconnect before it has received all."""
         try:
             status, _ = ask(connection, "POST", PREDICT, bytes(2**25))
             return status, status == 413
         except (BrokenPipeError, ConnectionResetError):
-            # Right if that is why; not if the server has gone.
+            # Right only if the server is still there.
             return 413, served.ask("GET", "/v1/models/alexnet")[0] == 200
 
 
 def run(
     load: Load, served: Served, kinds: list[str], clients: int
 ) -> tuple[list[tuple[str, int, float, bool]], float]:
-    """Sends requests of these kinds from so many threads; returns results and right answers/s."""
+    """Sends requests from many threads; returns the results and right answers/s."""
     started = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(clients) as threads:
         results = list(threads.map(lambda n: load.one(served, kinds[n], n), range(len(kinds))))
@@ -133,30 +126,30 @@ def run(
 
 
 def compare_batching(load: Load) -> None:
-    """Prints the throughput with and without computing requests together."""
+    """Prints the throughput with and without batching."""
     rates = collections.defaultdict(list)
     with (
-        serving(_FLAGS.saved_model) as together,
-        serving(_FLAGS.saved_model, "--max_batch=1") as alone,
+        serving(_FLAGS.saved_model) as batched,
+        serving(_FLAGS.saved_model, "--max_batch=1") as single,
     ):
         for number in range(_FLAGS.rounds + 1):
-            for name, served in (("together", together), ("alone", alone)):
+            for name, served in (("batched", batched), ("one by one", single)):
                 _, rate = run(load, served, ["good"] * _FLAGS.requests, _FLAGS.clients)
                 if number:  # the first one warms up
                     rates[name].append(rate)
     medians = {name: statistics.median(values) for name, values in rates.items()}
     for name, values in rates.items():
         print(f"{name}: {medians[name]:.0f} requests/s ({min(values):.0f} to {max(values):.0f})")
-    print(f"computed together: {medians['together'] / medians['alone']:.2f} times as many")
+    print(f"batching: {medians['batched'] / medians['one by one']:.2f} times as many")
 
 
 def mixture(load: Load) -> bool:
-    """Sends the mixture, prints what came back; whether all was as expected."""
+    """Sends the mixture and prints a summary; returns whether all answers were right."""
     kinds = np.random.default_rng(_FLAGS.seed).choice(_KINDS, _FLAGS.requests).tolist()
     with serving(_FLAGS.saved_model, f"--timeout={_TIMEOUT}") as served:
         before = served.memory()
         results, rate = run(load, served, kinds, _FLAGS.clients)
-        if served.process.poll() is None:  # else `serving` says what it ended with
+        if served.process.poll() is None:  # else `serving` prints the reason
             peak = served.memory(peak=True)
             status, _ = served.ask("GET", "/v1/models/alexnet")
     print(f"\n{rate:.0f} right answers/s from {_FLAGS.clients} clients, memory {before:.2f} GB "
@@ -174,7 +167,7 @@ def mixture(load: Load) -> bool:
 
 
 def main(argv: list[str]) -> int:
-    """Runs both; returns the exit code."""
+    """Runs both parts; returns the exit code."""
     from alexnet_tf.serving.loaded_model import LoadedModel
     from alexnet_tf.system.errors import UserError
 
@@ -190,11 +183,13 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    absl_flags.DEFINE_string("saved_model", None, "what to serve", required=True)
-    absl_flags.DEFINE_string("photos", None, "a folder of photographs", required=True)
-    absl_flags.DEFINE_integer("requests", 1000, "of the mixture, and of a round", lower_bound=1)
-    absl_flags.DEFINE_integer("clients", 200, "that ask at the same time", lower_bound=1)
-    absl_flags.DEFINE_integer("rounds", 5, "of the comparison; 0: none", lower_bound=0)
-    absl_flags.DEFINE_integer("seed", 0, "of the mixture")
-    absl_flags.DEFINE_float("max_memory_gb", 2.0, "that the server may take", lower_bound=0)
+    absl_flags.DEFINE_string("saved_model", None, "directory of the SavedModel", required=True)
+    absl_flags.DEFINE_string("photos", None, "folder of photographs", required=True)
+    absl_flags.DEFINE_integer(
+        "requests", 1000, "requests of the mixture, and of a round", lower_bound=1
+    )
+    absl_flags.DEFINE_integer("clients", 200, "clients at the same time", lower_bound=1)
+    absl_flags.DEFINE_integer("rounds", 5, "rounds of the comparison; 0: none", lower_bound=0)
+    absl_flags.DEFINE_integer("seed", 0, "random seed of the mixture")
+    absl_flags.DEFINE_float("max_memory_gb", 2.0, "memory limit of the server", lower_bound=0)
     app.run(main)

@@ -1,7 +1,8 @@
-"""`alexnet_tf.serve` in a process of its own, and how to ask it."""
+"""Runs `alexnet_tf.serve` in another process, and sends requests to it."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import json
@@ -23,34 +24,34 @@ class Served:
     """A running server.
 
     Args:
-        process: the server's.
-        host, port: where it listens.
+        process: of the server.
+        host, port: its address.
     """
 
     def __init__(self, process: subprocess.Popen, host: str, port: int):
         self.process, self.address = process, (host, port)
 
     def connect(self, seconds: float = 60.0) -> http.client.HTTPConnection:
-        """A connection, to be closed."""
+        """Opens a connection; the caller closes it."""
         return http.client.HTTPConnection(*self.address, timeout=seconds)
 
     def ask(self, method: str, path: str, body: bytes | dict | None = None) -> tuple[int, dict]:
-        """Status and JSON of an answer, over a connection of its own."""
+        """Sends a request over a new connection; returns status and JSON."""
         with contextlib.closing(self.connect()) as connection:
             return ask(connection, method, path, body)
 
     def memory(self, peak: bool = False) -> float:
-        """GB of the process that are in memory, or were at most (Linux)."""
+        """Returns the resident memory of the process in GB, now or at its peak (Linux)."""
         text = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         name = "VmHWM" if peak else "VmRSS"
         return int(re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)[1]) / 1e6
 
 
 def read_photographs(folder: str) -> list[bytes]:
-    """The contents of some photographs, 50 at most, in a folder.
+    """Reads the first 50 photographs in a folder.
 
     Raises:
-        UserError: there are none.
+        UserError: the folder has none.
     """
     paths = [path for path in find_images([folder])[:50] if path.is_file()]
     if not paths:
@@ -61,13 +62,13 @@ def read_photographs(folder: str) -> list[bytes]:
 def ask(
     connection: http.client.HTTPConnection, method: str, path: str, body: bytes | dict | None = None
 ) -> tuple[int, dict]:
-    """Status and JSON of an answer.
+    """Sends a request; returns status and JSON.
 
     Args:
-        connection: to ask over.
-        method: of the request.
-        path: of the address.
-        body: what is no bytes is sent as JSON.
+        connection: to the server.
+        method: HTTP method.
+        path: of the URL.
+        body: bytes, or a value to send as JSON.
     """
     if body is not None and not isinstance(body, bytes):
         body = json.dumps(body).encode()
@@ -76,24 +77,29 @@ def ask(
     return response.status, json.loads(response.read())
 
 
+def b64(data: bytes) -> dict[str, str]:
+    """Encodes bytes for the REST API's JSON."""
+    return {"b64": base64.b64encode(data).decode()}
+
+
 @contextlib.contextmanager
 def serving(saved_model: str | os.PathLike, *flags: str) -> Iterator[Served]:
-    """A server on any free port, until the context ends.
+    """Runs a server on any free port until the context ends.
 
     Args:
-        saved_model: what to serve.
+        saved_model: to serve.
         flags: of `alexnet_tf.serve`.
 
     Raises:
-        RuntimeError: it did not start, or ended before it was told to, or complained.
+        RuntimeError: it did not start, ended early, or printed a traceback.
     """
     command = [
         *(sys.executable, "-m", "alexnet_tf.serve"),
         *(f"--saved_model={saved_model}", "--port=0", "--max_rate=0", *flags),
     ]
-    # A file and no pipe, which libjpeg's remarks on broken images would fill.
-    with tempfile.TemporaryFile("w+") as complaints:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints, text=True)
+    # A file: a pipe would be filled by libjpeg's warnings about broken images, and block.
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         ended = False
         try:
             for line in process.stdout:
@@ -105,7 +111,7 @@ def serving(saved_model: str | os.PathLike, *flags: str) -> Iterator[Served]:
             process.terminate()
             process.wait(timeout=60)
             process.stdout.close()
-        complaints.seek(0)
-        text = complaints.read()
+        log.seek(0)
+        text = log.read()
     if ended or "Traceback" in text:
-        raise RuntimeError(f"the server ended or complained: {text[-5000:]}")
+        raise RuntimeError(f"the server ended or failed: {text[-5000:]}")

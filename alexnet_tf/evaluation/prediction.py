@@ -1,38 +1,38 @@
-"""From files to the classes that are on them. No TensorFlow is imported here: clients need none."""
+"""Predicts the classes of image files. It imports no TensorFlow, so that a client needs none."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
 from alexnet_tf.data.limits import MAX_BYTES, MAX_PIXELS
+from alexnet_tf.system.progress import Progress
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")  # as in data/image_folder.py
 
 _INVALID = f"not a JPEG, PNG, GIF or BMP, damaged, or too large (JPEG: {MAX_PIXELS:,} pixels)"
-# Of one file: names of classes and their probabilities, or why there are none.
-Row = tuple[tuple[str, ...], tuple[float, ...]] | str
-# From files to a row each.
-Ask = Callable[[list[bytes]], list[Row]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """One file's.
+    """The most probable classes of one image file.
 
     Attributes:
-        path: of the file.
-        classes: the most probable ones, the most probable first.
+        path: the file; empty where only its contents are known.
+        classes: class names, the most probable first.
         scores: their probabilities.
-        reason: why there are none; empty if there are.
+        reason: why there is no prediction; empty if there is one.
     """
 
-    path: str
+    path: str = ""
     classes: tuple[str, ...] = ()
     scores: tuple[float, ...] = ()
     reason: str = ""
@@ -43,11 +43,14 @@ class Prediction:
         return "\n".join([self.path, *bars])
 
 
-def find_images(paths: Iterable[str | os.PathLike]) -> list[Path]:
-    """Files as they are named, and all images in folders and in what these hold, sorted.
+PredictFn = Callable[[list[bytes]], list[Prediction]]  # encoded images to one prediction each
 
-    A folder that holds none, or cannot be looked into, is there itself: reading it says why.
-    Hidden files, such as macOS leaves beside others, are passed over.
+
+def find_images(paths: Iterable[str | os.PathLike]) -> list[Path]:
+    """Lists files as given, and all images in folders and their subfolders, sorted.
+
+    A folder without images, or one that cannot be read, is listed itself: `predict_files` gives
+    the reason. Hidden files, such as macOS leaves beside others, are skipped.
     """
     found = []
     for path in map(Path, paths):
@@ -55,59 +58,101 @@ def find_images(paths: Iterable[str | os.PathLike]) -> list[Path]:
     return found
 
 
-def rows_of(answer: dict[str, np.ndarray]) -> list[Row]:
-    """What a signature says of each file: `classes` and `scores` [B, k], `valid` [B]."""
-    return [
-        (tuple(name.decode(errors="replace") for name in names), tuple(map(float, scores)))
-        if valid
-        else _INVALID
-        for names, scores, valid in zip(
-            answer["classes"], answer["scores"], answer["valid"], strict=True
-        )
-    ]
-
-
-def _images_in(folder: Path) -> list[Path]:
-    closed: list[OSError] = []  # folders
-    found = [
-        Path(directory, name)
-        for directory, _, names in os.walk(folder, onerror=closed.append)
-        for name in names
-        if name.lower().endswith(SUFFIXES) and not name.startswith(".")
-    ]
-    return sorted([*found, *(Path(error.filename) for error in closed)])
-
-
-def predict(ask: Ask, paths: list[Path], batch_size: int) -> Iterator[list[Prediction]]:
-    """The classes on files, batch by batch.
+def decode_outputs(outputs: dict[str, np.ndarray]) -> list[Prediction]:
+    """Turns a signature's outputs into predictions without paths.
 
     Args:
-        ask: what answers.
-        paths: of the files; one that cannot be read or decoded is said to be so.
-        batch_size: files at a time.
+        outputs: `classes` (bytes) and `scores`, [B, k], and `valid`, bool [B].
+    """
+    columns = (outputs[name] for name in ("classes", "scores", "valid"))
+    return [
+        Prediction(
+            classes=tuple(name.decode(errors="replace") for name in names),
+            scores=tuple(map(float, scores)),
+        )
+        if valid
+        else Prediction(reason=_INVALID)
+        for names, scores, valid in zip(*columns, strict=True)
+    ]
+
+
+def predict_files(
+    predict_fn: PredictFn, paths: list[Path], batch_size: int
+) -> Iterator[list[Prediction]]:
+    """Predicts the classes of files, batch by batch.
+
+    Args:
+        predict_fn: from encoded images to predictions.
+        paths: the files; a prediction says why a file could not be read or decoded.
+        batch_size: files per call.
     """
     for start in range(0, len(paths), batch_size):
         files = [(path, *_read(path)) for path in paths[start : start + batch_size]]
         contents = [content for _, content, reason in files if not reason]
-        rows = iter(ask(contents) if contents else [])
-        yield [_prediction(path, reason or next(rows)) for path, _, reason in files]
+        predictions = iter(predict_fn(contents) if contents else [])
+        yield [
+            dataclasses.replace(
+                Prediction(reason=reason) if reason else next(predictions), path=str(path)
+            )
+            for path, _, reason in files
+        ]
 
 
-def _prediction(path: Path, row: Row) -> Prediction:
-    if isinstance(row, str):
-        return Prediction(str(path), reason=row)
-    return Prediction(str(path), *row)
+def print_predictions(
+    predict_fn: PredictFn,
+    paths: list[Path],
+    batch_size: int,
+    json_lines: TextIO | None = None,
+    text: bool = True,
+) -> bool:
+    """Predicts the classes of files and prints them as they come.
+
+    Args:
+        predict_fn: from encoded images to predictions.
+        paths: the files.
+        batch_size: files per call.
+        json_lines: file that gets one JSON object per line.
+        text: prints the predictions in readable form, too.
+
+    Returns:
+        Whether every file could be read.
+    """
+    all_read = True
+    with Progress("predicting", len(paths), "files") as progress:
+        for predictions in predict_files(predict_fn, paths, batch_size):
+            for prediction in predictions:
+                if prediction.reason:
+                    all_read = False
+                    message = f"error: cannot read {prediction.path}: {prediction.reason}"
+                    print(message, file=sys.stderr)
+                elif text:
+                    progress.write(str(prediction))
+                if json_lines is not None:
+                    json_lines.write(json.dumps(dataclasses.asdict(prediction)) + "\n")
+            progress.advance(len(predictions))
+    return all_read
+
+
+def _images_in(folder: Path) -> list[Path]:
+    unreadable: list[OSError] = []  # folders
+    found = [
+        Path(directory, name)
+        for directory, _, names in os.walk(folder, onerror=unreadable.append)
+        for name in names
+        if name.lower().endswith(SUFFIXES) and not name.startswith(".")
+    ]
+    return sorted([*found, *(Path(error.filename) for error in unreadable)])
 
 
 def _read(path: Path) -> tuple[bytes, str]:
-    """A file's contents, and why there are none."""
+    """Returns a file's contents, and the reason if it cannot be read."""
     try:
-        about = path.stat()
-        if stat.S_ISREG(about.st_mode):
-            if about.st_size > MAX_BYTES:
+        status = path.stat()
+        if stat.S_ISREG(status.st_mode):
+            if status.st_size > MAX_BYTES:
                 return b"", f"larger than {MAX_BYTES:,} bytes"
             return path.read_bytes(), ""
-        # A pipe or a device might let wait for ever.
-        return b"", "a folder without images" if stat.S_ISDIR(about.st_mode) else "no regular file"
+        # Reading a pipe or a device might block for ever.
+        return b"", "a folder without images" if stat.S_ISDIR(status.st_mode) else "no regular file"
     except OSError as error:
         return b"", error.strerror or "cannot be read"

@@ -1,1 +1,1 @@
-"""The trained network as a SavedModel."""
+"""Exports a trained network as a SavedModel, serves it over HTTP, and asks a server."""

@@ -1,4 +1,4 @@
-"""What the page shows of one photograph."""
+"""The page's explanation of one photograph: predictions, ten views, first-layer responses."""
 
 from __future__ import annotations
 
@@ -9,45 +9,44 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.evaluation.classifier import TOP
-from alexnet_tf.serving.batching import Answer
+from alexnet_tf.serving.batching import Outputs
 from alexnet_tf.serving.rest import RequestError
 from alexnet_tf.visualize import grid
 
 
-def look(answer: Answer, labels: tuple[str, ...]) -> dict[str, Any]:
-    """The five most probable classes, the ten views and the first layer's responses.
+def explain(outputs: Outputs, labels: tuple[str, ...]) -> dict[str, Any]:
+    """Makes the page's explanation.
 
     Args:
-        answer: of signature `look_inside` to one image.
+        outputs: of signature `look_inside`, for one image.
         labels: class names in label order.
 
     Returns:
-        JSON values; pictures are PNG in data URLs.
+        JSON values; images are PNG files in data URLs.
 
     Raises:
-        RequestError: 415, it is no image.
+        RequestError: 415, the image is not valid.
     """
-    if not answer["valid"][0]:
+    if not outputs["valid"][0]:
         raise RequestError(
-            "Expected a JPEG, PNG, GIF or BMP image. Received: none, or damaged", 415
+            "Expected a JPEG, PNG, GIF or BMP image. Received: another format, or a damaged file",
+            415,
         )
-    probabilities = answer["view_probabilities"][0]  # [10, classes]
-    centre = len(probabilities) // 2 - 1  # the fifth, as in data/preprocess.py
+    probabilities = outputs["view_probabilities"][0]  # [10, classes]
     views = [
-        {"picture": _data_url(view), "best": _best(row, labels)[0]}
-        for view, row in zip(answer["views"][0], probabilities, strict=True)
+        {"image": _data_url(view), "best": _top(row, labels)[0]}
+        for view, row in zip(outputs["views"][0], probabilities, strict=True)
     ]
     return {
-        "square": _data_url(answer["square"][0]),
-        "centre_view": _best(probabilities[centre], labels),
-        "ten_views": _best(probabilities.mean(axis=0), labels),
+        "square": _data_url(outputs["square"][0]),
+        "ten_views": _top(probabilities.mean(axis=0), labels),
         "views": views,
-        "first_layer": _data_url(response_grid(answer["first_layer"][0])),
+        "first_layer": _data_url(response_grid(outputs["first_layer"][0])),
     }
 
 
 def response_grid(responses: np.ndarray) -> np.ndarray:
-    """Feature maps as grey pictures: black is 0 and less, white each map's largest.
+    """Draws feature maps in grey: black is 0 or less, white the maximum of each map.
 
     Args:
         responses: float [H, W, kernels].
@@ -60,12 +59,12 @@ def response_grid(responses: np.ndarray) -> np.ndarray:
     return grid(np.repeat(grey.transpose(2, 0, 1)[..., None], 3, axis=-1))
 
 
-def _best(probabilities: np.ndarray, labels: tuple[str, ...]) -> list[dict[str, Any]]:
+def _top(probabilities: np.ndarray, labels: tuple[str, ...]) -> list[dict[str, Any]]:
     order = np.argsort(-probabilities, kind="stable")[:TOP]
     return [{"class": labels[i], "probability": float(probabilities[i])} for i in order]
 
 
-def _data_url(picture: np.ndarray) -> str:
-    """uint8 [H, W, 3] as an address that holds the picture itself."""
-    png = tf.io.encode_png(picture).numpy()
+def _data_url(image: np.ndarray) -> str:
+    """Encodes uint8 [H, W, 3] as a URL that contains the image."""
+    png = tf.io.encode_png(image).numpy()
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"

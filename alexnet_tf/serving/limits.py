@@ -1,4 +1,9 @@
-"""What a server takes from strangers: how much, how often, how long."""
+"""Limits on requests: how large, how many, how often, how long.
+
+uvicorn limits connections and the size of a request's head (server.py). Starlette limits the size
+of one body, but not the memory of all bodies together nor the time that a body may take, and it
+answers in plain text; an asyncio semaphore makes callers wait where a server should refuse.
+"""
 
 from __future__ import annotations
 
@@ -7,72 +12,110 @@ import contextlib
 import dataclasses
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 from alexnet_tf.serving.rest import RequestError
 
-_CLIENTS = 10_000  # addresses that are remembered
+_MAX_ADDRESSES = 10_000  # that `RateLimiter` remembers
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """The limits; a request beyond one of them is answered with 408, 413 or 429.
+    """A request beyond one of these limits is answered with 408, 413, 429 or 504.
 
     Attributes:
-        request_bytes: of one request.
-        waiting_bytes: of all requests that are being read or answered.
-        images: of one request.
-        values: numbers and names of one answer, unless it is about a single image.
-        pixels: of one request's encoded images, as their headers have them, and of all that are
-            computed together.
-        batch: images of several requests that are computed together.
-        waiting_images: of all requests that are being answered.
-        rate: requests a second from one address, on average; 0 for any number.
-        seconds: for a request to arrive, and again to be answered.
+        max_request_bytes: of one request's body.
+        max_pending_bytes: of all requests that are being read or answered.
+        max_images: per request.
+        max_values: numbers and names per answer, unless it is about a single image.
+        max_pixels: of one request's encoded images, as their headers give them, and of all that
+            are computed together.
+        max_batch: images of several requests that are computed together.
+        max_pending_images: of all requests that are being answered.
+        max_rate: requests a second from one address, on average; 0 for any number.
+        timeout: seconds for a request to arrive, and again to be answered.
     """
 
-    request_bytes: int = 16 * 2**20
-    waiting_bytes: int = 256 * 2**20
-    images: int = 64
-    values: int = 2_000_000
-    pixels: int = 100_000_000
-    batch: int = 32
-    waiting_images: int = 1024
-    rate: float = 50.0
-    seconds: float = 30.0
+    max_request_bytes: int = 16 * 2**20
+    max_pending_bytes: int = 256 * 2**20
+    max_images: int = 64
+    max_values: int = 2_000_000
+    max_pixels: int = 100_000_000
+    max_batch: int = 32
+    max_pending_images: int = 1024
+    max_rate: float = 50.0
+    timeout: float = 30.0
 
 
-class Rates:
-    """Allows each address `rate` requests a second, and twice as many at once.
+class OverloadedError(RequestError):
+    """Too many other requests are waiting (429)."""
+
+    def __init__(self):
+        super().__init__("The server is busy. Try again later.", 429)
+
+
+class RateLimiter:
+    """Allows each address `max_rate` requests a second, and twice as many at once.
 
     Args:
-        rate: requests a second; 0 for any number.
+        max_rate: requests a second; 0 for any number.
+        clock: seconds, as of `time.monotonic`.
     """
 
-    def __init__(self, rate: float):
-        self._rate = rate
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # left, at what time
+    def __init__(self, max_rate: float, clock: Callable[[], float] = time.monotonic):
+        self._max_rate, self._clock = max_rate, clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, at this time
 
     def check(self, address: str) -> None:
         """Counts a request.
 
         Raises:
-            RequestError: 429, it is one too many.
+            RequestError: 429, the address has sent too many.
         """
-        if not self._rate:
+        if not self._max_rate:
             return
-        now, most = time.monotonic(), max(1.0, 2 * self._rate)
-        left, then = self._buckets.pop(address, (most, now))
-        left = min(most, left + (now - then) * self._rate)
-        self._buckets[address] = (left - 1 if left >= 1 else left, now)
-        if len(self._buckets) > _CLIENTS:
-            self._buckets.popitem(last=False)  # that which was heard of the longest ago
-        if left < 1:
-            raise RequestError(f"Expected at most {self._rate:g} requests a second", 429)
+        now, capacity = self._clock(), max(1.0, 2 * self._max_rate)
+        tokens, updated = self._buckets.pop(address, (capacity, now))
+        tokens = min(capacity, tokens + (now - updated) * self._max_rate)
+        self._buckets[address] = (tokens - 1 if tokens >= 1 else tokens, now)
+        if len(self._buckets) > _MAX_ADDRESSES:
+            self._buckets.popitem(last=False)  # the least recent one
+        if tokens < 1:
+            raise RequestError(
+                f"Too many requests from your address. At most {self._max_rate:g} a second are "
+                "allowed.",
+                429,
+            )
 
 
-class Bodies:
-    """Reads the bodies of requests, and lets them take no more memory than it says.
+class ConcurrencyLimiter:
+    """Limits the rows that wait or are computed, over all batchers.
+
+    Args:
+        max_rows: how many.
+    """
+
+    def __init__(self, max_rows: int):
+        self._free = max_rows
+
+    @contextlib.contextmanager
+    def hold(self, rows: int) -> Iterator[None]:
+        """Holds rows until the context ends.
+
+        Raises:
+            OverloadedError: not enough are free.
+        """
+        if rows > self._free:
+            raise OverloadedError
+        self._free -= rows
+        try:
+            yield
+        finally:
+            self._free += rows
+
+
+class BodyBudget:
+    """Reads the bodies of requests and limits the memory of all of them together.
 
     Args:
         limits: the server's.
@@ -80,73 +123,54 @@ class Bodies:
 
     def __init__(self, limits: Limits):
         self._limits = limits
-        self._held = 0  # bytes
+        self._held = 0  # bytes, of all requests
 
-    @contextlib.contextmanager
-    def room(self) -> Iterator[Room]:
-        """Room for one request, until the context ends.
+    @contextlib.asynccontextmanager
+    async def read(
+        self, stream: AsyncIterator[bytes], content_length: int = 0
+    ) -> AsyncIterator[bytes]:
+        """Reads one body; its bytes count until the context ends.
 
-        That has to be when the request is answered: what was decoded from it, and waits for the
-        model, takes as much as its body did.
-        """
-        room = Room(self, self._limits)
-        try:
-            yield room
-        finally:
-            self._held -= room.held
-
-    def take(self, size: int) -> None:
-        """Counts bytes.
-
-        Raises:
-            RequestError: 429, they are too many.
-        """
-        if self._held + size > self._limits.waiting_bytes:
-            raise RequestError("Expected fewer requests at the same time", 429)
-        self._held += size
-
-
-class Room:
-    """What one request takes of `Bodies`.
-
-    Args:
-        bodies: that it counts among.
-        limits: the server's.
-    """
-
-    def __init__(self, bodies: Bodies, limits: Limits):
-        self._bodies, self._limits = bodies, limits
-        self.held = 0  # bytes
-
-    async def read(self, stream: AsyncIterator[bytes], announced: int = 0) -> bytes:
-        """The request's body.
+        End the context when the request is answered: its decoded contents wait for the model and
+        take as much memory as the body.
 
         Args:
-            stream: its pieces.
-            announced: how many bytes it says it has; 0 if it does not say.
+            stream: the body in chunks.
+            content_length: bytes that the request announces; 0 if it does not.
 
         Raises:
-            RequestError: 408 too slow, 413 too large, 429 too many at once.
+            RequestError: 408 too slow, 413 too large, 429 too many bodies at the same time.
         """
-        self._check_size(announced)
-        try:
-            return await asyncio.wait_for(self._collect(stream), self._limits.seconds)
-        except asyncio.TimeoutError:
-            raise RequestError(
-                f"Expected a request within {self._limits.seconds:g} s", 408
-            ) from None
+        held = 0
 
-    async def _collect(self, stream: AsyncIterator[bytes]) -> bytes:
-        chunks: list[bytes] = []
-        async for chunk in stream:
-            self._check_size(self.held + len(chunk))
-            self._bodies.take(len(chunk))
-            self.held += len(chunk)
-            chunks.append(chunk)
-        return b"".join(chunks)
+        async def collect() -> bytes:
+            nonlocal held
+            chunks = []
+            async for chunk in stream:
+                self._check_size(held + len(chunk))
+                if self._held + len(chunk) > self._limits.max_pending_bytes:
+                    raise OverloadedError
+                held += len(chunk)
+                self._held += len(chunk)
+                chunks.append(chunk)
+            return b"".join(chunks)
+
+        self._check_size(content_length)
+        try:
+            try:
+                body = await asyncio.wait_for(collect(), self._limits.timeout)
+            except asyncio.TimeoutError:
+                raise RequestError(
+                    f"The request did not arrive within {self._limits.timeout:g} s.", 408
+                ) from None
+            yield body
+        finally:
+            self._held -= held
 
     def _check_size(self, size: int) -> None:
-        if size > self._limits.request_bytes:
+        if size > self._limits.max_request_bytes:
             raise RequestError(
-                f"Expected a request of at most {self._limits.request_bytes:,} bytes", 413
+                f"The request is too large: at most {self._limits.max_request_bytes:,} bytes are "
+                "allowed.",
+                413,
             )

@@ -1,58 +1,34 @@
-"""A SavedModel on disk, found and loaded."""
+"""A SavedModel that is loaded from disk."""
 
 from __future__ import annotations
 
 import functools
 import math
 import os
-import pathlib
 
 import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from alexnet_tf.serving.layout import read_labels, version_of
-from alexnet_tf.serving.warmup import read_warmup
-from alexnet_tf.system.errors import UserError
-
-
-def find_version(path: str | os.PathLike) -> pathlib.Path:
-    """The directory of a SavedModel.
-
-    Args:
-        path: that directory, or the one that holds its versions, of which the newest is taken.
-
-    Raises:
-        UserError: there is none.
-    """
-    path = pathlib.Path(path).expanduser().resolve()  # "." has no name to be a version
-    if (path / "saved_model.pb").is_file():
-        return path
-    versions = {version_of(file.parent.name): file.parent for file in path.glob("*/saved_model.pb")}
-    versions.pop(None, None)
-    if not versions:
-        raise UserError(
-            f"Expected a SavedModel, or a directory of its versions. Received: {path} without "
-            "saved_model.pb"
-        )
-    return versions[max(versions)]
+from alexnet_tf.serving.saved_model import find_version, read_labels, read_warmup, version_of
+from alexnet_tf.system.errors import UserError, first_line
 
 
 class LoadedModel:
-    """A SavedModel that `export` wrote, ready to be asked.
+    """A SavedModel that `export` wrote.
 
     Attributes:
-        path: of the SavedModel.
-        version: the name of its directory as a number, or 1 if it is none.
+        path: directory of the SavedModel.
+        version: the name of that directory as a number, or 1 if it is not a number.
         labels: class names in label order.
-        functions: signature name to function of one tensor, to a dictionary of tensors.
+        functions: signature name to a function from one tensor to a dictionary of tensors.
 
     Args:
         path: as of `find_version`.
 
     Raises:
-        UserError: it is none, or not one that `export` wrote.
+        UserError: there is no SavedModel, or `export` did not write it.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -65,10 +41,9 @@ class LoadedModel:
             self.functions = dict(self._loaded.signatures)
             self._check_labels()
         except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
-            first_line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise UserError(
                 f"Expected a SavedModel that alexnet_tf.export wrote. Received: {self.path} "
-                f"({first_line})"
+                f"({first_line(error)})"
             ) from None
 
     def _check_labels(self) -> None:
@@ -77,7 +52,7 @@ class LoadedModel:
             raise ValueError(f"{len(self.labels)} labels for {outputs} classes")
 
     def argument(self, signature: str) -> tf.TensorSpec:
-        """What a signature takes; all of this package's take one tensor.
+        """Returns the single argument of a signature.
 
         Raises:
             KeyError: there is no such signature.
@@ -85,13 +60,19 @@ class LoadedModel:
         (argument,) = self.functions[signature].structured_input_signature[1].values()
         return argument
 
+    def call(self, signature: str, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """Computes a signature's outputs for a batch."""
+        argument = self.argument(signature)
+        outputs = self.functions[signature](**{argument.name: tf.constant(batch, argument.dtype)})
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
+
     def values(self, signature: str) -> int:
-        """Numbers and names in the answer about one image."""
+        """Counts the numbers and names in the outputs for one image."""
         outputs = self.functions[signature].structured_outputs.values()
         return sum(math.prod(spec.shape[1:]) for spec in outputs)
 
-    def empty_answer(self, signature: str) -> dict[str, np.ndarray]:
-        """What a signature answers to a batch of no images."""
+    def empty_outputs(self, signature: str) -> dict[str, np.ndarray]:
+        """Returns the outputs for a batch of no images."""
         outputs = self.functions[signature].structured_outputs
         return {
             name: np.zeros([0, *spec.shape[1:]], spec.dtype.as_numpy_dtype)
@@ -106,17 +87,16 @@ class LoadedModel:
         return dict(graph.signature_def)
 
     def warm_up(self) -> None:
-        """Runs the requests that the model brings for that, as TensorFlow Serving does.
+        """Runs the model's warm-up requests, as TensorFlow Serving does.
 
         Raises:
             UserError: they are damaged.
         """
         try:
             for signature, batch in read_warmup(self.path):
-                self.functions[signature](**{self.argument(signature).name: tf.constant(batch)})
+                self.call(signature, batch)
         except (ValueError, KeyError, DecodeError, tf.errors.OpError) as error:
-            first_line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise UserError(
-                f"Expected warm-up requests that the model answers. Received: {self.path} "
-                f"({first_line})"
+                f"The warm-up requests of {self.path} are damaged: {first_line(error)}. Export the "
+                "model again."
             ) from None

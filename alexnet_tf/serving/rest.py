@@ -1,8 +1,8 @@
-"""The JSON of TensorFlow Serving's REST API, to arrays and back.
+"""Converts the JSON of TensorFlow Serving's REST API to arrays and back.
 
 https://www.tensorflow.org/tfx/serving/api_rest: the row format ("instances" to "predictions"), the
 column format ("inputs" to "outputs"), binary values as {"b64": "..."}, and Classify's "examples".
-All functions are pure; what a client got wrong raises `RequestError`.
+All functions are pure, and raise `RequestError` for a wrong request.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import tensorflow as tf
 
 
 class RequestError(Exception):
-    """A request that cannot be answered.
+    """A request that cannot be answered; the message is for the client.
 
     Attributes:
-        status: HTTP's number for it.
+        status: HTTP status code.
     """
 
     def __init__(self, message: str, status: int = 400):
@@ -30,12 +30,12 @@ class RequestError(Exception):
 
 
 def as_objects(values: Iterable[Any]) -> np.ndarray:
-    """[N] objects, whatever they are: NumPy would make an array of rows of lists of one length."""
+    """Makes an array of objects, [N]; NumPy would turn lists of equal length into rows."""
     return np.array([*values, None], object)[:-1]
 
 
 def parse_body(body: bytes) -> dict[str, Any]:
-    """The JSON object of a request."""
+    """Parses a body as a JSON object."""
     try:
         values = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -46,7 +46,7 @@ def parse_body(body: bytes) -> dict[str, Any]:
 
 
 def brief(value: Any) -> str:
-    """A JSON value as complaints name it; of lists the type only, as they may be deep."""
+    """Describes a JSON value in an error; lists, which may be deep, by their type only."""
     if isinstance(value, str):
         return repr(value[:100])
     scalar = value is None or isinstance(value, bool | int | float)
@@ -54,17 +54,18 @@ def brief(value: Any) -> str:
 
 
 def parse_predict(values: dict[str, Any], argument: tf.TensorSpec) -> tuple[np.ndarray, bool]:
-    """The batch of a predict request.
+    """Parses a predict request.
 
     Args:
-        values: of `parse_body`.
-        argument: of the signature; all of this package's have one.
+        values: from `parse_body`.
+        argument: the single argument of the signature.
 
     Returns:
-        An array of the argument's shape and type (bytes as objects), and whether it came in rows.
+        The batch, of the argument's shape and type (bytes as objects), and whether the request
+        has the row format.
 
     Raises:
-        RequestError: it does not fit.
+        RequestError: the values do not fit the argument.
     """
     rows = "instances" in values
     if rows == ("inputs" in values):
@@ -73,24 +74,26 @@ def parse_predict(values: dict[str, Any], argument: tf.TensorSpec) -> tuple[np.n
     if rows:
         batch = values["instances"]
         if not isinstance(batch, list) or not batch:
-            raise RequestError('Expected "instances" to be a list of one at least')
+            raise RequestError('Expected "instances" to be a list with at least one value')
         if len({_is_named(instance) for instance in batch}) > 1:
-            raise RequestError(f'Expected all "instances" to be named "{argument.name}", or none')
+            raise RequestError(
+                f'Expected all "instances" to be named "{argument.name}", or none of them'
+            )
         batch = [_only(instance, argument.name) for instance in batch]
     else:
         batch = _only(values["inputs"], argument.name)
         if not isinstance(batch, list):
-            raise RequestError('Expected "inputs" to be a list, of one value an image')
+            raise RequestError('Expected "inputs" to be a list with one value per image')
     return _to_array(batch, argument), rows
 
 
 def _is_named(value: Any) -> bool:
-    """Whether it is a value with its argument's name."""
+    """Returns whether a value comes with its argument's name."""
     return isinstance(value, dict) and set(value) != {"b64"}
 
 
 def _only(value: Any, name: str) -> Any:
-    """The value of the one argument, which may be named or not."""
+    """Returns the value of the single argument, which may be named or not."""
     if _is_named(value):
         if set(value) != {name}:
             raise RequestError(f'Expected only "{name}". Received: {sorted(value)!r:.200}')
@@ -111,7 +114,7 @@ def _to_array(batch: list, argument: tf.TensorSpec) -> np.ndarray:
     limits = np.iinfo(argument.dtype.as_numpy_dtype)
     if array.dtype.kind not in "iu" or list(array.shape[1:]) != shape:
         raise RequestError(
-            f'Expected "{argument.name}" of whole numbers, {shape} an image. Received: '
+            f'Expected "{argument.name}" of whole numbers, {shape} per image. Received: '
             f"{array.dtype.name}, {list(array.shape[1:])}"
         )
     if array.size and not limits.min <= array.min() <= array.max() <= limits.max:
@@ -123,10 +126,10 @@ def _to_array(batch: list, argument: tf.TensorSpec) -> np.ndarray:
 
 
 def _to_bytes(value: Any) -> bytes:
-    """A string's bytes, or those of {"b64": ...}."""
+    """Returns the bytes of a string or of {"b64": ...}."""
     try:
         if isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str):
-            text = "".join(value["b64"].split())  # padding and line breaks may be as one likes
+            text = "".join(value["b64"].split())  # padding and line breaks are optional
             return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
         if isinstance(value, str):
             return value.encode()
@@ -136,16 +139,16 @@ def _to_bytes(value: Any) -> bytes:
 
 
 def parse_classify(values: dict[str, Any]) -> np.ndarray:
-    """The serialised tf.Examples of a classify request, objects [B].
+    """Parses a classify request to serialised tf.Examples, objects [B].
 
     Raises:
-        RequestError: they are none.
+        RequestError: the values are no examples.
     """
     examples, context = values.get("examples"), values.get("context", {})
     if not isinstance(examples, list) or not all(isinstance(e, dict) for e in examples):
-        raise RequestError('Expected "examples": a list of objects')
+        raise RequestError('Expected "examples" to be a list of objects')
     if not examples:
-        raise RequestError('Expected "examples": one at least')
+        raise RequestError('Expected "examples" to be a list with at least one object')
     if not isinstance(context, dict):
         raise RequestError('Expected "context" to be an object')
     serialised = [_to_example({**context, **example}).SerializeToString() for example in examples]
@@ -169,14 +172,14 @@ def _to_example(features: dict[str, Any]) -> tf.train.Example:
     return example
 
 
-def format_predictions(answer: dict[str, np.ndarray], rows: bool) -> dict[str, Any]:
-    """A predict answer as JSON values.
+def format_predictions(outputs: dict[str, np.ndarray], rows: bool) -> dict[str, Any]:
+    """Formats the answer to a predict request as JSON values.
 
     Args:
-        answer: output name to an array of B rows.
-        rows: whether the request came in rows.
+        outputs: output name to an array of B rows.
+        rows: whether the request has the row format.
     """
-    columns = {name: _to_json(name, array) for name, array in answer.items()}
+    columns = {name: _to_json(name, array) for name, array in outputs.items()}
     if not rows:
         return {"outputs": columns if len(columns) > 1 else next(iter(columns.values()))}
     if len(columns) == 1:
@@ -185,19 +188,19 @@ def format_predictions(answer: dict[str, np.ndarray], rows: bool) -> dict[str, A
     return {"predictions": [dict(zip(columns, row, strict=True)) for row in together]}
 
 
-def format_classifications(answer: dict[str, np.ndarray]) -> dict[str, Any]:
-    """A classify answer as JSON values: pairs of label and score for each example."""
-    rows = zip(_to_json("classes", answer["classes"]), answer["scores"].tolist(), strict=True)
+def format_classifications(outputs: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Formats the answer to a classify request: pairs of label and score for each example."""
+    rows = zip(_to_json("classes", outputs["classes"]), outputs["scores"].tolist(), strict=True)
     return {"results": [[list(pair) for pair in zip(*row, strict=True)] for row in rows]}
 
 
 def _to_json(name: str, array: np.ndarray) -> list:
-    """Nested lists; strings as base64 only in outputs whose names end with _bytes."""
+    """Makes nested lists; strings become base64 only in outputs named ..._bytes."""
     if array.dtype != object:
         return array.tolist()
 
     def text(value: bytes) -> Any:
-        """One string as JSON has it."""
+        """Formats one string."""
         if name.endswith("_bytes"):
             return {"b64": base64.b64encode(value).decode()}
         return value.decode(errors="replace")

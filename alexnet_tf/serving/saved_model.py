@@ -1,25 +1,46 @@
-"""Writes a SavedModel that TensorFlow Serving takes as it is; layout.py says what lies where."""
+"""Writes a SavedModel for TensorFlow Serving, and knows the layout of its directory.
+
+BASE/<version>/
+    saved_model.pb, variables/                  signatures.py lists the signatures
+    assets/labels.txt                           class names, one per line, in label order
+    assets/model_card.json, model_card.md       model_card.py
+    assets.extra/tf_serving_warmup_requests     one request per signature
+
+TensorFlow Serving runs the warm-up requests before it takes others, so that the first one is not
+slow: a TFRecord file of PredictionLog messages,
+https://www.tensorflow.org/tfx/serving/saved_model_warmup.
+"""
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 import shutil
 import tempfile
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
+from tensorflow_serving.apis import (
+    classification_pb2,
+    model_pb2,
+    predict_pb2,
+    prediction_log_pb2,
+)
 
 from alexnet_tf.evaluation.classifier import Classifier
-from alexnet_tf.serving.layout import version_of, write_labels
 from alexnet_tf.serving.model_card import ModelCard
-from alexnet_tf.serving.operations import check_operations
-from alexnet_tf.serving.signatures import CLASSIFY, Servable
-from alexnet_tf.serving.warmup import write_warmup
+from alexnet_tf.serving.signatures import CLASSIFY, Servable, check_ops, image_example
 from alexnet_tf.system.errors import UserError
 from alexnet_tf.system.files import fsync_path, locked, reason_of
 
-_SCRATCH = ".writing-"  # begins the name of what is not whole yet
+MODEL_CARD = pathlib.PurePath("assets", "model_card.json")
+
+_MAX_VERSION = 2**63 - 1  # int64, as in TensorFlow Serving
+_LABELS = pathlib.PurePath("assets", "labels.txt")
+_WARMUP = pathlib.PurePath("assets.extra", "tf_serving_warmup_requests")
+_INCOMPLETE = ".writing-"  # prefix of a directory that is still being written
 
 
 def export(
@@ -28,20 +49,39 @@ def export(
     card: ModelCard,
     version: int | None = None,
 ) -> pathlib.Path:
-    """Writes BASE/<version>/, elsewhere first, so that a server never sees half of it.
+    """Exports a classifier to BASE/<version>/.
 
     Args:
         classifier: the trained network.
         base: the directory of all versions.
-        card: what the model is.
+        card: describes the model.
         version: a positive integer; None for the next one.
 
     Returns:
-        The directory written.
+        The new directory.
 
     Raises:
-        UserError: the version exists, the directory cannot be written or another export is at
-            work there, or the graph does what a server may not (operations.py).
+        UserError: as of `write_version`, or the graph has an operation that check_ops refuses.
+    """
+    return write_version(base, functools.partial(_write, classifier, card), version)
+
+
+def write_version(
+    base: str | os.PathLike, write: Callable[[pathlib.Path], None], version: int | None = None
+) -> pathlib.Path:
+    """Writes BASE/<version>/ under another name first, so that a server never sees half of it.
+
+    Args:
+        base: the directory of all versions.
+        write: fills an existing, empty directory.
+        version: a positive integer; None for the next one.
+
+    Returns:
+        The new directory.
+
+    Raises:
+        UserError: the version exists, the directory cannot be written, or another export writes
+            there.
     """
     base = pathlib.Path(base).expanduser()
     try:
@@ -50,22 +90,86 @@ def export(
             target = _next_version(base) if version is None else base / str(version)
             if target.exists():
                 raise UserError(f"Expected a version that does not exist yet. Received: {target}")
-            for left in base.glob(f"{_SCRATCH}*"):  # by an export that was killed
-                shutil.rmtree(left)
-            scratch = pathlib.Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=base))
+            for leftover in base.glob(f"{_INCOMPLETE}*"):  # of an export that was killed
+                shutil.rmtree(leftover)
+            scratch = pathlib.Path(tempfile.mkdtemp(prefix=_INCOMPLETE, dir=base))
             try:
-                _write(classifier, scratch, card)
+                write(scratch)
                 scratch.chmod(0o755)  # mkdtemp lets only the owner in
-                _force_all_to_disk(scratch)
+                for folder, _, names in os.walk(scratch):
+                    for name in (*names, "."):
+                        fsync_path(pathlib.Path(folder, name))
                 scratch.rename(target)
                 fsync_path(base)
             finally:
-                shutil.rmtree(scratch, ignore_errors=True)  # there is none if all went well
+                shutil.rmtree(scratch, ignore_errors=True)  # only if something failed
     except (OSError, tf.errors.OpError) as error:
-        raise UserError(
-            f"Expected to write a SavedModel into {base}. Received: {reason_of(error)}"
-        ) from None
+        raise UserError(f"Cannot write a SavedModel into {base}: {reason_of(error)}") from None
     return target
+
+
+def version_of(name: str) -> int | None:
+    """Parses the name of a version's directory as TensorFlow Serving does; None for other names."""
+    valid = name.isascii() and name.isdecimal() and int(name) <= _MAX_VERSION
+    return int(name) if valid else None
+
+
+def find_version(path: str | os.PathLike) -> pathlib.Path:
+    """Finds the directory of a SavedModel.
+
+    Args:
+        path: that directory, or the directory of all versions, of which the newest is taken.
+
+    Raises:
+        UserError: there is no SavedModel.
+    """
+    path = pathlib.Path(path).expanduser().resolve()  # the name of "." is no version
+    if (path / "saved_model.pb").is_file():
+        return path
+    versions = {version_of(file.parent.name): file.parent for file in path.glob("*/saved_model.pb")}
+    versions.pop(None, None)
+    if not versions:
+        raise UserError(
+            f"Expected a SavedModel, or a directory of its versions. Received: {path} without "
+            "saved_model.pb"
+        )
+    return versions[max(versions)]
+
+
+def write_labels(directory: pathlib.Path, classes: tuple[str, ...]) -> None:
+    """Writes the class names of a SavedModel.
+
+    Raises:
+        UserError: a name contains a line break.
+    """
+    for name in classes:
+        if "\n" in name or "\r" in name:
+            raise UserError(f"Expected class names without line breaks. Received: {name!r}")
+    text = "".join(f"{name}\n" for name in classes)
+    (directory / _LABELS).write_bytes(text.encode())
+
+
+def read_labels(directory: pathlib.Path) -> tuple[str, ...]:
+    """Reads the class names; only a line feed ends one: names may contain other separators."""
+    text = (directory / _LABELS).read_bytes().decode()
+    return tuple(text.removesuffix("\n").split("\n"))
+
+
+def read_warmup(directory: pathlib.Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields the signature and the batch of each warm-up request, if there are any."""
+    path = directory / _WARMUP
+    if not path.exists():
+        return
+    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+        if log.WhichOneof("log_type") == "classify_log":
+            request = log.classify_log.request
+            examples = request.input.example_list.examples
+            batch = np.array([example.SerializeToString() for example in examples])
+        else:
+            request = log.predict_log.request
+            (batch,) = map(tf.make_ndarray, request.inputs.values())
+        yield request.model_spec.signature_name, batch
 
 
 def _next_version(base: pathlib.Path) -> pathlib.Path:
@@ -73,26 +177,45 @@ def _next_version(base: pathlib.Path) -> pathlib.Path:
     return base / str(max(versions, default=0) + 1)
 
 
-def _force_all_to_disk(directory: pathlib.Path) -> None:
-    for folder, _, names in os.walk(directory):
-        for name in (*names, "."):
-            fsync_path(pathlib.Path(folder, name))
-
-
-def _write(classifier: Classifier, directory: pathlib.Path, card: ModelCard) -> None:
+def _write(classifier: Classifier, card: ModelCard, directory: pathlib.Path) -> None:
     servable = Servable(classifier)
     signatures = servable.signatures()
     for name, function in signatures.items():
-        check_operations(name, function)
-    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)  # nobody trains it
+        check_ops(name, function)
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)  # inference only
     tf.saved_model.save(servable, str(directory), signatures, options)
     # TensorFlow 2 gives every signature the method name of Predict.
     updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(directory))
     updater.replace_method_name(CLASSIFY, tf.saved_model.CLASSIFY_METHOD_NAME, tags="serve")
     updater.save()
-    assets = directory / "assets"
-    assets.mkdir(exist_ok=True)
-    card.write(assets, classifier.classes)
+    (directory / MODEL_CARD).parent.mkdir(exist_ok=True)
+    card.write(directory / MODEL_CARD, classifier.classes)
     write_labels(directory, classifier.classes)
-    mean = classifier.preprocessor.statistics.mean  # a picture of the right size, but of nothing
-    write_warmup(directory, signatures, np.clip(np.round(mean), 0, 255).astype(np.uint8))
+    mean = classifier.preprocessor.statistics.mean  # an image of the right size
+    _write_warmup(directory, signatures, np.clip(np.round(mean), 0, 255).astype(np.uint8))
+
+
+def _write_warmup(
+    directory: pathlib.Path,
+    signatures: dict[str, tf.types.experimental.ConcreteFunction],
+    image: np.ndarray,
+) -> None:
+    """Writes one request per signature, all with the same image, uint8 [S, S, 3]."""
+    path = directory / _WARMUP
+    path.parent.mkdir()
+    encoded = tf.io.encode_jpeg(image).numpy()
+    values = {"image_bytes": np.array([encoded]), "images": image[None]}
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for name, function in signatures.items():
+            log = prediction_log_pb2.PredictionLog()
+            spec = model_pb2.ModelSpec(name="alexnet", signature_name=name)
+            if name == CLASSIFY:
+                request = classification_pb2.ClassificationRequest(model_spec=spec)
+                request.input.example_list.examples.add().ParseFromString(image_example(encoded))
+                log.classify_log.request.CopyFrom(request)
+            else:
+                (argument,), _ = function.structured_input_signature
+                inputs = {argument.name: tf.make_tensor_proto(values[argument.name])}
+                request = predict_pb2.PredictRequest(model_spec=spec, inputs=inputs)
+                log.predict_log.request.CopyFrom(request)
+            writer.write(log.SerializeToString(deterministic=True))

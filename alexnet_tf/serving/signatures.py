@@ -1,8 +1,8 @@
-"""What a server can be asked: the functions of a SavedModel.
+"""The signatures of a SavedModel, and the operations that their graphs may contain.
 
-Encoded images are JPEG, PNG, BMP or GIF files, of which the first frame is taken. One that cannot
-be decoded does not fail the others of its batch: its `valid` is false, its numbers are 0 and its
-class names empty. k is 5, or the number of classes if that is less.
+Encoded images are JPEG, PNG, BMP or GIF files; the first frame of a GIF is used. An image that
+cannot be decoded does not fail the others of its batch: its `valid` is false, its numbers are 0
+and its class names are empty. k is 5, or the number of classes if there are fewer.
 
 signature         input                              output
 serving_default   image_bytes, string [B]            classes, string [B, k], most probable first
@@ -29,18 +29,68 @@ import tensorflow as tf
 
 from alexnet_tf.evaluation.classifier import TOP, Classifier
 from alexnet_tf.models.feature_extraction import feature_model, first_layer_model
+from alexnet_tf.system.errors import UserError
 
-EXAMPLE_KEY = "image/encoded"  # of a tf.Example, as TensorFlow's own image datasets have it
+EXAMPLE_KEY = "image/encoded"  # feature of a tf.Example, as in TensorFlow's own image datasets
 CLASSIFY = "classify"
 SIGNATURES = ("serving_default", "ten_view", "images", "features", "look_inside", CLASSIFY)
 
 
+# A graph computes, and reaches nothing outside of it: no Python (PyFunc), no files, no network, no
+# random numbers, no state but the weights.
+# Decoding, and the dataset that drops an image which cannot be decoded (data/decode.py).
+_IMAGE_OPS = """
+    BatchDatasetV2 ConcatenateDataset DatasetToSingleElement DecodeImage DecodeJpeg DecodeRaw
+    ExtractJpegShape IgnoreErrorsDataset ParallelMapDatasetV2 ParseExampleV2 RangeDataset
+    ScaleAndTranslate StringJoin StringLength Substr TensorDataset
+"""
+_NETWORK_OPS = """
+    AvgPool BiasAdd Conv2D LeakyRelu LogSoftmax MatMul MaxPool Pad ReadVariableOp Relu Rsqrt
+    Sigmoid Sqrt Square StopGradient Tanh TopKV2
+"""
+# Arithmetic, shapes, branches, and the loops of data/graph_checks.py, whose steps are limited.
+_ARITHMETIC_OPS = """
+    AddV2 All Assert Cast ClipByValue ConcatV2 Const EnsureShape Equal Exp ExpandDims Fill FloorDiv
+    FloorMod GatherV2 Greater GreaterEqual Identity If IsFinite Less LessEqual Log
+    LogicalAnd Max Min Minimum Mul NoOp OnesLike Pack Placeholder Prod Range RealDiv Reshape
+    ReverseV2 Round ScatterNd SelectV2 Shape Size Split Squeeze StatelessCase StatelessIf
+    StatelessWhile StridedSlice Sub Sum Unpack While
+"""
+# Calls of functions of the same graph, whose operations are checked as well.
+_CALL_OPS = "PartitionedCall StatefulPartitionedCall"
+ALLOWED_OPS = frozenset((_IMAGE_OPS + _NETWORK_OPS + _ARITHMETIC_OPS + _CALL_OPS).split())
+
+
+def check_ops(name: str, function: tf.types.experimental.ConcreteFunction) -> None:
+    """Checks that a signature's graph, with all functions that it calls, has allowed operations.
+
+    Raises:
+        UserError: it has others.
+    """
+    graph = function.graph.as_graph_def()
+    functions = {each.signature.name for each in graph.library.function}
+    nodes = [*graph.node, *(node for each in graph.library.function for node in each.node_def)]
+    others = sorted({node.op for node in nodes} - functions - ALLOWED_OPS)
+    if others:
+        raise UserError(
+            f"Signature {name} cannot be exported: its graph contains {', '.join(others)}. A "
+            "server may only run the operations listed in serving/signatures.py."
+        )
+
+
+def image_example(encoded: bytes) -> bytes:
+    """Serialises a tf.Example of one encoded image."""
+    example = tf.train.Example()
+    example.features.feature[EXAMPLE_KEY].bytes_list.value.append(encoded)
+    return example.SerializeToString()
+
+
 class Servable(tf.Module):
-    """A classifier's weights and the functions that a server calls.
+    """A classifier's weights and signatures.
 
     Args:
-        classifier: the trained network; of several, signatures `features` and `look_inside` cannot
-            be made.
+        classifier: the trained network; an ensemble has no signatures `features` and
+            `look_inside`.
     """
 
     def __init__(self, classifier: Classifier):
@@ -48,23 +98,27 @@ class Servable(tf.Module):
         self._classifier = classifier
         models = classifier.models
         self._weights = [variable.value for model in models for variable in model.weights]
-        self._names = tf.constant(classifier.classes)
-        if len(models) == 1:  # else nobody can look inside
+        self._class_names = tf.constant(classifier.classes)
+        if len(models) == 1:
             self._features = feature_model(classifier.model)
             self._first_layer = first_layer_model(classifier.model)
 
     def signatures(
         self, names: Iterable[str] = SIGNATURES
     ) -> dict[str, tf.types.experimental.ConcreteFunction]:
-        """Name to traced function; the batch dimension is free everywhere."""
+        """Traces signatures, each with a free batch dimension.
+
+        Returns:
+            Signature name to function.
+        """
         side = self._classifier.preprocessor.preprocessing.image_size
         encoded = tf.TensorSpec([None], tf.string, name="image_bytes")
         squares = tf.TensorSpec([None, side, side, 3], tf.uint8, name="images")
         examples = tf.TensorSpec([None], tf.string, name="inputs")
         functions = {
-            "serving_default": (self._centre_view, encoded),
-            "ten_view": (self._ten_views, encoded),
-            "images": (self._of_squares, squares),
+            "serving_default": (self._one_view, encoded),
+            "ten_view": (self._ten_view, encoded),
+            "images": (self._decoded, squares),
             "features": (self._fc7, encoded),
             "look_inside": (self._look_inside, encoded),
             CLASSIFY: (self._classify, examples),
@@ -75,19 +129,19 @@ class Servable(tf.Module):
             traced[name] = tf.function(function, input_signature=[spec]).get_concrete_function()
         return traced
 
-    def _centre_view(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        return self._answer(image_bytes, views=1)
+    def _one_view(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        return self._predict(image_bytes, views=1)
 
-    def _ten_views(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        return self._answer(image_bytes, views=10)
+    def _ten_view(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        return self._predict(image_bytes, views=10)
 
-    def _of_squares(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return self._best(self._classifier.log_probabilities(images))
+    def _decoded(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return self._top_classes(self._classifier.log_probabilities(images))
 
     def _fc7(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         squares, valid = self._classifier.decode(image_bytes)
         features = self._features(self._inputs(squares), training=False)
-        return {"features": _where(valid, features), "valid": valid}
+        return {"features": _mask(valid, features), "valid": valid}
 
     def _look_inside(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         squares, valid = self._classifier.decode(image_bytes)
@@ -95,8 +149,8 @@ class Servable(tf.Module):
         return {
             "square": squares,
             "views": self._classifier.preprocessor.crops(squares, 10),
-            "view_probabilities": _where(valid, self._classifier.view_probabilities(squares, 10)),
-            "first_layer": _where(valid, first_layer),
+            "view_probabilities": _mask(valid, self._classifier.view_probabilities(squares, 10)),
+            "first_layer": _mask(valid, first_layer),
             "valid": valid,
         }
 
@@ -104,40 +158,40 @@ class Servable(tf.Module):
         feature = tf.io.FixedLenFeature([], tf.string)
 
         def image_of(example: tf.Tensor) -> tf.Tensor:
-            """Fails for what is no example, and for one without an image or with several."""
+            """Fails for an invalid example, and for one without an image or with several."""
             return tf.io.parse_single_example(example, {EXAMPLE_KEY: feature})[EXAMPLE_KEY]
 
         squares, valid = self._classifier.decode(inputs, image_of)
         logs = self._classifier.log_probabilities(squares)
         logs, indices = tf.math.top_k(logs, len(self._classifier.classes))
-        names = tf.where(valid[:, None], tf.gather(self._names, indices), "")
-        return {"classes": names, "scores": _where(valid, tf.exp(logs))}
+        names = tf.where(valid[:, None], tf.gather(self._class_names, indices), "")
+        return {"classes": names, "scores": _mask(valid, tf.exp(logs))}
 
-    def _answer(self, image_bytes: tf.Tensor, views: int) -> dict[str, tf.Tensor]:
+    def _predict(self, image_bytes: tf.Tensor, views: int) -> dict[str, tf.Tensor]:
         squares, valid = self._classifier.decode(image_bytes)
-        best = self._best(self._classifier.log_probabilities(squares, views))
+        top = self._top_classes(self._classifier.log_probabilities(squares, views))
         return {
-            "classes": tf.where(valid[:, None], best["classes"], ""),
-            "scores": _where(valid, best["scores"]),
-            "probabilities": _where(valid, best["probabilities"]),
+            "classes": tf.where(valid[:, None], top["classes"], ""),
+            "scores": _mask(valid, top["scores"]),
+            "probabilities": _mask(valid, top["probabilities"]),
             "valid": valid,
         }
 
-    def _best(self, logs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """[B, classes] to the k most probable classes; logarithms rank what float32 calls 0."""
-        best, indices = tf.math.top_k(logs, min(TOP, len(self._classifier.classes)))
+    def _top_classes(self, logs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Ranks by logarithms [B, classes], which differ where float32 probabilities are all 0."""
+        top, indices = tf.math.top_k(logs, min(TOP, len(self._classifier.classes)))
         return {
-            "classes": tf.gather(self._names, indices),
-            "scores": tf.exp(best),
+            "classes": tf.gather(self._class_names, indices),
+            "scores": tf.exp(top),
             "probabilities": tf.exp(logs),
         }
 
     def _inputs(self, squares: tf.Tensor) -> tf.Tensor:
-        """The network's input for the centre view, float32 [B, C, C, 3]."""
+        """Returns the network's input for the centre view, float32 [B, C, C, 3]."""
         return self._classifier.preprocessor.views(squares, 1)[:, 0]
 
 
-def _where(valid: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-    """Values [B, ...], and 0 where the image is not valid."""
+def _mask(valid: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """Sets values [B, ...] to 0 where the image is not valid."""
     shape = tf.concat([tf.shape(valid), tf.ones([tf.rank(values) - 1], tf.int32)], axis=0)
     return tf.where(tf.reshape(valid, shape), values, 0.0)

@@ -6,9 +6,8 @@ import json
 import os
 import pathlib
 
-from alexnet_tf.serving.layout import CARD, version_of
 from alexnet_tf.serving.model_card import ModelCard, Validation
-from alexnet_tf.serving.saved_model import export
+from alexnet_tf.serving.saved_model import MODEL_CARD, export, version_of
 from alexnet_tf.training.directory import ModelDirectory
 
 
@@ -45,5 +44,5 @@ def exported_steps(directory: ModelDirectory) -> set[int]:
     versions = [
         path for path in directory.saved_model.glob("*") if version_of(path.name) is not None
     ]
-    cards = [path / CARD for path in versions if (path / CARD).exists()]
+    cards = [path / MODEL_CARD for path in versions if (path / MODEL_CARD).exists()]
     return {json.loads(card.read_text("utf-8"))["step"] for card in cards}

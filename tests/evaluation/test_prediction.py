@@ -1,6 +1,8 @@
-"""Files in, names out, whatever the files are."""
+"""Predictions of files of all kinds."""
 
 import errno
+import io
+import json
 import os
 import subprocess
 import sys
@@ -9,24 +11,30 @@ import numpy as np
 
 from alexnet_tf.data.image_folder import IMAGE_SUFFIXES
 from alexnet_tf.data.limits import MAX_BYTES
-from alexnet_tf.evaluation.prediction import SUFFIXES, find_images, predict, rows_of
+from alexnet_tf.evaluation.prediction import (
+    SUFFIXES,
+    decode_outputs,
+    find_images,
+    predict_files,
+    print_predictions,
+)
 
 
 def answer(files):
-    """Names each file by what is in it."""
+    """Predicts the contents of each file as its class."""
     values = {
         "classes": np.array([[file, b"other"] for file in files], object),
         "scores": np.array([[0.75, 0.25]] * len(files)),
         "valid": np.array([file != b"broken" for file in files]),
     }
-    return rows_of(values)
+    return decode_outputs(values)
 
 
-def test_its_images_are_those_of_training():
+def test_image_suffixes_are_the_same_as_in_training():
     assert SUFFIXES == IMAGE_SUFFIXES
 
 
-def test_what_cannot_be_read_is_named_beside_what_can(tmp_path, monkeypatch):
+def test_files_that_cannot_be_read_are_named_beside_the_others(tmp_path, monkeypatch):
     for name in (
         *("full/b.JPG", "full/in/a.png", "full/notes.txt", "full/._b.jpg"),
         *("shut/c.jpg", "full/shut/d.jpg"),
@@ -59,7 +67,7 @@ def test_what_cannot_be_read_is_named_beside_what_can(tmp_path, monkeypatch):
         asked.append(files)
         return answer(files)
 
-    results = [result for batch in predict(ask, found, 3) for result in batch]
+    results = [result for batch in predict_files(ask, found, 3) for result in batch]
     assert [os.path.basename(result.path) for result in results if result.classes] == [
         *("b.JPG", "a.png")
     ]
@@ -69,7 +77,25 @@ def test_what_cannot_be_read_is_named_beside_what_can(tmp_path, monkeypatch):
         "not a JPEG, PNG, GIF or BMP, damaged, or too large (JPEG: 89,478,485 pixels)",
         *("No such file or directory", "no regular file", "larger than 33,554,432 bytes"),
     ]
-    assert asked == [[b"b.JPG", b"a.png"], [b"broken"]]  # nobody is asked about nothing
+    assert asked == [[b"b.JPG", b"a.png"], [b"broken"]]  # and never about an empty list
+
+
+def test_predictions_are_printed_and_written_as_json(tmp_path, capsys):
+    for name in ("cat", "broken"):
+        (tmp_path / name).write_bytes(name.encode())
+    paths = [tmp_path / "cat", tmp_path / "broken"]
+    lines = io.StringIO()
+    assert not print_predictions(answer, paths, 8, lines)
+    out, err = capsys.readouterr()
+    assert out.splitlines()[0] == str(paths[0]) and out.splitlines()[1].startswith("  75.00%")
+    assert err.startswith(f"error: cannot read {paths[1]}: not a JPEG")
+    first, second = map(json.loads, lines.getvalue().splitlines())
+    assert first == {
+        "path": str(paths[0]), "classes": ["cat", "other"], "scores": [0.75, 0.25], "reason": "",
+    }  # fmt: skip
+    assert second["path"] == str(paths[1]) and "not a JPEG" in second["reason"]
+    assert print_predictions(answer, paths[:1], 8, lines, text=False)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_name_of_any_bytes_is_printed(tmp_path):

@@ -3,6 +3,7 @@ import pytest
 from alexnet_tf.serving.loaded_model import LoadedModel
 from alexnet_tf.serving.saved_model import export
 from tests.serving.servable import make_card, make_classifier
+from tools.server_process import serving
 
 
 @pytest.fixture(scope="session")
@@ -18,4 +19,15 @@ def exported(classifier, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def loaded(exported):
-    return LoadedModel(exported)
+    model = LoadedModel(exported)
+    model.warm_up()
+    return model
+
+
+@pytest.fixture(scope="session")
+def server(exported):
+    """`alexnet_tf.serve` in a process, for tests that do not change it."""
+    pytest.importorskip("starlette", reason="needs the extra `serve`")
+    flags = ("--max_request_mb=1", "--timeout=20", "--allowed_hosts=127.0.0.1,Photos.example")
+    with serving(exported.parent, *flags) as served:
+        yield served

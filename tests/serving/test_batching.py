@@ -5,11 +5,12 @@ import threading
 import numpy as np
 import pytest
 
-from alexnet_tf.serving.batching import Batcher, OverloadedError, Places
+from alexnet_tf.serving.batching import Batcher
+from alexnet_tf.serving.limits import ConcurrencyLimiter, OverloadedError
 
 
 class Doubling:
-    """Duplicates rows, the first call only when it is let; 13 spoils the batch it is in."""
+    """Doubles rows, waiting for `go_on` first; 13 makes its batch fail."""
 
     def __init__(self):
         self.go_on = threading.Event()
@@ -34,12 +35,12 @@ def executor():
         yield executor
 
 
-def make_batcher(doubling, executor, max_batch=8, places=100, max_cost=10):
-    return Batcher(doubling, executor, Places(places), max_batch, max_cost)
+def make_batcher(doubling, executor, max_batch=8, max_rows=100, max_cost=10):
+    return Batcher(doubling, executor, ConcurrencyLimiter(max_rows), max_batch, max_cost)
 
 
 def ask(batcher, doubling, batches):
-    """All answers or errors to requests that come while the first is computed."""
+    """Returns all outputs or errors of requests that come while the first is computed."""
 
     async def main():
         first = asyncio.create_task(batcher(np.array(batches[0])))
@@ -52,34 +53,33 @@ def ask(batcher, doubling, batches):
     return asyncio.run(main())
 
 
-def test_what_comes_meanwhile_is_computed_together_and_told_apart(doubling, executor):
+def test_requests_that_come_meanwhile_are_computed_together(doubling, executor):
     batcher = make_batcher(doubling, executor, 5)
     answers = ask(batcher, doubling, [[1], [2, 3], [4], [5], [6], [7, 8]])
     assert [a["double"].tolist() for a in answers] == [[2], [4, 6], [8], [10], [12], [14, 16]]
     assert doubling.sizes == [1, 5, 2]
-    assert (batcher.calls, batcher.rows) == (3, 8)
 
 
-def test_a_long_request_is_computed_by_itself(doubling, executor):
+def test_a_long_request_is_computed_alone(doubling, executor):
     answers = ask(make_batcher(doubling, executor, 2), doubling, [[1], [2, 3, 4, 5], [6]])
     assert answers[1]["double"].tolist() == [4, 6, 8, 10]
     assert doubling.sizes == [1, 4, 1]
 
 
-def test_one_that_fails_does_not_harm_the_others(doubling, executor):
+def test_a_failing_request_does_not_fail_the_others(doubling, executor):
     answers = ask(make_batcher(doubling, executor), doubling, [[1], [2], [13], [3]])
     assert [a["double"].tolist() for a in (answers[0], answers[1], answers[3])] == [[2], [4], [6]]
     assert isinstance(answers[2], ValueError)
 
 
-def test_too_many_are_refused_at_once(doubling, executor):
-    batcher = make_batcher(doubling, executor, places=3)
+def test_too_many_rows_are_refused_at_once(doubling, executor):
+    batcher = make_batcher(doubling, executor, max_rows=3)
     answers = ask(batcher, doubling, [[1], [2, 3], [4, 5]])
     assert answers[1]["double"].tolist() == [4, 6]
     assert isinstance(answers[2], OverloadedError)
 
 
-def test_what_is_given_up_is_not_computed(doubling, executor):
+def test_a_cancelled_request_is_not_computed(doubling, executor):
     batcher = make_batcher(doubling, executor)
 
     async def main():
@@ -95,9 +95,9 @@ def test_what_is_given_up_is_not_computed(doubling, executor):
     assert doubling.sizes == [1, 1]
 
 
-def test_places_are_shared_and_given_back(doubling, executor):
-    places = Places(3)
-    one, other = (Batcher(doubling, executor, places, 8, 10) for _ in range(2))
+def test_the_limit_is_shared_by_batchers(doubling, executor):
+    limiter = ConcurrencyLimiter(3)
+    one, other = (Batcher(doubling, executor, limiter, 8, 10) for _ in range(2))
 
     async def main():
         waiting = asyncio.create_task(one(np.array([1, 2])))
@@ -113,7 +113,7 @@ def test_places_are_shared_and_given_back(doubling, executor):
     assert asyncio.run(main())["double"].tolist() == [10, 12, 14]
 
 
-def test_what_costs_much_is_not_computed_together(doubling, executor):
+def test_expensive_requests_are_not_computed_together(doubling, executor):
     batcher = make_batcher(doubling, executor)
 
     async def main():
@@ -126,4 +126,4 @@ def test_what_costs_much_is_not_computed_together(doubling, executor):
 
     answers = asyncio.run(main())
     assert [a["double"].tolist() for a in answers] == [[2], [4], [6], [8], [10], [12]]
-    assert doubling.sizes == [1, 2, 1, 1, 1]  # 6 + 4; 5; 50 by itself
+    assert doubling.sizes == [1, 2, 1, 1, 1]  # 6 + 4; 5; 50 alone

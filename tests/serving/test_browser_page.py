@@ -8,7 +8,6 @@ import pytest
 
 from tests.browser import all_text, complaints, loaded_images, open_browser
 from tests.serving.servable import CLASSES, make_picture
-from tools.server_process import serving
 
 pytest.importorskip("starlette", reason="needs the extra `serve`")
 
@@ -25,7 +24,7 @@ return ["dragenter", "dragover", "drop"].map(
 
 
 def drop(browser, content, name):
-    """Drops a file on the page; whether the browser would itself open it is the page's to say."""
+    """Drops a file on the page, which keeps the browser from opening it."""
     wait_for(lambda: browser.execute_script("return document.readyState") == "complete")
     opened = browser.execute_script(DROP, base64.b64encode(content).decode(), name)
     assert opened == [False, False, False]
@@ -36,7 +35,8 @@ def share(text):
     return float(text.removesuffix(" %")) / 100
 
 
-def test_the_page_shows_a_dropped_photograph_from_all_sides(exported, loaded, tmp_path):
+@pytest.mark.slow
+def test_the_page_explains_a_dropped_photograph(server, loaded, tmp_path):
     function = loaded.functions["look_inside"]
     answers = ((p, function(image_bytes=np.array([p]))) for p in map(make_picture, range(100)))
     markup = CLASSES.index("<b>&")
@@ -48,7 +48,7 @@ def test_the_page_shows_a_dropped_photograph_from_all_sides(exported, loaded, tm
     )
     text = tmp_path / "text.png"
     text.write_text("no picture")
-    with serving(exported) as server, open_browser() as browser:
+    with open_browser() as browser:
 
         def texts(selector):
             return [each.text for each in browser.find_elements("css selector", selector)]
@@ -60,7 +60,7 @@ def test_the_page_shows_a_dropped_photograph_from_all_sides(exported, loaded, tm
         best = np.argsort(-mean, kind="stable")[:5]
         assert texts("#top .name") == [CLASSES[i] for i in best]  # as text, not as markup
         assert not browser.find_elements("css selector", "#result b")
-        shares = [share(each) for each in texts("#top .share")]
+        shares = [share(each) for each in texts("#top .probability")]
         np.testing.assert_allclose(shares, mean[best], atol=6e-4)
         meters = browser.find_elements("css selector", "#top meter")
         values = [float(meter.get_property("value")) for meter in meters]

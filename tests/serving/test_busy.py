@@ -1,4 +1,4 @@
-"""The server's own limits, with a model that is busy for as long as the test wants."""
+"""The server's own limits, with a model that is busy until the test releases it."""
 
 import asyncio
 import json
@@ -11,18 +11,17 @@ pytest.importorskip("starlette", reason="needs the extra `serve`")
 from alexnet_tf.serving.limits import Limits
 from alexnet_tf.serving.server import Server
 from tests.serving.servable import make_picture
-from tools.load_server import b64
-from tools.server_process import PREDICT
+from tools.server_process import PREDICT, b64
 
 MB = 2**20
 
 
 class Busy(Server):
-    """Answers when it is let."""
+    """Computes only after `go_on`."""
 
     def __init__(self, model, **limits):
         self.go_on = threading.Event()
-        super().__init__(model, "alexnet", Limits(rate=0, **limits), ["*"])
+        super().__init__(model, "alexnet", Limits(max_rate=0, **limits), ["*"])
 
     def compute(self, signature, batch):
         assert self.go_on.wait(60)
@@ -30,7 +29,7 @@ class Busy(Server):
 
 
 async def ask(server, path, body):
-    """Status and JSON of an answer, as the web server calls the application."""
+    """Calls the application as a web server does; returns status and JSON."""
     sent = []
 
     async def receive():
@@ -50,13 +49,16 @@ async def ask(server, path, body):
 
 
 def ask_all(server, requests):
-    """Statuses of requests of which all but those that are refused wait until all have come."""
+    """Sends requests; returns the statuses of those refused at once, and then of all."""
 
     async def main():
         tasks = [asyncio.create_task(ask(server, *request)) for request in requests]
-        while len(asyncio.all_tasks()) > 1 and not any(task.done() for task in tasks):
+        counts = [0]  # of answers, until none has come for a while
+        while not counts[-1] or len(set(counts[-10:])) > 1:
             await asyncio.sleep(0.05)
-        await asyncio.sleep(2)  # for the others to have come to the model
+            counts.append(sum(task.done() for task in tasks))
+            if len(counts) > 40 and not counts[-1]:  # nothing is refused
+                break
         refused = [task.result()[0] for task in tasks if task.done()]
         server.go_on.set()
         return refused, [status for status, _ in await asyncio.gather(*tasks)]
@@ -65,14 +67,14 @@ def ask_all(server, requests):
 
 
 def padded(size, signature="serving_default"):
-    """A good request of so many bytes."""
+    """Makes a good request of `size` bytes or more."""
     values = {"signature_name": signature, "instances": [b64(make_picture(0))]}
     text = json.dumps(values).encode()
     return text + b" " * (size - len(text))
 
 
-def test_bytes_are_counted_until_they_are_answered(loaded):
-    server = Busy(loaded, waiting_bytes=45 * MB)
+def test_bytes_count_until_the_request_is_answered(loaded):
+    server = Busy(loaded, max_pending_bytes=45 * MB)
     body = padded(10 * MB)
     refused, statuses = ask_all(server, [(PREDICT, body)] * 20)
     assert refused == [429] * 16
@@ -81,20 +83,20 @@ def test_bytes_are_counted_until_they_are_answered(loaded):
     assert statuses == [200] * 4
 
 
-def test_images_are_counted_over_all_signatures(loaded):
-    server = Busy(loaded, waiting_images=3)
+def test_images_count_over_all_signatures(loaded):
+    server = Busy(loaded, max_pending_images=3)
     names = ["serving_default", "ten_view", "features", "look_inside", "serving_default"]
     refused, statuses = ask_all(server, [(PREDICT, padded(0, name)) for name in names])
     assert refused == [429, 429]
     assert sorted(statuses) == [200] * 3 + [429] * 2
 
 
-def test_what_nobody_thought_of_is_an_answer_too(loaded, capsys):
+def test_an_unexpected_exception_is_answered_and_logged(loaded, capsys):
     class Failing(Server):
         def compute(self, signature, batch):
             raise RuntimeError("two\nlines")
 
     server = Failing(loaded, "alexnet", Limits(), ["*"])
     status, answer = asyncio.run(ask(server, PREDICT, padded(0)))
-    assert (status, answer) == (500, {"error": "A failure of the server"})
+    assert (status, answer) == (500, {"error": "The server failed. Its log has the reason."})
     assert capsys.readouterr().err == "error: RuntimeError: 'two\\nlines'\n"

@@ -1,4 +1,4 @@
-"""The client against the local server, and against one made of TensorFlow Serving's stubs."""
+"""The clients against the local server, and against one made of TensorFlow Serving's stubs."""
 
 import concurrent.futures
 import http.server
@@ -14,12 +14,11 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from alexnet_tf import client
-from alexnet_tf.client import in_parts, over_rest
+from alexnet_tf.evaluation.prediction import Prediction
+from alexnet_tf.serving.client import RestClient, TooLargeError, split_requests
 from alexnet_tf.system.errors import UserError
 from tests import commands
 from tests.serving.servable import CLASSES, make_picture
-from tools.server_process import serving
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +31,9 @@ def folder(tmp_path_factory):
 
 
 def check_answers(done, loaded, folder):
-    """What the client printed is what the model says of the folder's pictures."""
+    """Checks what the client printed against the model."""
     assert done.returncode == 1
-    assert done.stderr.count("\n") == 1 and "broken.jpg: not a JPEG" in done.stderr
+    assert done.stderr.count("error: ") == 1 and "broken.jpg: not a JPEG" in done.stderr
     blocks = re.split(r"^(?=/)", done.stdout, flags=re.MULTILINE)[1:]
     assert len(blocks) == 3
     for seed, block in enumerate(blocks):
@@ -47,12 +46,10 @@ def check_answers(done, loaded, folder):
             assert float(row.split("%")[0]) == pytest.approx(100 * probabilities[place], abs=0.01)
 
 
-def test_over_rest(exported, loaded, folder):
-    pytest.importorskip("starlette", reason="needs the extra `serve`")
-    with serving(exported) as served:
-        host, port = served.address
-        flags = (f"--server=http://{host}:{port}", "--views=10", "--batch_size=2")
-        check_answers(commands.run("alexnet_tf.client", *flags, folder), loaded, folder)
+def test_over_rest(server, loaded, folder):
+    host, port = server.address
+    flags = (f"--server=http://{host}:{port}", "--views=10", "--batch_size=2")
+    check_answers(commands.run("alexnet_tf.client", *flags, folder), loaded, folder)
 
 
 class Servicer(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -90,10 +87,10 @@ def test_over_grpc(grpc_server, loaded, folder):
     check_answers(done, loaded, folder)
 
 
-def test_who_does_not_answer_is_named(grpc_server, folder, tmp_path):
+def test_a_server_that_does_not_answer_is_named(grpc_server, folder, tmp_path):
     done = commands.run("alexnet_tf.client", f"--server={grpc_server}", "--model=other", folder)
     assert done.returncode == 1
-    assert "NOT_FOUND Servable not found" in done.stderr
+    assert "answered with error NOT_FOUND: Servable not found" in done.stderr
     done = commands.run("alexnet_tf.client", "--server=http://127.0.0.1:9", folder)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1 and "Connection refused" in done.stderr
@@ -104,7 +101,7 @@ def test_who_does_not_answer_is_named(grpc_server, folder, tmp_path):
 
 @pytest.fixture
 def strange_server():
-    """Answers with what is in its list: status, headers and body; then with the last again."""
+    """Answers with the tuples of a list: status, headers and body; repeats the last one."""
     answers, sizes = [], []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -133,18 +130,17 @@ def good_answer(files=1, **changes):
     return json.dumps({"outputs": {**columns, **changes}}).encode()
 
 
-def test_who_is_busy_is_asked_again(strange_server, monkeypatch):
+def test_a_busy_server_is_asked_again(strange_server):
     address, answers, sizes = strange_server
     pauses = []
-    monkeypatch.setattr(client.time, "sleep", pauses.append)
     busy = [(429, {"Retry-After": after}, b"{}") for after in ("2", "1000", "Fri, 1 Jan")]
     answers[:] = [*busy, (200, {}, good_answer())]
-    outputs = over_rest(address, "alexnet", 5)([b"file"], "ten_view")
+    outputs = RestClient(address, "alexnet", 5, pauses.append)([b"file"], "ten_view")
     assert outputs["classes"].tolist() == [[b"a", "ö".encode()]]
     assert (pauses, len(sizes)) == ([2, 10, 1], 4)
     answers[:] = busy
-    with pytest.raises(UserError, match="Received: 429"):
-        over_rest(address, "alexnet", 0.5)([b"file"], "ten_view")
+    with pytest.raises(UserError, match="answered with error 429"):
+        RestClient(address, "alexnet", 0.5, pauses.append)([b"file"], "ten_view")
 
 
 @pytest.mark.parametrize(
@@ -162,21 +158,23 @@ def test_who_is_busy_is_asked_again(strange_server, monkeypatch):
         (400, {}, b""),
     ],
 )
-def test_an_answer_of_something_else_is_said_in_a_line(strange_server, status, headers, body):
+def test_another_servers_answer_is_reported_in_one_line(strange_server, status, headers, body):
     address, answers, _ = strange_server
     answers[:] = [(status, headers, body)]
-    with pytest.raises(UserError, match=f"Expected an answer from {address}. Received: ") as error:
-        over_rest(address, "alexnet", 5)([b"file"], "ten_view")
+    with pytest.raises(
+        UserError, match=f"(No usable answer from )?{address}(: | answered with error)"
+    ) as error:
+        RestClient(address, "alexnet", 5)([b"file"], "ten_view")
     assert "\n" not in str(error.value)
 
 
-def test_files_are_sent_in_parts_that_the_server_takes():
+def test_files_are_split_into_requests_that_the_server_accepts():
     asked = []
 
-    def ask(files):
+    def ask(files, signature):
         asked.append(files)
         if sum(map(len, files)) > 6:
-            raise client.TooLargeError("at most 6")
+            raise TooLargeError("at most 6")
         return {
             "classes": np.array([[file] for file in files]),
             "scores": np.ones([len(files), 1]),
@@ -184,14 +182,22 @@ def test_files_are_sent_in_parts_that_the_server_takes():
         }
 
     files = [b"1", b"22", b"333", b"4444", b"55555"]
-    assert in_parts(ask, 10)(files) == [((file.decode(),), (1.0,)) for file in files]
+    assert split_requests(ask, "ten_view", 10)(files) == [
+        Prediction("", (file.decode(),), (1.0,)) for file in files
+    ]
     assert asked == [
         *([b"1", b"22"], [b"333"], [b"4444", b"55555"], [b"4444"], [b"55555"]),
     ]
     too_large = "7 bytes are too many for the server (at most 6)"
-    assert in_parts(ask, 10)([b"1", b"7777777"]) == [(("1",), (1.0,)), too_large]
+    assert split_requests(ask, "ten_view", 10)([b"1", b"7777777"]) == [
+        Prediction("", ("1",), (1.0,)),
+        Prediction(reason=too_large),
+    ]
 
 
-def test_asking_over_rest_needs_no_tensorflow():
-    code = "import sys, alexnet_tf.client; sys.exit('tensorflow' in sys.modules)"
+def test_rest_needs_no_tensorflow():
+    code = (
+        "import sys, alexnet_tf.client, alexnet_tf.serving.client; "
+        "sys.exit('tensorflow' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=commands.ROOT).returncode == 0

@@ -1,4 +1,4 @@
-"""The tools that put load on the server and send it rubbish, for a few seconds each."""
+"""The tools for load tests and fuzzing, for a few seconds each."""
 
 import re
 import socket
@@ -31,6 +31,7 @@ def run(tool, exported, photos, *flags, code=0):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_under_load_every_answer_is_right(exported, photos):
     printed = run("load_server", exported, photos, "--requests=100", "--clients=30", "--rounds=1")
     assert printed.endswith("\nwrong answers: 0\n")
@@ -38,15 +39,17 @@ def test_under_load_every_answer_is_right(exported, photos):
     for kind in ("good", "broken", "mixed", "bomb", "huge", "rubbish", "halting", "abandoned"):
         assert f"\n{kind}" in printed
     assert re.search(r"\nslow .* status {408: \d+}", printed)
-    assert "computed together: " in printed
+    assert "batching: " in printed
 
 
+@pytest.mark.slow
 def test_mutated_requests_get_an_answer(exported, photos):
     printed = run("fuzz_server", exported, photos, "--requests=400")
     assert printed.endswith("\nfaults: 0\n")
     assert "200: " in printed and "400: " in printed and "415: " in printed
 
 
+@pytest.mark.slow
 def test_too_much_memory_is_a_fault(exported, photos):
     flags = ("--requests=2", "--max_memory_gb=0.01")
     printed = run("fuzz_server", exported, photos, *flags, code=1)
@@ -56,14 +59,14 @@ def test_too_much_memory_is_a_fault(exported, photos):
 
 
 @pytest.mark.parametrize("kind", ["good", "rubbish", "huge", "slow", "halting"])
-def test_who_dies_of_a_request_has_not_answered_it(kind):
+def test_a_server_that_dies_has_not_answered(kind):
     listener = socket.create_server(("127.0.0.1", 0))
     served = Served(None, *listener.getsockname())
 
     def die():
         connection, _ = listener.accept()
         listener.close()
-        # The other side is told at once, as when a process ends with bytes that it has not read.
+        # Resets the connection, as when a process ends with unread bytes.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
 

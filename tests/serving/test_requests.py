@@ -1,4 +1,4 @@
-"""Requests' bodies to what the model is asked."""
+"""Request bodies to inference requests."""
 
 import json
 
@@ -7,15 +7,15 @@ import pytest
 import tensorflow as tf
 
 from alexnet_tf.serving.limits import Limits
-from alexnet_tf.serving.requests import Parser
+from alexnet_tf.serving.requests import RequestParser
 from alexnet_tf.serving.rest import RequestError
 from tests.serving.servable import make_picture, make_scan_bomb
-from tools.load_server import b64
+from tools.server_process import b64
 
 
 @pytest.fixture(scope="module")
 def parser(loaded):
-    return Parser(loaded, Limits(pixels=40_000))
+    return RequestParser(loaded, Limits(max_pixels=40_000))
 
 
 def example(*images, **features):
@@ -31,16 +31,16 @@ def body(**values):
     return json.dumps(values).encode()
 
 
-def test_a_bomb_is_left_out_wherever_it_comes(parser, classifier):
+def test_an_expensive_image_is_emptied_in_every_format(parser, classifier):
     good, bomb = make_picture(0), make_scan_bomb(icc=True)
     asked = [
         parser.predict(body(instances=[b64(bomb), b64(good)])),
         parser.predict(body(inputs=[b64(bomb), b64(good)], signature_name="ten_view")),
     ]
-    for question in asked:
-        assert question.batch.tolist() == [b"", good]
-        assert question.pixels == 90 * 80
-    assert parser.look(bomb).batch.tolist() == [b""]
+    for request in asked:
+        assert request.batch.tolist() == [b"", good]
+        assert request.pixels == 90 * 80
+    assert parser.explain(bomb).batch.tolist() == [b""]
     examples = [{"image/encoded": b64(image)} for image in (bomb, good)]
     asked = [
         parser.classify(body(examples=examples, signature_name="classify")),
@@ -48,21 +48,21 @@ def test_a_bomb_is_left_out_wherever_it_comes(parser, classifier):
             body(instances=[b64(example(bomb)), b64(example(good))], signature_name="classify")
         ),
     ]
-    for question in asked:
-        assert question.batch.tolist() == [example(b""), example(good)]
-        assert question.pixels == 90 * 80
+    for request in asked:
+        assert request.batch.tolist() == [example(b""), example(good)]
+        assert request.pixels == 90 * 80
 
 
-def test_an_example_has_one_image_and_nothing_else(parser):
+def test_an_example_has_one_image_and_no_other_feature(parser):
     good = make_picture(0)
     strange = [example(good, good), example(), b"\xff\xff", example(good, other=1)]
-    question = parser.predict(
+    request = parser.predict(
         body(instances=[b64(each) for each in strange], signature_name="classify")
     )
-    assert question.batch.tolist() == [*[example(b"")] * 3, example(good)]
+    assert request.batch.tolist() == [*[example(b"")] * 3, example(good)]
 
 
-def test_a_request_has_a_number_of_pixels(parser):
+def test_the_pixels_of_a_request_are_limited(parser):
     pictures = [b64(make_picture(seed, size=(100, 100))) for seed in range(4)]
     assert parser.predict(body(instances=pictures)).pixels == 40_000
     for ask, values in (
@@ -80,14 +80,14 @@ def test_a_request_has_a_number_of_pixels(parser):
         assert error.value.status == 413
 
 
-def test_squares_are_taken_as_they_are(parser):
+def test_decoded_images_are_passed_on(parser):
     squares = np.zeros((2, 72, 72, 3), int).tolist()
-    question = parser.predict(body(instances=squares, signature_name="images"))
-    assert (question.batch.shape, question.pixels) == ((2, 72, 72, 3), 0)
+    request = parser.predict(body(instances=squares, signature_name="images"))
+    assert (request.batch.shape, request.pixels) == ((2, 72, 72, 3), 0)
 
 
 @pytest.mark.parametrize("name", [None, [], 0, False, ["classify"], "x"])
-def test_a_signature_is_a_name_that_there_is(parser, name):
+def test_an_unknown_signature_is_refused(parser, name):
     for ask, values in (
         (parser.predict, {"instances": [b64(b"")]}),
         (parser.classify, {"examples": [{}]}),
@@ -97,7 +97,7 @@ def test_a_signature_is_a_name_that_there_is(parser, name):
 
 
 @pytest.mark.parametrize("named", [{}, {"signature_name": ""}])
-def test_without_a_name_it_is_the_default_as_in_tensorflow_serving(parser, named):
+def test_the_default_signature_is_tensorflow_servings(parser, named):
     assert parser.predict(body(instances=[b64(b"")], **named)).signature == "serving_default"
     with pytest.raises(RequestError, match="one of classify. Received: 'serving_default'"):
         parser.classify(body(examples=[{}], **named))

@@ -1,4 +1,3 @@
-import base64
 import json
 
 import numpy as np
@@ -7,17 +6,14 @@ import tensorflow as tf
 
 from alexnet_tf.serving import rest
 from alexnet_tf.serving.rest import RequestError
+from tools.server_process import b64
 
 FILES = tf.TensorSpec([None], tf.string, "image_bytes")
 PIXELS = tf.TensorSpec([None, 1, 2, 3], tf.uint8, "images")
 DEEP = []
-for _ in range(100_000):  # deeper than Python's functions may call themselves
+for _ in range(100_000):  # deeper than Python's recursion limit
     DEEP = [DEEP]
 PIXEL_ROW = [[[[1, 2, 3], [4, 5, 255]]]]
-
-
-def b64(value):
-    return {"b64": base64.b64encode(value).decode()}
 
 
 @pytest.mark.parametrize(
@@ -51,7 +47,7 @@ def test_pixels_come_as_nested_lists():
         ({}, FILES, "neither"),
         ({"instances": [], "inputs": []}, FILES, "both"),
         ({"instances": {}}, FILES, "to be a list"),
-        ({"instances": []}, FILES, "one at least"),
+        ({"instances": []}, FILES, "at least one"),
         ({"instances": ["a", {"image_bytes": "b"}]}, FILES, '"image_bytes", or none'),
         ({"instances": [DEEP]}, FILES, "Received: list"),
         ({"inputs": b64(b"x")}, FILES, "to be a list"),
@@ -60,7 +56,7 @@ def test_pixels_come_as_nested_lists():
         ({"instances": [{"b64": 5}]}, FILES, 'Expected {"b64"'),
         ({"instances": [5]}, FILES, "Received: 5"),
         ({"instances": ["\ud800"]}, FILES, "base64"),
-        ({"inputs": [[[[1, 2, 3], [4, 5]]]]}, PIXELS, "an image. Received: object"),
+        ({"inputs": [[[[1, 2, 3], [4, 5]]]]}, PIXELS, "per image. Received: object"),
         ({"inputs": [[[[1, 2, 3]]]]}, PIXELS, r"Received: int64, \[1, 1, 3\]"),
         ({"inputs": [[[[1, 2, 3], [4, 5, 256]]]]}, PIXELS, "Received: 1 to 256"),
         ({"inputs": [[[[1, 2, 3], [4, 5, -1]]]]}, PIXELS, "Received: -1 to 5"),
@@ -69,7 +65,7 @@ def test_pixels_come_as_nested_lists():
         ({"inputs": [["a"]]}, PIXELS, "whole numbers"),
     ],
 )
-def test_what_does_not_fit_is_said(values, argument, complaint):
+def test_wrong_values_are_named(values, argument, complaint):
     with pytest.raises(RequestError, match=complaint) as error:
         rest.parse_predict(values, argument)
     assert error.value.status == 400
@@ -78,7 +74,7 @@ def test_what_does_not_fit_is_said(values, argument, complaint):
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b"\xff", b"1", b"[" * 100_000, b'{"a":' * 100_000, b"9" * 10_000]
 )
-def test_what_is_no_json_object_is_said(body):
+def test_a_body_that_is_no_json_object_is_refused(body):
     with pytest.raises(RequestError, match="Expected .*JSON"):
         rest.parse_body(body)
 
@@ -112,12 +108,12 @@ def test_examples_take_bytes_numbers_and_lists_and_share_a_context():
         {"examples": [{"\ud800": 1}]},
     ],
 )
-def test_what_is_no_example_is_said(values):
+def test_wrong_examples_are_refused(values):
     with pytest.raises(RequestError, match="Expected"):
         rest.parse_classify(values)
 
 
-def test_answers_are_those_of_tensorflow_serving():
+def test_answers_have_tensorflow_servings_format():
     answer = {
         "classes": np.array([[b"a", "ö".encode()], [b"c", b"d"]], object),
         "scores": np.array([[0.75, 0.25], [0.5, 0.5]], np.float32),

@@ -8,14 +8,13 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from alexnet_tf.serving import saved_model
+from alexnet_tf.evaluation.classifier import Classifier
 from alexnet_tf.serving.model_card import recipe
-from alexnet_tf.serving.operations import check_operations
 from alexnet_tf.serving.saved_model import export
-from alexnet_tf.serving.signatures import SIGNATURES, Servable
+from alexnet_tf.serving.signatures import SIGNATURES, check_ops
 from alexnet_tf.system.errors import UserError
 from alexnet_tf.training.options import Options
-from tests.serving.servable import CLASSES, make_card, make_classifier, make_picture
+from tests.serving.servable import CLASSES, make_card, make_picture
 
 K = len(CLASSES)
 IMAGES = {"valid": (tf.bool, [None])}
@@ -40,12 +39,6 @@ OUTPUTS = {
 }
 
 
-def ask(loaded, signature, batch):
-    batch = tf.constant(batch, loaded.argument(signature).dtype)
-    answer = loaded.functions[signature](**{loaded.argument(signature).name: batch})
-    return {name: tensor.numpy() for name, tensor in answer.items()}
-
-
 @pytest.fixture(scope="module")
 def pictures():
     return [make_picture(0), make_picture(1, "PNG"), make_picture(2, "BMP"), make_picture(3, "GIF")]
@@ -56,7 +49,7 @@ def squares(classifier, pictures):
     return classifier.decode(tf.constant(pictures))[0]
 
 
-def test_the_fixture_is_not_indifferent(classifier, squares):
+def test_the_fixtures_predictions_differ(classifier, squares):
     probabilities = classifier.probabilities(squares).numpy()
     assert np.ptp(probabilities, axis=0).max() > 0.05
 
@@ -70,17 +63,17 @@ def test_every_signature_has_its_names_types_and_a_free_batch(loaded):
         assert loaded.argument(name).shape.as_list()[0] is None
 
 
-def test_methods_are_those_that_serving_asks_for(loaded):
+def test_methods_have_tensorflow_servings_names(loaded):
     methods = {name: d.method_name for name, d in loaded.definitions.items() if d.inputs}
     assert methods.pop("classify") == "tensorflow/serving/classify"
     assert set(methods.values()) == {"tensorflow/serving/predict"}
 
 
 @pytest.mark.parametrize("signature, views", [("serving_default", 1), ("ten_view", 10)])
-def test_answers_are_those_of_the_classifier(
+def test_signatures_agree_with_the_classifier(
     loaded, classifier, pictures, squares, signature, views
 ):
-    answer = ask(loaded, signature, pictures)
+    answer = loaded.call(signature, pictures)
     expected = classifier.probabilities(squares, views).numpy()
     np.testing.assert_allclose(answer["probabilities"], expected, atol=1e-6)
     order = np.argsort(-expected, axis=1)[:, :5]
@@ -89,31 +82,31 @@ def test_answers_are_those_of_the_classifier(
     assert answer["valid"].all()
 
 
-def test_squares_are_answered_as_the_files_that_they_come_from(loaded, pictures, squares):
-    files, pixels = ask(loaded, "serving_default", pictures), ask(loaded, "images", squares)
+def test_decoded_images_have_the_same_predictions_as_their_files(loaded, pictures, squares):
+    files, pixels = loaded.call("serving_default", pictures), loaded.call("images", squares)
     np.testing.assert_array_equal(pixels["probabilities"], files["probabilities"])
     np.testing.assert_array_equal(pixels["classes"], files["classes"])
 
 
 def test_features_lead_to_the_probabilities(loaded, classifier, pictures):
     """Through fc8 and the paper's dropout, which halves them at test (§4.2), in NumPy."""
-    features = ask(loaded, "features", pictures)["features"].astype(np.float64)
+    features = loaded.call("features", pictures)["features"].astype(np.float64)
     assert (features >= 0).all() and features.any()
     kernel, bias = classifier.model.get_layer("fc8").get_weights()
     logits = 0.5 * features @ kernel + bias
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-    expected = ask(loaded, "serving_default", pictures)["probabilities"]
+    expected = loaded.call("serving_default", pictures)["probabilities"]
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
 
 
-def test_looking_inside_shows_what_the_network_sees(loaded, classifier, pictures, squares):
-    answer = ask(loaded, "look_inside", pictures)
+def test_look_inside_shows_the_networks_inputs_and_responses(loaded, classifier, pictures, squares):
+    answer = loaded.call("look_inside", pictures)
     np.testing.assert_array_equal(answer["square"], squares)
     # Top right is the second view, the eighth is the same of bottom left, reflected.
     np.testing.assert_array_equal(answer["views"][:, 1], squares[:, :64, 8:])
     np.testing.assert_array_equal(answer["views"][:, 7], squares[:, 8:, :64][:, :, ::-1])
-    ten = ask(loaded, "ten_view", pictures)["probabilities"]
+    ten = loaded.call("ten_view", pictures)["probabilities"]
     np.testing.assert_allclose(answer["view_probabilities"].mean(axis=1), ten, atol=1e-6)
     kernel, bias = classifier.model.get_layer("conv1").get_weights()
     inputs = classifier.preprocessor.views(squares, 1)[:, 0]
@@ -134,8 +127,8 @@ def make_example(*values):
 
 def test_classify_takes_examples_and_ranks_every_class(loaded, pictures):
     examples = [make_example(picture) for picture in pictures]
-    answer = ask(loaded, "classify", [*examples, b""])
-    expected = ask(loaded, "serving_default", pictures)
+    answer = loaded.call("classify", [*examples, b""])
+    expected = loaded.call("serving_default", pictures)
     np.testing.assert_array_equal(answer["classes"][:-1, :5], expected["classes"])
     np.testing.assert_allclose(answer["scores"][:-1].sum(axis=1), 1, atol=1e-5)
     assert (answer["scores"][-1] == 0).all() and (answer["classes"][-1] == b"").all()
@@ -145,8 +138,8 @@ def test_a_malformed_example_does_not_fail_the_others(loaded, pictures):
     good, other = pictures[:2]
     malformed = [make_example(good, other), make_example(5), make_example(), b"\xff\xff", b""]
     batch = [make_example(good), *malformed, make_example(other)]
-    answer = ask(loaded, "classify", batch)
-    alone = ask(loaded, "classify", [batch[0], batch[-1]])
+    answer = loaded.call("classify", batch)
+    alone = loaded.call("classify", [batch[0], batch[-1]])
     np.testing.assert_allclose(answer["scores"][[0, -1]], alone["scores"], atol=1e-5)
     assert alone["scores"].all()
     assert not answer["scores"][1:-1].any() and (answer["classes"][1:-1] == b"").all()
@@ -156,7 +149,7 @@ def test_a_malformed_example_does_not_fail_the_others(loaded, pictures):
 def test_a_broken_image_does_not_fail_the_others(loaded, pictures, signature):
     broken = [b"", b"not an image", pictures[0][:200], pictures[1][:-30]]
     mixed = [broken[0], pictures[0], broken[1], broken[2], pictures[1], broken[3]]
-    whole, answer = ask(loaded, signature, pictures[:2]), ask(loaded, signature, mixed)
+    whole, answer = loaded.call(signature, pictures[:2]), loaded.call(signature, mixed)
     assert answer["valid"].tolist() == [False, True, False, False, True, False]
     for name, values in answer.items():
         if values.dtype == np.float32:
@@ -165,12 +158,12 @@ def test_a_broken_image_does_not_fail_the_others(loaded, pictures, signature):
         else:
             np.testing.assert_array_equal(values[[1, 4]], whole[name])
         assert not values[[0, 2, 3, 5]].astype(bool).any()
-    nobody = ask(loaded, signature, broken)
+    nobody = loaded.call(signature, broken)
     assert not nobody["valid"].any()
 
 
 def test_warm_up_requests_run_as_the_model_server_runs_them(exported, loaded):
-    """Read with TensorFlow Serving's own messages, independently of what wrote them."""
+    """Reads them with TensorFlow Serving's messages, independently of `read_warmup`."""
     path = exported / "assets.extra" / "tf_serving_warmup_requests"
     seen = []
     for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
@@ -190,7 +183,7 @@ def test_warm_up_requests_run_as_the_model_server_runs_them(exported, loaded):
     assert sorted(seen) == sorted(SIGNATURES)
 
 
-def test_assets_say_what_the_model_is(exported):
+def test_the_model_card_describes_the_model(exported):
     assets = exported / "assets"
     assert (assets / "labels.txt").read_bytes() == "".join(f"{c}\n" for c in CLASSES).encode()
     card = json.loads((assets / "model_card.json").read_text("utf-8"))
@@ -202,21 +195,21 @@ def test_assets_say_what_the_model_is(exported):
     assert "top-1 error 25.00%, top-5 error 12.50%, 1,000 images." in (
         assets / "model_card.md"
     ).read_text("utf-8")
-    assert card["recipe"] == "batches of 8 images"
+    assert card["recipe"] == "batch size 8"
 
 
-def test_the_card_says_how_the_model_was_trained():
+def test_the_card_describes_the_training():
     flags = dataclasses.asdict(Options(batch_size=128, epochs=90.0, decay_epochs=(30.0, 60.5)))
     assert recipe(flags) == (
-        "batches of 128 images, 90 epochs, rate 0.01 divided by ten after epochs 30, 60.5, "
+        "batch size 128, 90 epochs, learning rate 0.01, divided by ten after epochs 30, 60.5, "
         "momentum 0.9, weight decay 0.0005"
     )
     flags |= {"steps": 1500, "decay_epochs": [], "plateau_patience": 2}
-    assert "1,500 steps, rate 0.01 divided by ten where validation stops" in recipe(flags)
+    assert "1,500 steps, learning rate 0.01, divided by ten when validation stops" in recipe(flags)
 
 
-def test_a_full_disk_is_said_and_nothing_left(classifier, tmp_path, monkeypatch):
-    def full(*arguments):  # as TensorFlow words it; a disk that is full takes root to make
+def test_a_full_disk_is_reported_and_nothing_left(classifier, tmp_path, monkeypatch):
+    def full(*arguments):  # TensorFlow's words; only root could fill a disk
         raise tf.errors.ResourceExhaustedError(
             None,
             None,
@@ -224,28 +217,28 @@ def test_a_full_disk_is_said_and_nothing_left(classifier, tmp_path, monkeypatch)
         )
 
     monkeypatch.setattr(tf.saved_model, "save", full)
-    with pytest.raises(UserError, match=r"into .*models. Received: No space left on device$"):
+    with pytest.raises(UserError, match=r"into .*models: No space left on device$"):
         export(classifier, tmp_path / "models", make_card())
     assert list((tmp_path / "models").iterdir()) == []
 
 
-def test_what_reaches_out_of_the_graph_is_not_exported(tmp_path, monkeypatch):
-    class Reaching(Servable):
-        def _of_squares(self, images):
-            told = tf.py_function(lambda x: x, [images], tf.uint8)
-            return super()._of_squares(tf.ensure_shape(told, images.shape))
+def test_a_graph_that_calls_python_or_reads_files_is_not_exported(classifier, tmp_path):
+    class Python(Classifier):
+        def log_probabilities(self, images, views=1):
+            returned = tf.py_function(lambda x: x, [images], tf.uint8)
+            return super().log_probabilities(tf.ensure_shape(returned, images.shape), views)
 
-    monkeypatch.setattr(saved_model, "Servable", Reaching)
-    with pytest.raises(UserError, match="signature images. Received: EagerPyFunc"):
-        export(make_classifier(), tmp_path, make_card())
+    python = Python(classifier.model, classifier.preprocessor, classifier.classes)
+    with pytest.raises(UserError, match="Signature serving_default .* contains EagerPyFunc"):
+        export(python, tmp_path, make_card())
     assert list(tmp_path.iterdir()) == []  # nothing half written
 
     read = tf.function(tf.io.read_file, input_signature=[tf.TensorSpec([], tf.string)])
     with pytest.raises(UserError, match="ReadFile"):
-        check_operations("read", read.get_concrete_function())
+        check_ops("read", read.get_concrete_function())
 
 
-def test_tensorflows_own_command_shows_and_runs_it(exported, classifier, squares, tmp_path):
+def test_tensorflows_own_command_shows_and_runs_the_model(exported, classifier, squares, tmp_path):
     def saved_model_cli(*arguments):
         command = [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)

@@ -1,4 +1,4 @@
-"""Every network can be exported: its graph does only what a server may."""
+"""Every network can be exported: its graphs contain allowed operations only."""
 
 import typing
 from dataclasses import replace
@@ -12,14 +12,13 @@ from alexnet_tf.evaluation.classifier import Classifier
 from alexnet_tf.models.build import AlexNet
 from alexnet_tf.models.spec import ActivationName
 from alexnet_tf.models.variants import get_variant, variants
-from alexnet_tf.serving.operations import check_operations
-from alexnet_tf.serving.signatures import SIGNATURES, Servable
+from alexnet_tf.serving.signatures import SIGNATURES, Servable, check_ops
 from tests.figures.contexts import narrow
 
 
 @pytest.mark.parametrize("activation", typing.get_args(ActivationName))
 @pytest.mark.parametrize("variant", variants())
-def test_every_network_does_only_what_a_server_may(variant, activation):
+def test_every_network_has_allowed_operations_only(variant, activation):
     spec = replace(narrow(variant), activation=activation)
     side = spec.preprocessing.image_size
     mean = np.full((side, side, 3), 120, np.float32)
@@ -27,7 +26,7 @@ def test_every_network_does_only_what_a_server_may(variant, activation):
     classifier = Classifier(
         AlexNet(spec, classes=3), Preprocessor(spec.preprocessing, statistics), ("a", "b", "c")
     )
-    # A nonlinearity does the same in all signatures: one of them is enough.
+    # An activation adds the same operations to every signature: one of them is enough.
     names = SIGNATURES if activation == get_variant(variant).activation else SIGNATURES[:1]
     for name, function in Servable(classifier).signatures(names).items():
-        check_operations(name, function)
+        check_ops(name, function)

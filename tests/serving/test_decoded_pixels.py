@@ -1,4 +1,4 @@
-"""What images would take to decode, from their bytes alone."""
+"""The cost of decoding images, from their bytes alone."""
 
 import io
 import struct
@@ -7,8 +7,10 @@ import time
 import pytest
 from PIL import Image
 
-from alexnet_tf.serving.screening import pixels_of
+from alexnet_tf.serving.requests import decoded_pixels
 from tests.serving.servable import make_picture, make_scan_bomb
+
+pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # pytest resets image_checks.py's filter
 
 
 def encode(size, format, mode="L", **options):
@@ -18,42 +20,51 @@ def encode(size, format, mode="L", **options):
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP"])
-def test_pixels_are_those_of_the_header(format):
+def test_pixels_come_from_the_header(format):
     times = 2 if format == "GIF" else 1  # its screen and its frame
-    assert pixels_of(make_picture(0, format, (90, 81))) == times * 90 * 81
-    assert pixels_of(encode((3000, 2000), format)) == times * 6_000_000
+    assert decoded_pixels(make_picture(0, format, (90, 81))) == times * 90 * 81
+    assert decoded_pixels(encode((3000, 2000), format)) == times * 6_000_000
 
 
 def test_a_bmp_may_run_downwards():
     bmp = bytearray(encode((5, 4), "BMP"))
     struct.pack_into("<i", bmp, 22, -4)
-    assert pixels_of(bytes(bmp)) == 20
+    assert decoded_pixels(bytes(bmp)) == 20
 
 
 @pytest.mark.parametrize("options", [{"progressive": True}, {"restart_marker_rows": 1}])
-def test_photographs_of_all_kinds_pass(options):
+def test_photographs_of_all_kinds_are_accepted(options):
     exif = Image.Exif()
     exif[0x010E] = "a \xff\xda description"
     photograph = encode((4000, 3000), "JPEG", "RGB", exif=exif, **options)
-    assert pixels_of(photograph) == 12_000_000
+    assert decoded_pixels(photograph) == 12_000_000
     padded = photograph[:2] + b"\xff\xff\xff" + photograph[2:]  # a marker may be filled up
-    assert pixels_of(padded) == 12_000_000
+    assert decoded_pixels(padded) == 12_000_000
+
+
+def test_many_scans_of_few_pixels_are_refused():
+    buffer = io.BytesIO()
+    Image.new("L", (8, 8)).save(buffer, "JPEG", progressive=True)
+    whole = buffer.getvalue()
+    scan = whole[whole.rindex(b"\xff\xda") : -2]
+    assert decoded_pixels(whole) == 64
+    assert decoded_pixels(whole[:-2] + 50_000 * scan + b"\xff\xd9") is None
 
 
 @pytest.mark.parametrize("icc", [False, True])
-def test_scans_without_end_do_not_pass(icc):
-    assert pixels_of(make_scan_bomb(icc, scans=20)) == 9_000_000
-    assert pixels_of(make_scan_bomb(icc, scans=50)) is None
+def test_a_jpeg_with_too_many_scans_is_refused(icc):
+    assert decoded_pixels(make_scan_bomb(icc, scans=20)) == 9_000_000
+    assert decoded_pixels(make_scan_bomb(icc, scans=50)) is None
 
 
-def test_frames_without_end_do_not_pass():
+def test_a_gif_with_too_many_frames_is_refused():
     frames = [Image.new("L", (4000, 4000), value) for value in range(6)]
     buffer = io.BytesIO()
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
-    assert pixels_of(buffer.getvalue()) is None
+    assert decoded_pixels(buffer.getvalue()) is None
     buffer = io.BytesIO()
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:3])
-    assert pixels_of(buffer.getvalue()) == 4 * 16_000_000  # the screen, and three frames
+    assert decoded_pixels(buffer.getvalue()) == 4 * 16_000_000  # the screen, and three frames
 
 
 @pytest.mark.parametrize(
@@ -73,8 +84,8 @@ def test_frames_without_end_do_not_pass():
     ],
     ids=range(11),
 )
-def test_what_is_no_image_or_too_large_does_not_pass(encoded):
-    assert pixels_of(encoded) is None
+def test_other_formats_and_too_large_images_are_refused(encoded):
+    assert decoded_pixels(encoded) is None
 
 
 @pytest.mark.parametrize(
@@ -88,7 +99,7 @@ def test_what_is_no_image_or_too_large_does_not_pass(encoded):
     ],
     ids=["fill", "stuffing", "segments", "blocks", "extensions"],
 )
-def test_it_takes_no_time_itself(evil):
+def test_hostile_files_take_little_time(evil):
     started = time.process_time()
-    assert pixels_of(evil) is None
+    assert decoded_pixels(evil) is None
     assert time.process_time() - started < 2
