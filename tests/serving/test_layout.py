@@ -63,7 +63,7 @@ def test_the_version_is_that_of_the_directory_however_it_is_named(exported, tmp_
 def test_two_exports_do_not_write_at_once(quick_export, tmp_path):
     with (
         locked(tmp_path, "it"),
-        pytest.raises(UserError, match="directory of versions to be no other run's"),
+        pytest.raises(UserError, match="in use by another process"),
     ):
         quick_export(tmp_path)
     assert list(tmp_path.iterdir()) == []
