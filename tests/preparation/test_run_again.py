@@ -291,7 +291,7 @@ def test_two_runs_do_not_share_a_directory(folder, whole):
     descriptor = os.open(whole, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="where one is at work"):
+        with pytest.raises(UserError, match="in use by another process"):
             prepare(folder, whole)
     finally:
         os.close(descriptor)
