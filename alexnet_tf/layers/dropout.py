@@ -1,4 +1,4 @@
-"""Dropout as in the paper (§4.2; `layer.cu` in the original code), and inverted dropout."""
+"""Dropout as in the paper (paper §4.2; `layer.cu` in the original code), and inverted dropout."""
 
 from __future__ import annotations
 
