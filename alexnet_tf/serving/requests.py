@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import struct
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -11,8 +10,7 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from alexnet_tf.data.image_checks import format_of, open_picture
-from alexnet_tf.data.limits import MAX_PIXELS, MAX_PIXELS_TIMES_SCANS
+from alexnet_tf.data.image_checks import pixels_to_decode
 from alexnet_tf.serving import rest
 from alexnet_tf.serving.batching import Outputs
 from alexnet_tf.serving.explain import explain
@@ -22,12 +20,6 @@ from alexnet_tf.serving.rest import RequestError
 from alexnet_tf.serving.signatures import CLASSIFY, EXAMPLE_KEY, image_example
 
 _DEFAULT = "serving_default"
-_FORMATS = ("JPEG", "PNG", "GIF", "BMP")  # that the model decodes
-
-_START_OF_SCAN = b"\xff\xda"
-_MIN_SCAN_PIXELS = 10_000  # a JPEG scan of fewer pixels takes as long as one of so many
-_ICC_PROFILE = b"ICC_PROFILE\0"
-_MAX_GIF_BLOCKS = 100_000  # of 255 bytes, if they are full
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,71 +115,11 @@ class RequestParser:
         return InferenceRequest(signature, rest.as_objects(rows), pixels, to_json)
 
 
-def decoded_pixels(encoded: bytes) -> int | None:
-    """Counts the pixels that decoding an image takes, from its bytes alone.
-
-    `image_checks` has the limits per image. This adds the cost of many scans or frames, which a
-    server must know before it computes images of several requests together.
-
-    Args:
-        encoded: JPEG, PNG, GIF or BMP.
-
-    Returns:
-        The pixels, of all frames of a GIF; None for another format or an image beyond a limit.
-    """
-    try:
-        # Pillow fails on a damaged colour profile; libjpeg, which decodes, skips any profile.
-        image = open_picture(encoded.replace(_ICC_PROFILE, bytes(len(_ICC_PROFILE))))
-        kind, pixels = format_of(image), image.width * image.height
-        if kind not in _FORMATS:
-            return None
-        if kind == "GIF":
-            pixels = _gif_pixels(encoded)
-        if kind == "JPEG":
-            scans = encoded.count(_START_OF_SCAN)
-            if scans * _MIN_SCAN_PIXELS > MAX_PIXELS_TIMES_SCANS:
-                return None
-    except Exception:  # Pillow raises exceptions of any kind for damaged images
-        return None
-    return pixels if 0 < pixels <= MAX_PIXELS else None
-
-
-def _gif_pixels(encoded: bytes) -> int:
-    """Counts the pixels of the screen and of all frames; 0 if there are too many blocks.
-
-    Raises:
-        struct.error, IndexError: the file is truncated.
-    """
-    width, height, flags = struct.unpack_from("<HHB", encoded, 6)
-    pixels = width * height
-    position, blocks = 13 + _palette_bytes(flags), 0
-    while position < len(encoded) and blocks <= _MAX_GIF_BLOCKS:
-        kind = encoded[position]
-        if kind == 0x2C:  # a frame
-            width, height, flags = struct.unpack_from("<HHB", encoded, position + 5)
-            pixels += width * height
-            position += 11 + _palette_bytes(flags)
-        elif kind == 0x21:  # an extension
-            position += 2
-        else:  # the end of the file, or damaged from here on
-            break
-        while position < len(encoded) and encoded[position] and blocks <= _MAX_GIF_BLOCKS:
-            position += 1 + encoded[position]
-            blocks += 1
-        position += 1
-        blocks += 1
-    return pixels if blocks <= _MAX_GIF_BLOCKS else 0
-
-
-def _palette_bytes(flags: int) -> int:
-    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
-
-
 def _empty_expensive(images: Iterable[bytes]) -> tuple[list[bytes], int]:
     """Empties images that are too expensive to decode; returns the pixels of the others, too."""
     kept, total = [], 0
     for image in images:
-        pixels = decoded_pixels(image)
+        pixels = pixels_to_decode(image)
         kept.append(image if pixels else b"")
         total += pixels or 0
     return kept, total

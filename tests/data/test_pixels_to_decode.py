@@ -40,6 +40,15 @@ def test_photographs_of_all_kinds_pass(options):
     assert pixels_to_decode(padded) == 12_000_000
 
 
+def test_many_scans_of_few_pixels_are_refused():
+    buffer = io.BytesIO()
+    Image.new("L", (8, 8)).save(buffer, "JPEG", progressive=True)
+    whole = buffer.getvalue()
+    scan = whole[whole.rindex(b"\xff\xda") : -2]
+    assert pixels_to_decode(whole) == 64
+    assert pixels_to_decode(whole[:-2] + 50_000 * scan + b"\xff\xd9") is None
+
+
 @pytest.mark.parametrize("icc", [False, True])
 def test_scans_without_end_do_not_pass(icc):
     assert pixels_to_decode(make_scan_bomb(icc, scans=20)) == 9_000_000
