@@ -1,4 +1,4 @@
-"""The benchmark itself: who takes part, what is compared, and that all compute the same."""
+"""The benchmark: contestants take turns, ratios are right, and all networks compute the same."""
 
 import importlib
 import json
@@ -22,6 +22,7 @@ def benchmark(*arguments):
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_contestants_take_turns_and_are_compared(tmp_path):
     json_file = tmp_path / "figures.json"
     code, printed, errors = benchmark(
@@ -38,6 +39,7 @@ def test_contestants_take_turns_and_are_compared(tmp_path):
         assert rate == pytest.approx((first + second) / 2, abs=0.06)
 
 
+@pytest.mark.slow
 def test_readers_of_photographs_are_compared(tmp_path):
     for index in range(3):
         (tmp_path / f"{index}.jpg").write_bytes(jpeg(0, index))
@@ -50,6 +52,7 @@ def test_readers_of_photographs_are_compared(tmp_path):
     assert "3 JPEGs of 256×256 pixels" in printed
 
 
+@pytest.mark.slow
 def test_replicas_are_compared_with_one():
     code, printed, errors = benchmark(
         "scaling",
@@ -73,7 +76,7 @@ def test_replicas_are_compared_with_one():
     assert float(dollars.replace(",", "")) > 0
 
 
-def test_layers_are_passed_there_and_back():
+def test_layers_run_forward_and_backward():
     for name, contestant in layers.contestants("paper").items():
         images = contestant.make(Settings("paper", 1, 1, (0,)))()
         assert images == 4, name
@@ -84,8 +87,8 @@ def test_keras_peer_has_as_many_parameters(variant):
     from alexnet_tf import AlexNet
     from tools.benchmark.peers.plain_keras import build
 
-    row = get_variant(variant)
-    assert build(row, 10).count_params() == AlexNet(row, classes=10).count_params()
+    variant = get_variant(variant)
+    assert build(variant, 10).count_params() == AlexNet(variant, classes=10).count_params()
 
 
 def test_ratios_are_of_the_same_round():
@@ -133,12 +136,12 @@ def test_peers_compute_what_we_compute(variant, library, make):
     np.testing.assert_allclose(network(images), expected, rtol=1e-3, atol=1e-4)
 
 
-def test_what_a_peer_has_no_layer_for_is_said():
-    row = get_variant("code2012")
-    assert any(isinstance(op, WithinMapNorm) for conv in row.convs for op in conv.post_ops)
+def test_an_operation_that_a_peer_lacks_is_an_error():
+    variant = get_variant("code2012")
+    assert any(isinstance(op, WithinMapNorm) for conv in variant.convs for op in conv.post_ops)
     build = importlib.import_module("tools.benchmark.peers.plain_keras").build
     with pytest.raises(NotImplementedError, match="WithinMapNorm"):
-        build(row, 10)
+        build(variant, 10)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +152,7 @@ def test_what_a_peer_has_no_layer_for_is_said():
         (["train", "--peers=caffe"], "Expected --peers among ours, .*Received: caffe"),
     ],
 )
-def test_mistakes_are_told_in_a_line(arguments, expected):
+def test_mistakes_get_one_line(arguments, expected):
     code, _, errors = benchmark(*arguments)
     assert code == 1
     assert re.search(expected, errors) and len(errors.splitlines()) == 1

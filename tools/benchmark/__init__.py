@@ -1,6 +1,6 @@
-"""Side-by-side measurements of this package and others, in interleaved rounds.
+"""Benchmarks of this package and of other libraries, side by side in interleaved rounds.
 
-`__main__.py` parses flags, `rounds.py` lets contestants take turns, `report.py` writes the table;
-`training.py`, `inference.py`, `layers.py`, `inputs.py` and `scaling.py` say who takes part in
-what, `peers/` holds the others' networks.
+`__main__.py` parses flags, `rounds.py` runs the contestants in turns, `report.py` writes the table.
+`training.py`, `inference.py`, `layers.py`, `inputs.py` and `scaling.py` list the contestants of
+each benchmark; `peers/` holds the networks of other libraries.
 """

@@ -1,20 +1,22 @@
-"""How fast this package is beside others that do the same work.
+"""Measures the speed of this package beside other libraries that do the same work.
 
 python -m tools.benchmark train                     a training step, float32 and bfloat16
 python -m tools.benchmark train --peers=torch,keras --variant=one_weird_trick --batch_size=128
 python -m tools.benchmark inference --batch_size=1
-python -m tools.benchmark layers                    response normalisation, grouped convolutions
-python -m tools.benchmark input --photos=DIR        photographs, made squares, to training batches
-python -m tools.benchmark scaling --batch_size=32   one replica, one a core, one process a core
+python -m tools.benchmark layers                    response normalisation, grouped convolution
+python -m tools.benchmark input --photos=DIR        squares made from photographs to batches
+python -m tools.benchmark scaling --batch_size=32   one replica, one per core, one process per core
 
-Contestants are built and warmed up in processes of their own and then take turns, one at a time,
-round after round (A B C A B C ...), on the same cores. Shown are the medians and the ratios, round
-by round, of the first to each other, with their ranges; the arithmetic beside what this machine
-makes of matrix products; and each process's most memory. Peers that are not installed are left
-out; `pip install torch onnx onnxruntime 'opencv-python-headless<5'` brings all of them.
+Each contestant is built and warmed up in its own process. Then they take turns on the same cores,
+one at a time, round after round (A B C A B C ...). The table shows for each its median speed, how
+many times as fast ours is (medians and ranges of ratios within a round), its arithmetic as a share
+of this machine's matrix products, and its peak memory.
 
-`tools.benchmark_loop` and `tools.benchmark_preparation` measure the loop around the step and the
-preparation of photographs.
+Libraries that are not installed are left out. This installs all of them:
+pip install torch onnx onnxruntime 'opencv-python-headless<5'
+
+tools.benchmark_loop measures the training loop around the step, and tools.benchmark_preparation
+the preparation of photographs.
 """
 
 from __future__ import annotations
@@ -42,22 +44,22 @@ _KINDS = {
     "input": inputs.contestants,
     "scaling": scaling.contestants,
 }
-_OTHERS = ("torch", "onnxruntime", "opencv", "dali")  # contestants that do without TensorFlow
+_OTHERS = ("torch", "onnxruntime", "opencv", "dali")  # contestants that need no TensorFlow
 
 
 def main(argv: list[str]) -> None:
-    """Measures and prints, or is one of the contestants."""
+    """Runs a benchmark and prints its table; or runs as one contestant (--contestant)."""
     if len(argv) != 1 or argv[0] not in _KINDS:
         raise UserError(f"Expected one of {', '.join(_KINDS)}. Received: {' '.join(argv)!r}")
-    there = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count())
-    cores = tuple(sorted(there))[: _FLAGS.cores]
+    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count())
+    cores = tuple(sorted(usable))[: _FLAGS.cores]
     squares = _FLAGS.squares and pathlib.Path(_FLAGS.squares)
     settings = Settings(_FLAGS.variant, _FLAGS.batch_size, _FLAGS.steps, cores, squares)
-    everyone = _KINDS[argv[0]](_FLAGS.variant)
+    contestants = _KINDS[argv[0]](_FLAGS.variant)
     if _FLAGS.contestant:
-        serve_turns(everyone[_FLAGS.contestant], settings)
+        serve_turns(contestants[_FLAGS.contestant], settings)
         return
-    chosen = _choose(everyone, _FLAGS.peers)
+    chosen = _choose(contestants, _FLAGS.peers)
     command = [sys.executable, "-m", "tools.benchmark", argv[0]]
     for name in ("variant", "batch_size", "steps", "cores"):
         command.append(f"--{name}={getattr(_FLAGS, name)}")
@@ -83,34 +85,39 @@ def main(argv: list[str]) -> None:
         pathlib.Path(_FLAGS.json).write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
 
 
-def _choose(everyone: dict[str, Contestant], names: list[str]) -> dict[str, Contestant]:
-    """What others are compared with always, and of the others those that are asked for."""
-    if unknown := set(names) - set(everyone):
+def _choose(contestants: dict[str, Contestant], names: list[str]) -> dict[str, Contestant]:
+    """The peers that --peers names, ours, and the matrix products in their precisions."""
+    if unknown := set(names) - set(contestants):
         raise UserError(
-            f"Expected --peers among {', '.join(everyone)}. Received: {', '.join(sorted(unknown))}"
+            f"Expected --peers among {', '.join(contestants)}. "
+            f"Received: {', '.join(sorted(unknown))}"
         )
     if not names:
-        return everyone
-    chosen = {n: each for n, each in everyone.items() if n in names or not each.against}
+        return contestants
+    chosen = {n: each for n, each in contestants.items() if n in names or not each.against}
     precisions = {each.precision for n, each in chosen.items() if not n.startswith("gemm")}
     return {n: each for n, each in chosen.items() if each.precision in precisions}
 
 
 if __name__ == "__main__":
-    absl_flags.DEFINE_list("peers", [], "contestants beside ours; default: all that are installed")
-    absl_flags.DEFINE_string("variant", "paper", "the network")
-    absl_flags.DEFINE_integer("batch_size", 128, "images", lower_bound=1)
-    absl_flags.DEFINE_integer("steps", 2, "of each turn", lower_bound=1)
-    absl_flags.DEFINE_integer("rounds", 5, "turns of each contestant", lower_bound=1)
-    absl_flags.DEFINE_integer("cores", os.cpu_count(), "CPU cores that all share", lower_bound=1)
-    absl_flags.DEFINE_string("photos", None, "a folder of photographs, at any depth, for input")
-    absl_flags.DEFINE_float(
-        "price", 0.0, "of such a machine, dollars an hour, for scaling", lower_bound=0
+    absl_flags.DEFINE_list(
+        "peers", [], "contestants to compare with; default: all that are installed"
     )
-    absl_flags.DEFINE_string("json", None, "a file to write all figures to")
-    absl_flags.DEFINE_string("contestant", None, "used by itself: be this one")
-    absl_flags.DEFINE_string("squares", None, "used by itself: where the squares are")
-    # Contestants load what they need themselves, after they are pinned to their cores.
+    absl_flags.DEFINE_string("variant", "paper", "the network, see alexnet_tf.variants()")
+    absl_flags.DEFINE_integer("batch_size", 128, "images per step", lower_bound=1)
+    absl_flags.DEFINE_integer("steps", 2, "steps in each turn", lower_bound=1)
+    absl_flags.DEFINE_integer("rounds", 5, "turns of each contestant", lower_bound=1)
+    absl_flags.DEFINE_integer(
+        "cores", os.cpu_count(), "CPU cores for every contestant", lower_bound=1
+    )
+    absl_flags.DEFINE_string("photos", None, "for input: a folder of photographs, at any depth")
+    absl_flags.DEFINE_float(
+        "price", 0.0, "for scaling: dollars an hour of a machine like this", lower_bound=0
+    )
+    absl_flags.DEFINE_string("json", None, "file to write all results to")
+    absl_flags.DEFINE_string("contestant", None, "internal: run as this contestant")
+    absl_flags.DEFINE_string("squares", None, "internal: folder of the squares")
+    # Contestants import their libraries themselves, after they are pinned to their cores.
     app.run(
         main,
         needs_tensorflow=lambda: (

@@ -1,4 +1,4 @@
-"""What takes part in a measurement, and where: the vocabulary of the other modules."""
+"""The types that describe a benchmark: its settings and its contestants."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import dataclasses
 import pathlib
 from collections.abc import Callable
 
-# Does a fixed amount of work, waits until it is done, and returns how much it was.
+# Does a fixed amount of work, waits until it is done, and returns the amount.
 Turn = Callable[[], float]
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Of a measurement, the same for every contestant.
+    """Settings of a benchmark, the same for every contestant.
 
     Attributes:
         variant: name of the network.
         batch_size: images.
         steps: in each turn.
-        cores: numbers of the CPU cores that all are pinned to.
+        cores: numbers of the CPU cores that every contestant is pinned to.
         squares: folder of the images to read, or None.
     """
 
@@ -35,13 +35,13 @@ class Contestant:
 
     Attributes:
         about: a few words.
-        make: builds and warms up in a process of its own; an ImportError leaves the row out.
-        gigaflop: arithmetic of one unit of work, for the share of the machine's matrix products;
-            0 where it makes no sense.
-        precision: whose matrix products it is compared with.
-        against: name of the contestant whose speed is divided by this one's.
-        works_ahead: whether it fills buffers while others have their turn; one turn is then let
-            pass before the one that counts.
+        make: builds the contestant, in its own process; an ImportError leaves the row out.
+        gigaflop: operations per unit of work, to compare with matrix products; 0 if there is no
+            meaningful number.
+        precision: of the matrix products to compare with.
+        against: name of the contestant that this one is compared with.
+        works_ahead: whether it fills buffers while others have their turn. One turn is then made
+            and discarded before each turn that counts.
     """
 
     about: str

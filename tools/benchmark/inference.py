@@ -1,4 +1,4 @@
-"""Logits of normalised images in memory, by the same weights in every library."""
+"""Inference: logits of normalised images in memory, with the same weights in every library."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tools.benchmark.contestants import Contestant, Settings, Turn
 from tools.benchmark.peers.weights import draw_images, draw_weights, to_channels_first
 
 CLASSES = 1000
-# From images as a library wants them to logits [B, classes]; and such images.
+# A function from images to logits [B, classes], and images in the layout that it takes.
 Network = tuple[Callable[[Any], np.ndarray], Any]
 
 
 def contestants(variant: str) -> dict[str, Contestant]:
-    """By name, ours first."""
+    """The contestants by name, ours first."""
     layers = layer_summary(get_variant(variant), CLASSES)
     gigaflop = sum(2 * layer.multiply_adds for layer in layers) / 1e9
 
@@ -45,7 +45,7 @@ def _turn(settings: Settings, make: Callable[[Settings], Network]) -> Turn:
     network, images = make(settings)
 
     def turn() -> float:
-        """Images classified; as many as there are in a batch of 32 for each step, or one batch."""
+        """Classifies at least 32 images a step; returns the number of images."""
         calls = settings.steps * max(1, 32 // settings.batch_size)
         for _ in range(calls):
             network(images)
@@ -55,7 +55,7 @@ def _turn(settings: Settings, make: Callable[[Settings], Network]) -> Turn:
 
 
 def ours(settings: Settings) -> Network:
-    """The Keras model, as a compiled function."""
+    """The Keras model as a `tf.function`."""
     import tensorflow as tf
 
     from alexnet_tf.models.build import AlexNet
@@ -70,7 +70,7 @@ def ours(settings: Settings) -> Network:
 
 
 def pytorch(settings: Settings, compiled: bool, channels_last: bool) -> Network:
-    """A module in evaluation mode."""
+    """A PyTorch module in evaluation mode."""
     import torch
 
     from tools.benchmark.peers.pytorch import build
@@ -79,10 +79,10 @@ def pytorch(settings: Settings, compiled: bool, channels_last: bool) -> Network:
     variant = get_variant(settings.variant)
     network = build(variant, CLASSES).eval()
     modules = [m for m in network if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear))]
-    maps = layer_summary(variant, CLASSES)[len(variant.convs) - 1].output_after_pooling
+    features = layer_summary(variant, CLASSES)[len(variant.convs) - 1].output_after_pooling
     drawn = draw_weights(variant, CLASSES).items()
     for module, (name, (kernel, bias)) in zip(modules, drawn, strict=True):
-        before = maps if name == variant.denses[0].name else None
+        before = features if name == variant.denses[0].name else None
         module.weight.data = torch.from_numpy(to_channels_first(name, kernel, before))
         module.bias.data = torch.from_numpy(bias)
     layout = torch.channels_last if channels_last else torch.contiguous_format
@@ -99,7 +99,7 @@ def pytorch(settings: Settings, compiled: bool, channels_last: bool) -> Network:
 
 
 def onnx_runtime(settings: Settings) -> Network:
-    """A session on the CPU."""
+    """A session of ONNX Runtime on the CPU."""
     import onnxruntime
 
     from tools.benchmark.peers import onnx_graph
@@ -113,7 +113,7 @@ def onnx_runtime(settings: Settings) -> Network:
 
 
 def opencv(settings: Settings) -> Network:
-    """OpenCV's own network."""
+    """A network of OpenCV's DNN module."""
     import cv2
 
     from tools.benchmark.peers import onnx_graph

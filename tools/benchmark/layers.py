@@ -1,4 +1,4 @@
-"""Single layers, forward and backward, at the sizes that `paper` has them in."""
+"""Single layers, forward and backward, at the sizes of the variant `paper`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from tools.benchmark.contestants import Contestant, Settings, Turn
 
-_TIMES = 4  # calls for each of the settings' steps: layers are quicker than networks
+_CALLS = 4  # per step of the settings, because layers are faster than networks
 
 
 def contestants(variant: str) -> dict[str, Contestant]:
-    """By name, ours before what it is compared with."""
-    del variant  # the sizes are the paper's
+    """The contestants by name, each of ours before the layer it is compared with."""
+    del variant  # sizes are always the paper's
 
     def row(about: str, shape: tuple[int, int, int], make: Callable, **how) -> Contestant:
         return Contestant(about, lambda settings: _turn(settings, shape, make), **how)
@@ -28,7 +28,7 @@ def contestants(variant: str) -> dict[str, Contestant]:
 
 
 def _turn(settings: Settings, shape: tuple[int, int, int], make: Callable) -> Turn:
-    """Images through a layer and back, with the gradients of its input and its weights."""
+    """Forward and backward through a layer, with gradients of its input and its weights."""
     import tensorflow as tf
 
     layer, variables = make(shape)
@@ -36,8 +36,8 @@ def _turn(settings: Settings, shape: tuple[int, int, int], make: Callable) -> Tu
     upstream = tf.random.stateless_normal(tf.shape(layer(x)), (0, 1))
 
     @tf.function
-    def there_and_back() -> tf.Tensor:
-        """A number that needs all gradients."""
+    def forward_and_backward() -> tf.Tensor:
+        """A number that depends on every gradient."""
         with tf.GradientTape() as tape:
             tape.watch(x)
             y = layer(x)
@@ -45,10 +45,10 @@ def _turn(settings: Settings, shape: tuple[int, int, int], make: Callable) -> Tu
         return tf.add_n([gradient[(0,) * len(gradient.shape)] for gradient in gradients])
 
     def turn() -> float:
-        """Images."""
-        for _ in range(settings.steps * _TIMES):
-            there_and_back().numpy()
-        return settings.steps * _TIMES * settings.batch_size
+        """Runs the layer; returns the number of images."""
+        for _ in range(settings.steps * _CALLS):
+            forward_and_backward().numpy()
+        return settings.steps * _CALLS * settings.batch_size
 
     return turn
 

@@ -1,4 +1,4 @@
-"""What was measured, as a Markdown table and as JSON."""
+"""The results of a benchmark as a Markdown table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tools.benchmark.contestants import Contestant, Settings
 
 
 def header(kind: str, settings: Settings, rounds: int, results: dict[str, dict]) -> dict[str, str]:
-    """Machine, versions and settings, all as text."""
+    """Machine, versions and settings as text, by name."""
     versions: dict[str, str] = {}
     for result in results.values():
         versions.update(result.get("versions", {}))
@@ -27,7 +27,7 @@ def header(kind: str, settings: Settings, rounds: int, results: dict[str, dict])
 
 
 def _processor() -> str:
-    """Its name and the vector instructions that matter here."""
+    """Name of the processor, and its vector instructions that matter for convolutions."""
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -43,11 +43,11 @@ def _processor() -> str:
 def table(
     contestants: dict[str, Contestant], results: dict[str, dict], gemm: dict[str, float]
 ) -> list[str]:
-    """A row for each contestant; ratios are between turns of the same round.
+    """One row for each contestant. Ratios are medians over rounds, of turns in the same round.
 
     Args:
         contestants: by name.
-        results: of `rounds.take_rounds`.
+        results: by name, as `rounds.take_rounds` returns them.
         gemm: gigaflop a second of matrix products, by precision.
     """
     rows = [

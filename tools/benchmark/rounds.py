@@ -1,7 +1,7 @@
-"""Contestants in processes of their own that take turns: A B C A B C ...
+"""Runs contestants in processes of their own, in turns: A B C A B C ...
 
-All of them are built and warmed up first and then wait; only one works at a time, so that what
-else happens on the machine meets all of them alike. They share the same cores.
+All are built and warmed up first. Then only one works at a time, on the same cores, so that other
+load on the machine affects all of them alike.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from tools.benchmark.contestants import Contestant, Settings
 
 
 class _Process:
-    """A contestant's; talks in lines of JSON."""
+    """The process of a contestant; it sends lines of JSON."""
 
     def __init__(self, name: str, command: list[str]):
         self.name = name
-        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
         self._process = subprocess.Popen(
             [*command, f"--contestant={name}"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._complaints, text=True,
-            # All are there at the same time; TensorFlow would take the whole of a GPU's memory.
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, text=True,
+            # All run at the same time, and TensorFlow would reserve all of a GPU's memory.
             env={"TF_FORCE_GPU_ALLOW_GROWTH": "true", **os.environ},
         )  # fmt: skip
 
-    def hear(self) -> dict:
-        """The next line.
+    def receive(self) -> dict:
+        """The next message.
 
         Raises:
             UserError: the process has ended instead.
@@ -46,21 +46,21 @@ class _Process:
         if line:
             return json.loads(line)
         self._process.wait()
-        self._complaints.seek(0)
-        last = self._complaints.read().decode(errors="replace").strip().splitlines()[-5:]
+        self._stderr.seek(0)
+        last = self._stderr.read().decode(errors="replace").strip().splitlines()[-5:]
         raise UserError(
-            f"Expected {self.name} to work. Received: exit code {self._process.returncode}\n"
+            f"The contestant {self.name} ended with exit code {self._process.returncode}:\n"
             + "\n".join(last)
         )
 
     def take_turn(self) -> dict:
-        """Lets it work once."""
+        """Makes it work once; returns its rate and memory."""
         self._process.stdin.write("\n")
         self._process.stdin.flush()
-        return self.hear()
+        return self.receive()
 
     def end(self) -> None:
-        """Closes its input, which it takes as the end."""
+        """Closes its input, which ends the process."""
         self._process.stdin.close()
         try:
             self._process.wait(10)
@@ -69,16 +69,16 @@ class _Process:
 
 
 def take_rounds(names: list[str], rounds: int, command: list[str]) -> dict[str, dict]:
-    """Lets contestants take turns.
+    """Starts the contestants and runs them in turns.
 
     Args:
-        names: of contestants.
-        rounds: turns of each.
-        command: starts one of them, with `--contestant=NAME` added.
+        names: of the contestants.
+        rounds: turns of each contestant.
+        command: starts a contestant, with `--contestant=NAME` added.
 
     Returns:
-        By name: `missing`, why it could not take part; or `rates` (units of work a second),
-        `warm_up` (seconds from start to readiness) and `memory` (GB, its most).
+        By name: `missing`, the reason if it could not be built; or `rates` (units of work a
+        second), `warm_up` (seconds from start until ready) and `memory` (peak, GB).
 
     Raises:
         UserError: a contestant failed.
@@ -86,77 +86,77 @@ def take_rounds(names: list[str], rounds: int, command: list[str]) -> dict[str, 
     results: dict[str, dict] = {}
     with contextlib.ExitStack() as stack, Progress("measuring", len(names) * rounds, "turns") as p:
         ready = {}
-        for name in names:  # one after the other: building is work as well
+        for name in names:  # one after the other, because building takes all cores too
             started = time.perf_counter()
             process = _Process(name, command)
             stack.callback(process.end)
-            heard = process.hear()
-            if "missing" in heard:
-                results[name] = heard
+            message = process.receive()
+            if "missing" in message:
+                results[name] = message
                 p.advance(rounds, f"{name} is not installed")
                 continue
             ready[name] = process
-            results[name] = {"rates": [], "warm_up": time.perf_counter() - started, **heard}
+            results[name] = {"rates": [], "warm_up": time.perf_counter() - started, **message}
         for _ in range(rounds):
             for name, process in ready.items():
-                heard = process.take_turn()
-                results[name]["rates"].append(heard["rate"])
-                results[name]["memory"] = heard["memory"]
-                p.advance(1, f"{name} {heard['rate']:,.1f}/s")
+                message = process.take_turn()
+                results[name]["rates"].append(message["rate"])
+                results[name]["memory"] = message["memory"]
+                p.advance(1, f"{name} {message['rate']:,.1f}/s")
     return results
 
 
 def serve_turns(contestant: Contestant, settings: Settings) -> None:
-    """What a contestant's process does: builds, says that it is ready, and works when asked.
+    """Runs in a contestant's process: builds it, reports that it is ready, works when asked.
 
-    Whatever libraries print goes to standard error.
+    The output of libraries goes to standard error.
     """
     if hasattr(os, "sched_setaffinity"):  # not on macOS
         os.sched_setaffinity(0, settings.cores)
-    with _only_speaker() as say:
+    with _standard_output() as send:
         try:
             turn = contestant.make(settings)
         except ImportError as error:
-            say({"missing": str(error)})
+            send({"missing": str(error)})
             return
         turn()  # warm-up: tracing, compilation, caches
-        say({"versions": _versions()})
+        send({"versions": _versions()})
         for _ in sys.stdin:
             if contestant.works_ahead:
                 turn()
             started = time.perf_counter()
             work = turn()
             rate = work / (time.perf_counter() - started)
-            say({"rate": rate, "memory": _memory()})
-    os._exit(0)  # some libraries' threads do not end by themselves
+            send({"rate": rate, "memory": _memory()})
+    os._exit(0)  # threads of some libraries do not end by themselves
 
 
 @contextlib.contextmanager
-def _only_speaker() -> Iterator:
-    """Standard output for one function alone."""
+def _standard_output() -> Iterator:
+    """Yields the only function that can write to standard output."""
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
-    def say(words: dict) -> None:
-        """One line."""
-        out.write(json.dumps(words) + "\n")
+    def send(message: dict) -> None:
+        """Writes one line of JSON."""
+        out.write(json.dumps(message) + "\n")
         out.flush()
 
-    yield say
+    yield send
 
 
 def _memory() -> float:
-    """GB, on Linux: this process's most, and that of those it has started and that still work."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Peak memory in GB, on Linux: of this process and of its running child processes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     tasks = pathlib.Path("/proc/self/task").glob("*/children")
     for child in " ".join(path.read_text() for path in tasks).split():
-        with contextlib.suppress(OSError):  # it has ended by now
+        with contextlib.suppress(OSError):  # it may have ended by now
             status = pathlib.Path(f"/proc/{child}/status").read_text()
-            most += sum(map(int, re.findall(r"VmHWM:\s+(\d+) kB", status)))
-    return most / 1e6
+            peak += sum(map(int, re.findall(r"VmHWM:\s+(\d+) kB", status)))
+    return peak / 1e6
 
 
 def _versions() -> dict[str, str]:
-    """Of the libraries that this process has loaded."""
+    """Versions of the libraries that this process has imported."""
     names = ("tensorflow", "keras", "torch", "onnxruntime", "cv2", "nvidia.dali", "PIL", "numpy")
     return {name: str(sys.modules[name].__version__) for name in names if name in sys.modules}

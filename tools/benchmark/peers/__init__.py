@@ -1,1 +1,1 @@
-"""The same networks by other libraries' means, built from the same rows of `models/variants.py`."""
+"""The variants of `models/variants.py` as networks of other libraries."""

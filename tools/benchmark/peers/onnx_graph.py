@@ -17,21 +17,21 @@ _OPSET, _IR = 13, 8  # old enough for OpenCV 4
 
 @dataclasses.dataclass
 class _Graph:
-    """What is added one after the other; `last` is the name of the newest tensor."""
+    """A graph that grows node by node; `last` is the name of the newest tensor."""
 
     nodes: list = dataclasses.field(default_factory=list)
     constants: list = dataclasses.field(default_factory=list)
     last: str = "image"
 
     def add(self, kind: str, *inputs: str, outputs: int = 1, **attributes) -> list[str]:
-        """A node; returns the names of what it makes."""
+        """Adds a node; returns the names of its outputs."""
         names = [f"{kind}_{len(self.nodes)}_{i}" for i in range(outputs)]
         self.nodes.append(helper.make_node(kind, inputs, names, **attributes))
         self.last = names[0]
         return names
 
     def constant(self, name: str, value: np.ndarray) -> str:
-        """A weight."""
+        """Adds a constant; returns its name."""
         self.constants.append(numpy_helper.from_array(value, name))
         return name
 
@@ -39,15 +39,15 @@ class _Graph:
 def build(
     variant: Variant, weights: dict[str, tuple[np.ndarray, np.ndarray]], batch_size: int
 ) -> bytes:
-    """The network of a row, serialized, from `image` [B, 3, S, S] to `logits` [B, classes].
+    """The network of a variant, serialized, from `image` [B, 3, S, S] to `logits` [B, classes].
 
     Args:
-        variant: the row.
-        weights: of `weights.draw_weights`.
+        variant: the network.
+        weights: by layer name, from `weights.draw_weights`.
         batch_size: B.
 
     Raises:
-        NotImplementedError: it holds what ONNX has no node for.
+        NotImplementedError: ONNX has no node for one of its operations.
     """
     graph = _Graph()
     for conv in variant.convs:
@@ -62,7 +62,7 @@ def build(
         )  # fmt: skip
         _apply(graph, conv.post_ops, conv.filters)
     graph.add("Flatten", graph.last, axis=1)
-    maps = layer_summary(variant, 1)[len(variant.convs) - 1].output_after_pooling
+    features = layer_summary(variant, 1)[len(variant.convs) - 1].output_after_pooling
     for number, dense in enumerate(variant.denses):
         kernel, bias = weights[dense.name]
         _apply(graph, dense.pre_ops, 0)
@@ -70,7 +70,7 @@ def build(
             "Gemm", graph.last,
             graph.constant(
                 f"{dense.name}_w",
-                to_channels_first(dense.name, kernel, maps if number == 0 else None),
+                to_channels_first(dense.name, kernel, features if number == 0 else None),
             ),
             graph.constant(f"{dense.name}_b", bias),
             transB=1,
@@ -91,12 +91,12 @@ def build(
     return model.SerializeToString()
 
 
-def _apply(graph: _Graph, ops: tuple[Op, ...], maps: int) -> None:
+def _apply(graph: _Graph, ops: tuple[Op, ...], channels: int) -> None:
     for op in ops:
         if op == ACTIVATION:
             graph.add("Relu", graph.last)
         elif isinstance(op, Norm):
-            _normalize(graph, op, maps)
+            _normalize(graph, op, channels)
         elif isinstance(op, Pool):
             graph.add(
                 "MaxPool", graph.last, kernel_shape=[op.size] * 2, strides=[op.stride] * 2
@@ -110,14 +110,14 @@ def _apply(graph: _Graph, ops: tuple[Op, ...], maps: int) -> None:
             raise NotImplementedError(f"ONNX has no node for {op!r}")
 
 
-def _normalize(graph: _Graph, norm: Norm, maps: int) -> None:
-    """Tower by tower; ONNX divides alpha by size whether one wants or not."""
+def _normalize(graph: _Graph, norm: Norm, channels: int) -> None:
+    """Response normalisation tower by tower; ONNX always divides alpha by size."""
     alpha = norm.alpha if norm.divide_by_size else norm.alpha * norm.size
-    how = {"alpha": alpha, "beta": norm.beta, "bias": norm.k, "size": norm.size}
+    settings = {"alpha": alpha, "beta": norm.beta, "bias": norm.k, "size": norm.size}
     if norm.towers == 1:
-        graph.add("LRN", graph.last, **how)
+        graph.add("LRN", graph.last, **settings)
         return
-    sizes = np.full(norm.towers, maps // norm.towers, np.int64)
+    sizes = np.full(norm.towers, channels // norm.towers, np.int64)
     split = graph.constant(f"split_{len(graph.nodes)}", sizes)
     towers = graph.add("Split", graph.last, split, outputs=norm.towers, axis=1)
-    graph.add("Concat", *[graph.add("LRN", tower, **how)[0] for tower in towers], axis=1)
+    graph.add("Concat", *[graph.add("LRN", tower, **settings)[0] for tower in towers], axis=1)

@@ -1,4 +1,4 @@
-"""AlexNet of Keras's own layers, for `Model.fit`."""
+"""AlexNet from Keras's own layers, for `Model.fit`."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class _Normalization(keras.layers.Layer):
 
 
 def build(variant: Variant, classes: int) -> keras.Model:
-    """The network of a row, compiled with momentum and weight decay.
+    """The network of a variant, compiled with momentum and weight decay.
 
     Raises:
-        NotImplementedError: it holds what Keras has no layer for.
+        NotImplementedError: Keras has no layer for one of its operations.
     """
-    side = variant.preprocessing.crop_size
-    x = inputs = keras.Input((side, side, 3))
+    size = variant.preprocessing.crop_size
+    x = inputs = keras.Input((size, size, 3))
     for conv in variant.convs:
         padding = conv.padding
         if padding != "same":

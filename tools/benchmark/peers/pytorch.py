@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn import functional as F  # noqa: N812 - PyTorch's own habit
+from torch.nn import functional as F  # noqa: N812 - as in PyTorch's documentation
 
 from alexnet_tf.models.spec import ACTIVATION, Dropout, Norm, Op, Pool, Variant
 from alexnet_tf.models.variants import get_variant
@@ -25,8 +25,8 @@ class Normalization(nn.Module):
         """[B, C, H, W] to the same."""
         norm = self.norm
         parts = x.chunk(norm.towers, dim=1)
-        done = [F.local_response_norm(p, norm.size, self.alpha, norm.beta, norm.k) for p in parts]
-        return torch.cat(done, dim=1) if norm.towers > 1 else done[0]
+        parts = [F.local_response_norm(p, norm.size, self.alpha, norm.beta, norm.k) for p in parts]
+        return torch.cat(parts, dim=1) if norm.towers > 1 else parts[0]
 
 
 class UnscaledDropout(nn.Module):
@@ -43,27 +43,28 @@ class UnscaledDropout(nn.Module):
 
 
 def build(variant: Variant, classes: int = _CLASSES) -> nn.Sequential:
-    """The network of a row, from [B, 3, S, S] to logits.
+    """The network of a variant, from [B, 3, S, S] to logits.
 
     Raises:
-        NotImplementedError: it holds what PyTorch has no layer for.
+        NotImplementedError: PyTorch has no module for one of its operations.
     """
     modules: list[nn.Module] = []
-    side, maps = variant.preprocessing.crop_size, 3
+    size, channels = variant.preprocessing.crop_size, 3
     for conv in variant.convs:
         before, after = ((conv.kernel - 1) // 2,) * 2 if conv.padding == "same" else conv.padding
-        inside = before if before == after else 0
+        padding = before if before == after else 0
         if before != after:
             modules.append(nn.ZeroPad2d((before, after, before, after)))
         modules.append(
-            nn.Conv2d(maps, conv.filters, conv.kernel, conv.stride, inside, groups=conv.towers)
+            nn.Conv2d(channels, conv.filters, conv.kernel, conv.stride, padding, groups=conv.towers)
         )
-        side, maps = (side + before + after - conv.kernel) // conv.stride + 1, conv.filters
+        size = (size + before + after - conv.kernel) // conv.stride + 1
+        channels = conv.filters
         modules += [_module(op) for op in conv.post_ops]
         for op in conv.post_ops:
-            side = (side - op.size) // op.stride + 1 if isinstance(op, Pool) else side
+            size = (size - op.size) // op.stride + 1 if isinstance(op, Pool) else size
     modules.append(nn.Flatten())
-    units = side * side * maps
+    units = size * size * channels
     for dense in variant.denses:
         modules += [_module(op) for op in dense.pre_ops]
         modules.append(nn.Linear(units, dense.units or classes))
@@ -85,26 +86,26 @@ def _module(op: Op) -> nn.Module:
 
 
 def make_training(settings: Settings, compiled: bool = False, channels_last: bool = False) -> Turn:
-    """A step with PyTorch's fused momentum and weight decay, on normalised images in memory."""
+    """Training steps with PyTorch's fused SGD, on normalised images in memory."""
     torch.set_num_threads(len(settings.cores))
     torch.manual_seed(0)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    # As TensorFlow does by itself: float32 products of 10 bits, where the GPU has them.
+    # As TensorFlow does by default: float32 products with 10 bits, on GPUs that have them.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
     model = build(get_variant(settings.variant)).to(device, memory_format=layout)
     optimizer = torch.optim.SGD(
         model.parameters(), 0.001, momentum=0.9, weight_decay=0.0005, fused=True
     )
-    side = get_variant(settings.variant).preprocessing.crop_size
-    images = 60 * torch.randn(settings.batch_size, 3, side, side)
+    size = get_variant(settings.variant).preprocessing.crop_size
+    images = 60 * torch.randn(settings.batch_size, 3, size, size)
     images = images.to(device, memory_format=layout)
     labels = torch.randint(0, _CLASSES, (settings.batch_size,), device=device)
     network = torch.compile(model) if compiled else model
 
     def turn() -> float:
-        """Images trained on."""
+        """Trains; returns the number of images."""
         for _ in range(settings.steps):
             optimizer.zero_grad(set_to_none=True)
             loss = F.cross_entropy(network(images), labels)

@@ -1,4 +1,4 @@
-"""Weights that every library's network can have, so that all compute the same."""
+"""Weights for the networks of all libraries, so that all compute the same."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from alexnet_tf.models.spec import Variant
 
 
 def draw_weights(variant: Variant, classes: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Kernel and bias of each layer, as Keras has them, large enough that logits differ.
+    """Kernel and bias of each layer in the layout of Keras, large enough for distinct logits.
 
     Returns:
-        By layer: float32 [K, K, C / towers, F] and [F], or [units in, units out] and [units out].
+        By layer name, float32: [K, K, C / towers, F] and [F], or [units in, units out] and
+        [units out].
     """
     draw = np.random.default_rng(0)
     weights = {}
     for layer in layer_summary(variant, classes):
         fan_in = layer.inputs[-1] // layer.towers * (layer.kernel or 1) ** 2
-        sides = (layer.kernel,) * 2 if layer.kernel else ()
-        shape = (*sides, layer.inputs[-1] // layer.towers, layer.outputs[-1])
+        size = (layer.kernel,) * 2 if layer.kernel else ()
+        shape = (*size, layer.inputs[-1] // layer.towers, layer.outputs[-1])
         kernel = draw.normal(0, (2 / fan_in) ** 0.5, shape).astype(np.float32)
         weights[layer.name] = kernel, draw.normal(0, 0.1, shape[-1]).astype(np.float32)
     return weights
@@ -28,18 +29,18 @@ def draw_weights(variant: Variant, classes: int) -> dict[str, tuple[np.ndarray, 
 def to_channels_first(
     name: str, kernel: np.ndarray, before: tuple[int, int, int] | None
 ) -> np.ndarray:
-    """A Keras kernel as PyTorch and ONNX want it.
+    """A Keras kernel in the layout of PyTorch and ONNX.
 
     Args:
-        name: the layer's.
+        name: of the layer.
         kernel: [K, K, C, F] or [units in, units out].
-        before: [H, W, C] of the maps that a fully connected layer flattens, if it does.
+        before: [H, W, C] of the input, if a fully connected layer flattens it.
 
     Returns:
-        [F, C, K, K], or [units out, units in] with the maps one after the other.
+        [F, C, K, K], or [units out, units in] with inputs in the order C, H, W.
 
     Raises:
-        ValueError: maps that are not the kernel's.
+        ValueError: the input does not fit the kernel.
     """
     if kernel.ndim == 4:
         return np.ascontiguousarray(kernel.transpose(3, 2, 0, 1))
@@ -52,5 +53,5 @@ def to_channels_first(
 
 def draw_images(variant: Variant, number: int) -> np.ndarray:
     """Normalised images, float32 [number, S, S, 3]."""
-    side = variant.preprocessing.crop_size
-    return np.random.default_rng(1).normal(0, 1, (number, side, side, 3)).astype(np.float32)
+    size = variant.preprocessing.crop_size
+    return np.random.default_rng(1).normal(0, 1, (number, size, size, 3)).astype(np.float32)
