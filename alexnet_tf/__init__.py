@@ -18,7 +18,7 @@ Map of the package, in reading order:
     towers/       training with each of the two towers on a device of its own
     system/       files, signals, progress, errors: knows nothing of the rest
 
-visualize.py has kernels and grids of images as arrays. Entry points only parse flags and call:
+visualize.py makes arrays of kernels and grids of images. Entry points only parse flags and call:
 train.py, evaluate.py, predict.py, export.py, prepare.py, doctor.py, serve.py, client.py, launch.py
 and figures/__main__.py. Imports run one way
 (tests/test_imports.py): entry points, towers, training and its neighbours, evaluation, data,
