@@ -74,7 +74,7 @@ class RunMetadata:
     options: dict = dataclasses.field(default_factory=dict)
     examples: int | None = None
 
-    def spec(self) -> Variant:
+    def resolve_variant(self) -> Variant:
         """The row of the variant, with the run's activation."""
         return get_variant(self.variant, self.activation)
 
