@@ -18,6 +18,7 @@ from __future__ import annotations
 import pathlib
 import re
 import sys
+import textwrap
 import typing
 
 from absl import flags as absl_flags
@@ -38,7 +39,7 @@ def _registered_names() -> list[str]:
     return [name for name, _ in sorted(found, key=lambda entry: int(entry[1]))]
 
 
-__doc__ = f"{__doc__}Figures: {' '.join(_registered_names())}"
+__doc__ += textwrap.fill(f"Figures: {' '.join(_registered_names())}", 100, break_on_hyphens=False)
 
 
 def main(argv: list[str]) -> int:

@@ -100,7 +100,7 @@ def render_neighbors(context: FigureContext) -> RenderedFigure:
         nearest = index.search(context.features(context.photo_image[None]), number)
         distances, rows = map(np.concatenate, zip(nearest, (distances, rows), strict=True))
         images = np.concatenate([context.photo_image[None], images])
-        names = ["your photograph", *names]
+        names = ["your photo", *names]
     near = context.images(rows.ravel()).reshape(*rows.shape, *images.shape[1:])
     precisions, sentence = _precisions(activations)
     own = (

@@ -17,7 +17,7 @@ from alexnet_tf.visualize.kernels import kernel_pictures
 _GREY = np.ones(3) / np.sqrt(3)  # the direction in which R, G and B are equal
 _MARKS = ("o", "s", "^", "D")
 _SCALE = 8  # pixels for each pixel of a kernel
-_GAP = 2 * _SCALE  # pixels between the towers' blocks
+_GAP = _SCALE  # pixels between the towers' blocks
 
 
 def colour_scores(kernels: np.ndarray) -> np.ndarray:
