@@ -74,35 +74,30 @@ def draw_report(
     drawn: list[RenderedFigure] = []
     missing: dict[str, str] = {}
     try:
-        _draw(context, folder, figures, drawn, missing)
+        of_images = [each.name for each in figures if each.needs_dataset(context)]
+        try:
+            _ = of_images and context.activations  # first: it has a progress bar of its own
+        except _FAILURES as error:
+            missing.update(dict.fromkeys(of_images, _reason(error)))
+        with Progress("drawing", len(figures), "figures") as progress:
+            for each in figures:
+                try:
+                    if each.name not in missing:
+                        rendered = each.render(context)
+                        rendered.save(folder)
+                        drawn.append(rendered)
+                except _FAILURES as error:
+                    missing[each.name] = _reason(error)
+                progress.advance(1, each.name)
     finally:  # after an error or Ctrl-C as well, the page shows the figures drawn so far
         if page:
             facts = {**(facts or {}), **_image_counts(context)}
-            _write_page(folder, render_page("Inside AlexNet", facts, drawn, missing))
+            html_text = render_page("Inside AlexNet", facts, drawn, missing)
+            try:
+                (folder / PAGE).write_text(html_text, encoding="utf-8")
+            except OSError as error:
+                raise UserError(f"{folder / PAGE} could not be written: {error.strerror}") from None
     return drawn, missing
-
-
-def _draw(
-    context: FigureContext, folder: pathlib.Path, figures: Sequence[FigureEntry],
-    drawn: list[RenderedFigure], missing: dict[str, str],
-) -> None:  # fmt: skip
-    """Fills `drawn` and `missing`."""
-    of_images = [each.name for each in figures if each.needs_dataset(context)]
-    if of_images:
-        try:
-            _ = context.activations  # first, because it has a progress bar of its own
-        except _FAILURES as error:
-            missing.update(dict.fromkeys(of_images, _reason(error)))
-    with Progress("drawing", len(figures), "figures") as progress:
-        for each in figures:
-            if each.name not in missing:
-                try:
-                    rendered = each.render(context)
-                    rendered.save(folder)
-                    drawn.append(rendered)
-                except _FAILURES as error:
-                    missing[each.name] = _reason(error)
-            progress.advance(1, each.name)
 
 
 def _reason(error: Exception) -> str:
@@ -122,13 +117,6 @@ def _image_counts(context: FigureContext) -> dict[str, object]:
     if activations.unreadable:
         counts["images that could not be decoded"] = activations.unreadable
     return counts
-
-
-def _write_page(folder: pathlib.Path, page: str) -> None:
-    try:
-        (folder / PAGE).write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{folder / PAGE} could not be written: {error.strerror}") from None
 
 
 def render_page(

@@ -184,8 +184,7 @@ def test_the_units_that_tell_classes_apart_are_found():
     ])  # fmt: skip
     assert units.most_telling(found, 2) == [3, 1]
     top = units.top_images(found, 1, 3)
-    assert top.rows.tolist() == [2, 3, 0] and top.positions is None
-    assert top.responses.tolist() == [9, 8, 0]
+    assert top.tolist() == [2, 3, 0] and found.peaks[top, 1].tolist() == [9, 8, 0]
 
 
 def test_units_that_vary_most_make_up_for_classes():

@@ -9,17 +9,9 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from alexnet_tf.data.preprocess import Preprocessor
+from alexnet_tf.figures import style
 from alexnet_tf.figures.context import FigureContext
 from alexnet_tf.figures.registry import RenderedFigure, figure
-from alexnet_tf.figures.style import (
-    CYCLE,
-    MIDDLE,
-    SMALL,
-    new_figure,
-    outline,
-    show_image,
-    signed,
-)  # fmt: skip
 from alexnet_tf.figures.text import fit
 from alexnet_tf.models.spec import PCANoise, Preprocessing
 
@@ -38,20 +30,20 @@ def draw_crops(photo: np.ndarray, spec: Preprocessing, seed: int = 0) -> Figure:
     sample = random.choice(count_crops(spec), number, replace=count_crops(spec) < number)
     flip = sample % 2 == 1
     offsets = np.stack(np.unravel_index(sample // 2, ends), axis=-1)  # [number, 2]
-    drawing = new_figure(f"A sample of the {count_crops(spec):,} crops of one photograph")
+    drawing = style.new_figure(f"A sample of the {count_crops(spec):,} crops of one photograph")
     left, right = drawing.subfigures(1, 2, width_ratios=(1, 1.75))
     axes = left.subplots()
-    show_image(axes, photo, f"{len(photo)} × {len(photo)} pixels; crops: {crop} × {crop}")
-    for offset, colour in zip(offsets[:_FRAMED], CYCLE, strict=False):
-        outline(axes, offset, (crop, crop), colour)
-    right.supxlabel("offset from the top, from the left; ↔: reflected", fontsize=MIDDLE)
+    style.show_image(axes, photo, f"{len(photo)} × {len(photo)} pixels; crops: {crop} × {crop}")
+    for offset, colour in zip(offsets[:_FRAMED], style.CYCLE, strict=False):
+        style.outline(axes, offset, (crop, crop), colour)
+    right.supxlabel("offset from the top, from the left; ↔: reflected", fontsize=style.MIDDLE)
     cells = right.subplots(_ROWS, _COLUMNS)
     for i, (axes, (top, begin)) in enumerate(zip(cells.flat, offsets, strict=True)):
         cut = photo[top : top + crop, begin : begin + crop]
-        show_image(axes, cut[:, ::-1] if flip[i] else cut)
+        style.show_image(axes, cut[:, ::-1] if flip[i] else cut)
         title = f"{top}, {begin}" + (" ↔" if flip[i] else "")
-        colour = CYCLE[i] if i < _FRAMED else "black"
-        axes.set_title(title, fontsize=SMALL, color=colour, pad=3)
+        colour = style.CYCLE[i] if i < _FRAMED else "black"
+        axes.set_title(title, fontsize=style.SMALL, color=colour, pad=3)
     return drawing
 
 
@@ -90,26 +82,26 @@ def draw_ten_views(
     `probabilities` are float32 [10, classes].
     """
     views = preprocessor.crops(tf.constant(photo[None]), 10)[0].numpy()
-    drawing = new_figure("Ten views of one photograph")
+    drawing = style.new_figure("Ten views of one photograph")
     left, right = drawing.subfigures(1, 2, width_ratios=(1, 2.4))
     axes = left.subplots()
-    show_image(axes, photo, "the five crops")
+    style.show_image(axes, photo, "the five crops")
     spec = preprocessor.preprocessing
     end = spec.image_size - spec.crop_size
     offsets = [(0, 0), (0, end), (end, 0), (end, end), (end // 2, end // 2)]
-    for offset, colour in zip(offsets, CYCLE, strict=False):
-        outline(axes, offset, (spec.crop_size, spec.crop_size), colour)
+    for offset, colour in zip(offsets, style.CYCLE, strict=False):
+        style.outline(axes, offset, (spec.crop_size, spec.crop_size), colour)
     cells = right.subplots(2, 5)
     for i, (axes, view, row) in enumerate(zip(cells.flat, views, probabilities, strict=True)):
-        show_image(axes, view)
-        axes.set_title(_VIEWS[i % 5] + ("\nreflected" if i >= 5 else ""), fontsize=SMALL,
-                       color=CYCLE[i % 5], weight="bold")  # fmt: skip
+        style.show_image(axes, view)
+        axes.set_title(_VIEWS[i % 5] + ("\nreflected" if i >= 5 else ""), fontsize=style.SMALL,
+                       color=style.CYCLE[i % 5], weight="bold")  # fmt: skip
         best = int(row.argmax())
-        axes.set_xlabel(f"{fit(names[best], _VIEW)}\n{row[best]:.0%}", fontsize=SMALL)
+        axes.set_xlabel(f"{fit(names[best], _VIEW)}\n{row[best]:.0%}", fontsize=style.SMALL)
     mean = probabilities.mean(axis=0)
     best = int(mean.argmax())
-    average = f"average: {fit(names[best], 5, MIDDLE)}, {mean[best]:.1%}"
-    right.supxlabel(average, fontsize=MIDDLE)
+    average = f"average: {fit(names[best], 5, style.MIDDLE)}, {mean[best]:.1%}"
+    right.supxlabel(average, fontsize=style.MIDDLE)
     return drawing
 
 
@@ -137,17 +129,17 @@ def render_ten_views(context: FigureContext) -> RenderedFigure:
 def draw_pca_noise(photo: np.ndarray, preprocessor: Preprocessor) -> Figure:
     """A photograph, uint8 [S, S, 3], with multiples of each principal component added."""
     sigma = preprocessor.preprocessing.pca_noise.sigma
-    drawing = new_figure("Colour noise along the principal components of RGB")
+    drawing = style.new_figure("Colour noise along the principal components of RGB")
     cells = drawing.subplots(3, len(_SIGMAS))
     for component, row in enumerate(cells):
         for axes, sigmas in zip(row, _SIGMAS, strict=True):
             alpha = np.zeros((1, 3), np.float32)
             alpha[0, component] = sigmas * sigma
             colour = preprocessor.lighting(tf.constant(alpha)).numpy()[0]  # [1, 1, 3]
-            show_image(axes, np.clip(np.round(photo + colour), 0, 255).astype(np.uint8))
+            style.show_image(axes, np.clip(np.round(photo + colour), 0, 255).astype(np.uint8))
             if component == 0:
-                times = f"\n({signed(sigmas)} σ)" if sigmas else "\n"
-                axes.set_title(f"α = {signed(sigmas * sigma)}{times}")
+                times = f"\n({style.signed(sigmas)} σ)" if sigmas else "\n"
+                axes.set_title(f"α = {style.signed(sigmas * sigma)}{times}")
         row[0].set_ylabel(f"component {component + 1}")
     return drawing
 

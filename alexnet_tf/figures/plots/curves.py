@@ -60,11 +60,7 @@ class Run:
 
 
 def read_runs(model_dirs: Sequence[pathlib.Path]) -> list[Run]:
-    """Reads each directory once.
-
-    Raises:
-        UserError: a run has no curves.
-    """
+    """Reads each directory once; `UserError` if a run has no curves."""
     paths = list(dict.fromkeys(path.resolve() for path in model_dirs))
     names = map(clean, distinguish(paths))
     return [read_run(path, name) for path, name in zip(paths, names, strict=True)]
@@ -80,15 +76,7 @@ def distinguish(paths: list[pathlib.Path]) -> list[str]:
 
 
 def read_run(model_dir: pathlib.Path, name: str) -> Run:
-    """Reads a model directory's `tensorboard/`.
-
-    Args:
-        model_dir: the directory.
-        name: of the run.
-
-    Raises:
-        UserError: there are no curves.
-    """
+    """Reads a model directory's `tensorboard/`; `UserError` if there are no curves."""
     logs = model_dir / "tensorboard"
     training = _read(logs / "train", ("top1_error", "learning_rate"))
     validation = _read(logs / "validation", ("top1_error",))
@@ -117,9 +105,6 @@ def _read(folder: pathlib.Path, tags: tuple[str, ...]) -> dict[str, Curve]:
 
 def draw_curves(runs: list[Run]) -> Figure:
     """Smoothed training error, validation error with marks, dotted lines for changes of the rate.
-
-    Args:
-        runs: one or several.
 
     Raises:
         UserError: more runs than colours.

@@ -15,18 +15,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 from tensorboard.plugins import projector
 
+from alexnet_tf.figures import style
 from alexnet_tf.figures.context import THUMBNAIL, Activations, FigureContext
 from alexnet_tf.figures.registry import RenderedFigure, figure
 from alexnet_tf.figures.search import Neighbors, precision
-from alexnet_tf.figures.style import (
-    BLUE,
-    ORANGE,
-    SLIDE,
-    SMALL,
-    frame,
-    new_figure,
-    show_image,
-)  # fmt: skip
 from alexnet_tf.figures.text import fit, text_width
 from alexnet_tf.system.errors import UserError
 
@@ -46,18 +38,18 @@ def draw_neighbors(
 
     `same` says whether a neighbour has its query's class, or None if that is unknown.
     """
-    drawing = new_figure("Images that excite the same neurons (fc7)")
+    drawing = style.new_figure("Images that excite the same neurons (fc7)")
     columns = neighbors.shape[1]
     cells = drawing.subplots(
         len(queries), columns + 2, width_ratios=(1, 0.25, *[1] * columns), squeeze=False
     )
-    room = SLIDE[0] / (columns + 1.25) - 0.25  # inches; the columns' padding is 0.2
+    room = style.SLIDE[0] / (columns + 1.25) - 0.25  # inches; the columns' padding is 0.2
     for row, query, near, name, its_names, its_same in zip(
         cells, queries, neighbors, names, neighbor_names, same, strict=True
     ):
-        show_image(row[0], query)
-        label = fit(name, room, SMALL, "bold") if name else ""
-        row[0].set_xlabel(label, fontsize=SMALL, weight="bold", labelpad=3)
+        style.show_image(row[0], query)
+        label = fit(name, room, style.SMALL, "bold") if name else ""
+        row[0].set_xlabel(label, fontsize=style.SMALL, weight="bold", labelpad=3)
         row[1].axis("off")
         for axes, image, its_name, hit in zip(row[2:], near, its_names, its_same, strict=True):
             _draw_neighbor(axes, image, its_name, hit, room)
@@ -70,12 +62,12 @@ def draw_neighbors(
 
 def _draw_neighbor(axes: Axes, image: np.ndarray, name: str, hit: bool | None, room: float) -> None:
     """An image with its class, framed and marked if it is known whether that is the query's."""
-    show_image(axes, image)
+    style.show_image(axes, image)
     if hit is not None:
-        frame(axes, BLUE if hit else ORANGE, 3, "-" if hit else "--")
+        style.frame(axes, style.BLUE if hit else style.ORANGE, 3, "-" if hit else "--")
     sign = {True: "✓ ", False: "✗ ", None: ""}[hit]
     label = sign + fit(name, room - text_width(sign)) if name else ""
-    axes.set_xlabel(label, fontsize=SMALL, labelpad=3)
+    axes.set_xlabel(label, fontsize=style.SMALL, labelpad=3)
 
 
 @figure("neighbours", needs="images", order=110)
@@ -210,7 +202,7 @@ def principal_components(features: np.ndarray) -> tuple[np.ndarray, float]:
 
 def draw_map(positions: np.ndarray, thumbnails: np.ndarray) -> Figure:
     """Thumbnails, uint8 [N, 48, 48, 3], at positions [N, 2], across and up."""
-    drawing = new_figure("Images by their activations in the last hidden layer (fc7)")
+    drawing = style.new_figure("Images by their activations in the last hidden layer (fc7)")
     axes = drawing.subplots()
     axes.set_axis_off()
     low, high = positions.min(axis=0), positions.max(axis=0)

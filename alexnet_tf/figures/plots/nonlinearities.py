@@ -140,13 +140,9 @@ def render_nonlinearities(context: FigureContext) -> RenderedFigure:
         draw_nonlinearities(activities),
         {
             "layers": [
-                {
-                    "layer": each.name,
-                    "units": each.units,
-                    "dead": each.dead,
-                    "active responses": each.active,
-                }
+                {"layer": each.name, "units": each.units, "dead": each.dead,
+                 "active responses": each.active}
                 for each in activities
             ]
         },
-    )
+    )  # fmt: skip

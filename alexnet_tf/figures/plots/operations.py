@@ -13,65 +13,45 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from alexnet_tf.figures import style
 from alexnet_tf.figures.context import FigureContext
 from alexnet_tf.figures.registry import RenderedFigure, figure
-from alexnet_tf.figures.style import (
-    BLUE,
-    GREY,
-    LARGE,
-    ORANGE,
-    RED,
-    SMALL,
-    frame,
-    new_figure,
-    outline,
-    show_image,
-    write_numbers,
-)  # fmt: skip
 from alexnet_tf.layers import GroupedConv2D, LocalResponseNormalization
 from alexnet_tf.system.errors import UserError
 
 # The lecture's matrices (McCraith, 2016), brightness 0 to 50.
-CURVE_DETECTOR = np.array(
-    [
-        [0, 0, 0, 0, 0, 30, 0],
-        [0, 0, 0, 0, 30, 0, 0],
-        [0, 0, 0, 30, 0, 0, 0],
-        [0, 0, 0, 30, 0, 0, 0],
-        [0, 0, 0, 30, 0, 0, 0],
-        [0, 0, 0, 30, 0, 0, 0],
-        [0, 0, 0, 0, 0, 0, 0],
-    ],
-    np.float32,
-)
-CURVE = np.array(
-    [
-        [0, 0, 0, 0, 0, 0, 30],
-        [0, 0, 0, 0, 50, 50, 50],
-        [0, 0, 0, 20, 50, 0, 0],
-        [0, 0, 0, 50, 50, 0, 0],
-        [0, 0, 0, 50, 50, 0, 0],
-        [0, 0, 0, 50, 50, 0, 0],
-        [0, 0, 0, 50, 50, 0, 0],
-    ],
-    np.float32,
-)
-NO_CURVE = np.array(
-    [
-        [0, 0, 0, 0, 0, 0, 0],
-        [0, 40, 0, 0, 0, 0, 0],
-        [40, 0, 40, 0, 0, 0, 0],
-        [40, 20, 0, 0, 0, 0, 0],
-        [0, 50, 0, 0, 0, 0, 0],
-        [0, 0, 50, 0, 0, 0, 0],
-        [25, 25, 0, 50, 0, 0, 0],
-    ],
-    np.float32,
-)
+CURVE_DETECTOR = np.float32([
+    [0, 0, 0, 0, 0, 30, 0],
+    [0, 0, 0, 0, 30, 0, 0],
+    [0, 0, 0, 30, 0, 0, 0],
+    [0, 0, 0, 30, 0, 0, 0],
+    [0, 0, 0, 30, 0, 0, 0],
+    [0, 0, 0, 30, 0, 0, 0],
+    [0, 0, 0, 0, 0, 0, 0],
+])  # fmt: skip
+CURVE = np.float32([
+    [0, 0, 0, 0, 0, 0, 30],
+    [0, 0, 0, 0, 50, 50, 50],
+    [0, 0, 0, 20, 50, 0, 0],
+    [0, 0, 0, 50, 50, 0, 0],
+    [0, 0, 0, 50, 50, 0, 0],
+    [0, 0, 0, 50, 50, 0, 0],
+    [0, 0, 0, 50, 50, 0, 0],
+])  # fmt: skip
+NO_CURVE = np.float32([
+    [0, 0, 0, 0, 0, 0, 0],
+    [0, 40, 0, 0, 0, 0, 0],
+    [40, 0, 40, 0, 0, 0, 0],
+    [40, 20, 0, 0, 0, 0, 0],
+    [0, 50, 0, 0, 0, 0, 0],
+    [0, 0, 50, 0, 0, 0, 0],
+    [25, 25, 0, 50, 0, 0, 0],
+])  # fmt: skip
 _FIELDS = ((1, 1), (1, 9))  # row and column of the curve and of the other pattern in the image
-_COLOURS = (BLUE, ORANGE)
+_COLOURS = (style.BLUE, style.ORANGE)
 _CUT = 9  # the side of the part of a map that is shown in numbers
-_WINDOWS = ((3, BLUE, "overlapping"), (2, ORANGE, "not overlapping"))  # side; the stride is 2
+# Side, with a stride of 2, colour and name.
+_WINDOWS = ((3, style.BLUE, "overlapping"), (2, style.ORANGE, "not overlapping"))
 _NAMED = 3  # maps that are named as damped most
 _LEAST_DAMPING = 0.001  # of a response; less is not named
 
@@ -96,15 +76,15 @@ def convolve(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 def draw_convolution() -> Figure:
     """The image, the filter, the products in two receptive fields, their sums, all responses."""
     image, responses = worked_image(), convolve(worked_image(), CURVE_DETECTOR)
-    drawing = new_figure("A convolution: multiply place by place, and add up")
+    drawing = style.new_figure("A convolution: multiply place by place, and add up")
     left, right = drawing.subfigures(1, 2, width_ratios=(1, 2.3))
     above, below = left.subplots(2, 1, height_ratios=(9, 5))
-    show_image(above, image, "image, and two of\nits receptive fields", cmap="gray")
-    show_image(below, responses, "responses at all places\n(hundreds): the feature map")
-    write_numbers(below, responses, lambda value: f"{value / 100:g}")
+    style.show_image(above, image, "image, and two of\nits receptive fields", cmap="gray")
+    style.show_image(below, responses, "responses at all places\n(hundreds): the feature map")
+    style.write_numbers(below, responses, lambda value: f"{value / 100:g}")
     for (row, column), colour in zip(_FIELDS, _COLOURS, strict=True):
-        outline(above, (row, column), (7, 7), colour)
-        outline(below, (row, column), (1, 1), colour)
+        style.outline(above, (row, column), (7, 7), colour)
+        style.outline(below, (row, column), (1, 1), colour)
     panels = right.subplots(2, 5, width_ratios=(7, 1, 7, 1, 7))
     for cells, (row, column), colour in zip(panels, _FIELDS, _COLOURS, strict=True):
         field = image[row : row + 7, column : column + 7]
@@ -122,13 +102,13 @@ def _draw_equation(cells: np.ndarray, field: np.ndarray, response: float, colour
         (cells[2], CURVE_DETECTOR, 30),
         (cells[4], field * CURVE_DETECTOR, 1500),
     ):
-        show_image(axes, values, cmap="gray", vmin=0, vmax=largest)
-        write_numbers(axes, values)
-    frame(cells[0], colour)
-    cells[4].set_xlabel(f"sum: {response:g}", fontsize=LARGE, weight="bold")
+        style.show_image(axes, values, cmap="gray", vmin=0, vmax=largest)
+        style.write_numbers(axes, values)
+    style.frame(cells[0], colour)
+    cells[4].set_xlabel(f"sum: {response:g}", fontsize=style.LARGE, weight="bold")
     for axes, sign in ((cells[1], "×"), (cells[3], "=")):
         axes.axis("off")
-        axes.text(0.5, 0.5, sign, fontsize=LARGE, ha="center", va="center",
+        axes.text(0.5, 0.5, sign, fontsize=style.LARGE, ha="center", va="center",
                   transform=axes.transAxes)  # fmt: skip
 
 
@@ -185,21 +165,21 @@ def draw_pooling(feature_map: np.ndarray, title: str = "a feature map") -> Figur
     part = feature_map[row : row + _CUT, column : column + _CUT]
     scale = {"vmin": feature_map.min(), "vmax": feature_map.max()}
     form = ("{:.0f}" if np.abs(part).max() >= 10 else "{:.1f}").format
-    drawing = new_figure("Max pooling keeps the largest response of each window")
+    drawing = style.new_figure("Max pooling keeps the largest response of each window")
     left, middle, right = drawing.subfigures(1, 3, width_ratios=(1, 1.35, 0.75))
     axes = left.subplots()
-    show_image(axes, feature_map, f"{title}\n{_size(feature_map)}", **scale)
-    outline(axes, (row, column), (_CUT, _CUT), RED)
+    style.show_image(axes, feature_map, f"{title}\n{_size(feature_map)}", **scale)
+    style.outline(axes, (row, column), (_CUT, _CUT), style.RED)
     axes = middle.subplots()
-    show_image(axes, part, "the framed part, and windows\nthat move by 2", **scale)
-    write_numbers(axes, part, form, SMALL)
+    style.show_image(axes, part, "the framed part, and windows\nthat move by 2", **scale)
+    style.write_numbers(axes, part, form, style.SMALL)
     _draw_windows(axes)
     for axes, (size, colour, name) in zip(right.subplots(2, 1), _WINDOWS, strict=True):
         pooled = pool(part, size)
         title = f"{size} × {size}: {name}\n(whole map: {_size(pool(feature_map, size))})"
-        show_image(axes, pooled, title, **scale)
+        style.show_image(axes, pooled, title, **scale)
         axes.title.set(color=colour, weight="bold")
-        write_numbers(axes, pooled, form, SMALL)
+        style.write_numbers(axes, pooled, form, style.SMALL)
     return drawing
 
 
@@ -211,7 +191,7 @@ def _draw_windows(axes: Axes) -> None:
             inset = 0.06 if offset else 0  # so that both lines of a common edge can be seen
             width, line = size - 2 * inset, "--" if offset else "-"
             corner = start + inset, start + offset + inset
-            outline(axes, corner, (width, width), colour, 4, linestyle=line)
+            style.outline(axes, corner, (width, width), colour, 4, linestyle=line)
 
 
 def _size(image: np.ndarray) -> str:
@@ -291,13 +271,13 @@ def normalize(layer: LocalResponseNormalization, before: np.ndarray) -> Normaliz
 
 def draw_normalization(done: Normalization) -> Figure:
     """All maps at one place before and after, their damping, and the most damped map."""
-    drawing = new_figure("Response normalisation: strong neighbours damp each other")
+    drawing = style.new_figure("Response normalisation: strong neighbours damp each other")
     left, right = drawing.subfigures(1, 2, width_ratios=(2.6, 1))
     above, below = left.subplots(2, 1, sharex=True)
     before, after = (x[done.row, done.column] for x in (done.before, done.after))
     maps = np.arange(len(before))
-    above.bar(maps, before, color=GREY, width=0.85, label="before")
-    above.bar(maps, after, color=BLUE, width=0.5, label="after")
+    above.bar(maps, before, color=style.GREY, width=0.85, label="before")
+    above.bar(maps, after, color=style.BLUE, width=0.5, label="after")
     above.set_ylabel("response")
     above.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     above.set_title(f"all maps at row {done.row}, column {done.column}", loc="left")
@@ -307,14 +287,14 @@ def draw_normalization(done: Normalization) -> Figure:
     scale = {"vmin": min(0, values.min()), "vmax": max(0, values.max())}
     panels = zip(right.subplots(2, 1), (done.before, done.after), ("before", "after"), strict=True)
     for axes, values, name in panels:
-        show_image(axes, values[..., damped], f"map {damped} {name}", **scale)
-        axes.plot(done.column, done.row, "o", ms=14, mfc="none", mec=RED, mew=2.5)
+        style.show_image(axes, values[..., damped], f"map {damped} {name}", **scale)
+        axes.plot(done.column, done.row, "o", ms=14, mfc="none", mec=style.RED, mew=2.5)
     return drawing
 
 
 def _draw_damping(axes: Axes, done: Normalization) -> None:
     damping = done.damping
-    axes.bar(np.arange(len(damping)), 1 - damping, color=RED, width=0.85)
+    axes.bar(np.arange(len(damping)), 1 - damping, color=style.RED, width=0.85)
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")
     axes.set_ylabel("damped by neighbours")
     axes.set_xlabel("map")

@@ -6,18 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from alexnet_tf.figures import style
 from alexnet_tf.figures.context import FigureContext
 from alexnet_tf.figures.registry import RenderedFigure, figure
-from alexnet_tf.figures.style import (
-    BLUE,
-    GREY,
-    MIDDLE,
-    ORANGE,
-    SLIDE,
-    SMALL,
-    new_figure,
-    show_image,
-)  # fmt: skip
 from alexnet_tf.figures.text import fit, text_width
 from alexnet_tf.system.errors import UserError
 
@@ -40,8 +31,8 @@ def draw_predictions(
     """
     columns = min(_COLUMNS, len(images))
     rows = -(-len(images) // columns)
-    room = SLIDE[0] / columns - _GAP
-    drawing = new_figure("What the network predicts")
+    room = style.SLIDE[0] / columns - _GAP
+    drawing = style.new_figure("What the network predicts")
     cells = drawing.subplots(2 * rows, columns, height_ratios=(1.25, 1) * rows, squeeze=False)
     for axes in cells.flat[2 * columns * (rows - 1) :]:
         axes.set_visible(False)
@@ -50,9 +41,9 @@ def draw_predictions(
         above, below = cells[2 * row : 2 * row + 2, column]
         above.set_visible(True)
         below.set_visible(True)
-        show_image(above, image)
+        style.show_image(above, image)
         if titles[i]:
-            above.set_title(fit(titles[i], room, MIDDLE, "bold"), weight="bold")
+            above.set_title(fit(titles[i], room, style.MIDDLE, "bold"), weight="bold")
         names = [classes[prediction] for prediction in predictions[i]]
         correct = predictions[i] == labels[i] if labels is not None else np.zeros(len(names), bool)
         _draw_bars(below, names, probabilities[i], correct, room)
@@ -64,7 +55,7 @@ def _draw_bars(
 ) -> None:
     """Bars [k] of probabilities with names; a whole bar is `room` inches long."""
     places = np.arange(len(names))
-    axes.barh(places, probabilities, 0.85, color=np.where(correct, ORANGE, BLUE))
+    axes.barh(places, probabilities, 0.85, color=np.where(correct, style.ORANGE, style.BLUE))
     axes.set_xlim(0, 1)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xticks([])
@@ -81,12 +72,12 @@ def _draw_bars(
         available = (inside if within else outside) - text_width(tick, weight=weight)
         text = axes.text(
             end - _PAD / room if within else end + _PAD / room, place,
-            tick + fit(name, available, SMALL, weight), fontsize=SMALL, weight=weight,
+            tick + fit(name, available, style.SMALL, weight), fontsize=style.SMALL, weight=weight,
             va="center", ha="right" if within else "left",
             color="white" if within and not hit else "black",
         )  # fmt: skip
         text.set_in_layout(False)  # or the columns would make room for it
-    axes.axvline(0, color=GREY)
+    axes.axvline(0, color=style.GREY)
 
 
 def choose(context: FigureContext) -> np.ndarray:
@@ -181,7 +172,7 @@ def draw_confusions(
     labels: np.ndarray, predictions: np.ndarray, classes: tuple[str, ...]
 ) -> Figure:
     """The most frequent confusions, and for twelve classes or fewer the whole matrix."""
-    drawing = new_figure("Which classes are confused")
+    drawing = style.new_figure("Which classes are confused")
     if len(classes) <= _MATRIX:
         left, right = drawing.subplots(1, 2, width_ratios=(1.25, 1))
         _draw_matrix(left, count_pairs(labels, predictions, len(classes)), classes)
@@ -190,10 +181,10 @@ def draw_confusions(
     pairs = most_confused(labels, predictions)[:_PAIRS]
     names = [f"{fit(classes[a], _NAME)} → {fit(classes[b], _NAME)}" for a, b, _ in pairs]
     images = [count for _, _, count in pairs]
-    right.barh(range(len(pairs)), images, color=BLUE)
+    right.barh(range(len(pairs)), images, color=style.BLUE)
     for place, count in enumerate(images):
         right.text(count, place, f" {count}", va="center")
-    right.set_yticks(range(len(pairs)), names, fontsize=SMALL)
+    right.set_yticks(range(len(pairs)), names, fontsize=style.SMALL)
     right.invert_yaxis()
     right.set_xlim(0, 1.15 * max(images, default=1))
     right.set_xlabel("images")
@@ -203,16 +194,18 @@ def draw_confusions(
 
 def _draw_matrix(axes: Axes, counts: np.ndarray, classes: tuple[str, ...]) -> None:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    show_image(axes, shares, "share of each true class (row)", vmin=0, vmax=1)
+    style.show_image(axes, shares, "share of each true class (row)", vmin=0, vmax=1)
     names = [fit(name, _NAME) for name in classes]
     places = range(len(classes))
-    axes.set_xticks(places, names, rotation=60, ha="right", rotation_mode="anchor", fontsize=SMALL)
-    axes.set_yticks(places, names, fontsize=SMALL)
+    axes.set_xticks(
+        places, names, rotation=60, ha="right", rotation_mode="anchor", fontsize=style.SMALL
+    )
+    axes.set_yticks(places, names, fontsize=style.SMALL)
     axes.set_xlabel("prediction")
     for (row, column), share in np.ndenumerate(shares):
         if counts[row, column]:
             text = f"{100 * share:.0f}" if share >= 0.005 else "·"
-            axes.text(column, row, text, fontsize=SMALL, ha="center", va="center",
+            axes.text(column, row, text, fontsize=style.SMALL, ha="center", va="center",
                       color="black" if share > 0.5 else "white")  # fmt: skip
 
 

@@ -2,58 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from alexnet_tf.figures import style
 from alexnet_tf.figures.context import Activations, FigureContext
 from alexnet_tf.figures.registry import RenderedFigure, figure
-from alexnet_tf.figures.style import (
-    MIDDLE,
-    RED,
-    SLIDE,
-    SMALL,
-    new_figure,
-    outline,
-    show_image,
-)  # fmt: skip
 from alexnet_tf.figures.text import fit
 from alexnet_tf.models.layer_summary import LayerSummary, layer_summary
 
 _UNITS, _IMAGES = 4, 8  # rows and columns
 
 
-@dataclasses.dataclass(frozen=True)
-class TopImages:
-    """The images with the largest responses of a unit.
-
-    Attributes:
-        unit: its number, from 0.
-        rows: int64 [n], the images, the strongest response first.
-        responses: float32 [n].
-        positions: int64 [n, 2], row and column in the map; None in a fully connected layer.
-    """
-
-    unit: int
-    rows: np.ndarray
-    responses: np.ndarray
-    positions: np.ndarray | None
-
-
-def top_images(activations: Activations, unit: int, number: int = _IMAGES) -> TopImages:
-    """The images with the largest responses of a unit.
-
-    Args:
-        activations: on many images.
-        unit: its number, from 0.
-        number: of images.
-    """
-    rows = np.argsort(-activations.peaks[:, unit], kind="stable")[:number]
-    positions = activations.peak_positions
-    positions = None if positions is None else positions[rows, unit]
-    return TopImages(unit, rows, activations.peaks[rows, unit], positions)
+def top_images(activations: Activations, unit: int, number: int = _IMAGES) -> np.ndarray:
+    """Rows of the images with the largest responses of a unit, the largest first, int64 [n]."""
+    return np.argsort(-activations.peaks[:, unit], kind="stable")[:number]
 
 
 def most_telling(activations: Activations, number: int = _UNITS) -> list[int]:
@@ -83,33 +47,36 @@ def most_telling(activations: Activations, number: int = _UNITS) -> list[int]:
 
 
 def draw_units(
-    layer: LayerSummary, tops: list[TopImages], images: np.ndarray, names: list[list[str]],
-    crop: int, rectified: bool = True,
+    layer: LayerSummary, activations: Activations, tops: dict[int, np.ndarray],
+    images: np.ndarray, names: list[list[str]], crop: int, rectified: bool = True,
 ) -> Figure:  # fmt: skip
-    """A row for each unit; the receptive field of the strongest response in a map is framed.
+    """A row for each unit; in images of a map, the unit's receptive field there is framed.
 
     Args:
         layer: with the units.
-        tops: one for each unit.
+        activations: of the layer.
+        tops: for each unit the rows of its images.
         images: uint8 [units, n, S, S, 3].
         names: of the images' classes.
         crop: side of the centre view that the network saw.
         rectified: whether a response of 0 or less means that the unit is inactive.
     """
-    drawing = new_figure(f"The images that excite single units of {layer.name} most")
+    drawing = style.new_figure(f"The images that excite single units of {layer.name} most")
     cells = drawing.subplots(len(tops), images.shape[1], squeeze=False)
     margin = (images.shape[2] - crop) // 2
-    room = SLIDE[0] / images.shape[1] - 0.25  # inches; the columns' padding is 0.2
-    for row, top, its_images, its_names in zip(cells, tops, images, names, strict=True):
-        for i, (axes, image, name) in enumerate(zip(row, its_images, its_names, strict=True)):
-            show_image(axes, image[margin : margin + crop, margin : margin + crop])
-            active = top.responses[i] > 0 or not rectified
-            label, style = (name, "normal") if active else ("inactive", "italic")
-            axes.set_xlabel(fit(label, room) if label else "", fontsize=SMALL, labelpad=3,
-                            style=style)  # fmt: skip
+    room = style.SLIDE[0] / images.shape[1] - 0.25  # inches; the columns' padding is 0.2
+    for line, (unit, rows), its_images, its_names in zip(
+        cells, tops.items(), images, names, strict=True
+    ):
+        for axes, row, image, name in zip(line, rows, its_images, its_names, strict=True):
+            style.show_image(axes, image[margin : margin + crop, margin : margin + crop])
+            active = activations.peaks[row, unit] > 0 or not rectified
+            label, slant = (name, "normal") if active else ("inactive", "italic")
+            label = fit(label, room) if label else ""
+            axes.set_xlabel(label, fontsize=style.SMALL, labelpad=3, style=slant)
             if layer.field is not None and active:
-                _draw_field(axes, layer, top.positions[i], crop)
-        row[0].set_ylabel(f"unit {top.unit}", fontsize=MIDDLE, weight="bold")
+                _draw_field(axes, layer, activations.peak_positions[row, unit], crop)
+        line[0].set_ylabel(f"unit {unit}", fontsize=style.MIDDLE, weight="bold")
     return drawing
 
 
@@ -118,7 +85,7 @@ def _draw_field(axes: Axes, layer: LayerSummary, position: np.ndarray, crop: int
     first = layer.field.first + layer.field.stride * position
     top, left = np.maximum(first, 0)
     bottom, right = np.minimum(first + layer.field.size, crop)
-    outline(axes, (top, left), (bottom - top, right - left), RED, 2.5, clip_on=False)
+    style.outline(axes, (top, left), (bottom - top, right - left), style.RED, 2.5, clip_on=False)
 
 
 @figure("units", needs="images", order=120)
@@ -129,10 +96,10 @@ def render_units(context: FigureContext) -> RenderedFigure:
     layer = next(layer for layer in layers if layer.name == context.layer)
     number = min(_IMAGES, len(activations.index))
     units = context.units or most_telling(activations)
-    tops = [top_images(activations, unit, number) for unit in units]
-    images = context.images(np.concatenate([top.rows for top in tops]))
+    tops = {unit: top_images(activations, unit, number) for unit in units}
+    images = context.images(np.concatenate(list(tops.values())))
     images = images.reshape(len(tops), number, *images.shape[1:])
-    names = [context.true_names(top.rows) for top in tops]
+    names = [context.true_names(rows) for rows in tops.values()]
     # 0 has no meaning for tanh, nor for the last layer, which has no nonlinearity.
     rectified = layer is not layers[-1] and "relu" in context.variant.activation
     differ = "whose responses vary most" if activations.labels is None else (
@@ -147,11 +114,15 @@ def render_units(context: FigureContext) -> RenderedFigure:
         f"Each row: a unit of {layer.name}, and the images to which it responds most of "
         f"{len(activations.index):,}, the strongest response on the left. These are units {chosen}."
         f"{field}",
-        draw_units(layer, tops, images, names, crop, rectified),
+        draw_units(layer, activations, tops, images, names, crop, rectified),
         {
             "units": [
-                {"unit": top.unit, "largest response": float(top.responses[0]), **_best(its_names)}
-                for top, its_names in zip(tops, names, strict=True)
+                {
+                    "unit": unit,
+                    "largest response": float(activations.peaks[rows[0], unit]),
+                    **_best(its_names),
+                }
+                for (unit, rows), its_names in zip(tops.items(), names, strict=True)
             ]
         },
     )
