@@ -1,14 +1,14 @@
 """The figures of the paper and of the lecture, drawn from any model, for slides and notebooks.
 
-`registry.render("attention", context)` draws one figure with its caption and the numbers behind it
-from a `context.FigureContext`. The modules of `plots/` also have `draw_...` functions that take
-arrays and return a matplotlib figure:
+    from alexnet_tf.figures.context import FigureContext
+    from alexnet_tf.figures.registry import render
 
-    from alexnet_tf.figures.plots.first_layer import draw_first_layer
-    draw_first_layer(alexnet_tf.AlexNet("paper"))
+    context = FigureContext.from_model(alexnet_tf.AlexNet("tiny"), [open("cat.jpg", "rb").read()])
+    render("attention", context)
 
-A new figure is a function in a module of `plots/`, decorated with `registry.figure`.
-Figures need matplotlib and faiss: `pip install '.[figures]'`.
+A new figure is a function in a module of `plots/`, decorated with `registry.figure`; there is
+nothing else to change. `report.py` writes figures to files, `python -m alexnet_tf.figures` is the
+command. Figures need matplotlib and faiss: `pip install '.[figures]'`.
 """
 
 from alexnet_tf.system.errors import UserError

@@ -67,18 +67,18 @@ def _open_model() -> tuple[FigureContext, dict[str, object]]:
     from alexnet_tf.figures.context import FigureContext
     from alexnet_tf.training.directory import ModelDirectory
 
-    directory = ModelDirectory(_FLAGS.model_dir)
-    classifier, metadata, saved = directory.load(_FLAGS.checkpoint)
-    variant = metadata.resolve_variant()
-    dataset = _FLAGS.dataset or metadata.dataset
-    data_dir = _FLAGS.data_dir or (None if _FLAGS.dataset else metadata.data_dir)
-    runs = [directory.path, *(ModelDirectory(path).path for path in _FLAGS.compare)]
     try:
         photo = pathlib.Path(_FLAGS.photo).expanduser().read_bytes() if _FLAGS.photo else None
     except OSError as error:
         raise UserError(
             f"Expected --photo to be an image. Received: {_FLAGS.photo} ({error.strerror})"
         ) from None
+    directory = ModelDirectory(_FLAGS.model_dir)
+    classifier, metadata, saved = directory.load(_FLAGS.checkpoint)
+    variant = metadata.resolve_variant()
+    dataset = _FLAGS.dataset or metadata.dataset
+    data_dir = _FLAGS.data_dir or (None if _FLAGS.dataset else metadata.data_dir)
+    runs = [directory.path, *(ModelDirectory(path).path for path in _FLAGS.compare)]
     context = FigureContext(
         classifier, variant, lambda: _open_dataset(dataset, data_dir), _FLAGS.images,
         _FLAGS.layer, tuple(map(int, _FLAGS.units)), photo, tuple(runs),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
+import typing
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -57,8 +57,7 @@ def draw_architecture(variant: Variant, classes: int = 1000) -> Figure:
     return drawing
 
 
-@dataclasses.dataclass(frozen=True)
-class _Box:
+class _Box(typing.NamedTuple):
     """One tower's part of a layer: left edge, middle, height, length, whether it has depth."""
 
     x: float
@@ -149,14 +148,10 @@ def render_architecture(context: FigureContext) -> RenderedFigure:
             "parameters": parameters,
             "multiply-adds": multiply_adds,
             "layers": [
-                {
-                    "layer": layer.name,
-                    "output": " × ".join(map(str, layer.outputs)),
-                    "towers": layer.towers,
-                    "parameters": layer.parameters,
-                    "multiply-adds": layer.multiply_adds,
-                }
+                {"layer": layer.name, "output": " × ".join(map(str, layer.outputs)),
+                 "towers": layer.towers, "parameters": layer.parameters,
+                 "multiply-adds": layer.multiply_adds}
                 for layer in layers
             ],
         },
-    )
+    )  # fmt: skip

@@ -57,16 +57,13 @@ def occlusion_map(model: keras.Model, image: tf.Tensor, label: int) -> np.ndarra
 def input_gradient(
     model: keras.Model, image: tf.Tensor, unit: int, place: tuple[int, ...] = ()
 ) -> np.ndarray:
-    """The gradient of one unit with respect to the pixels.
+    """The gradient of one unit with respect to the pixels, float32 [C, C, 3].
 
     Args:
         model: to logits [B, classes], or to a layer's maps [B, H, W, maps].
         image: float32 [C, C, 3], as the model takes it.
         unit: number of the class or the map.
         place: row and column in the map; empty for a class.
-
-    Returns:
-        float32 [C, C, 3].
     """
     image = tf.convert_to_tensor(image)[None]
     with tf.GradientTape() as tape:
@@ -125,11 +122,9 @@ def is_guided(model: keras.Model) -> bool:
 
 
 def as_colours(gradient: np.ndarray, channels: str = "rgb") -> np.ndarray:
-    """A gradient as colours, uint8 [C, C, 3], RGB: 0 is grey, the 99.5th percentile a full colour.
+    """A gradient, [C, C, 3], as colours, uint8, RGB: 0 is grey, the 99.5th percentile full colour.
 
-    Args:
-        gradient: float32 [C, C, 3].
-        channels: "rgb" or "bgr", the order of the last axis.
+    `channels` is the order of the gradient's last axis, "rgb" or "bgr".
     """
     if channels == "bgr":
         gradient = gradient[..., ::-1]
