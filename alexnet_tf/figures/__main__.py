@@ -83,8 +83,10 @@ def _open_model() -> tuple[FigureContext, dict[str, object]]:
         classifier, variant, lambda: _open_dataset(dataset, data_dir), _FLAGS.images,
         _FLAGS.layer, tuple(map(int, _FLAGS.units)), photo, tuple(runs),
     )  # fmt: skip
-    if photo is not None:
-        _ = context.photo_image  # a photo that is no image is an error before the work
+    try:
+        _ = photo and context.photo_image  # a photo that is no image is an error before the work
+    except UserError as error:
+        raise UserError(f"--photo={_FLAGS.photo}: {error}") from None
     return context, {
         "variant": f"{metadata.variant}: {variant.summary}",
         "step": saved.step,
