@@ -1,12 +1,14 @@
-"""The pictures of the paper and of the lecture, drawn from any model, for slides and notebooks.
+"""The figures of the paper and of the lecture, drawn from any model, for slides and notebooks.
 
-Each module has a `draw_...` function that returns a matplotlib figure, and a `picture` function
-that draws it from a `FigureContext`, with a caption and the numbers behind it; `registry.py` lists
-them, `report.py` writes them. `untrained.py` makes a `FigureContext` of a model of your own.
-It needs matplotlib and faiss: `pip install '.[figures]'`.
+    from alexnet_tf.figures.context import FigureContext
+    from alexnet_tf.figures.registry import render
 
-    from alexnet_tf.figures.plots.first_layer import draw_first_layer
-    draw_first_layer(alexnet_tf.AlexNet("paper"))
+    context = FigureContext.from_model(alexnet_tf.AlexNet("tiny"), [open("cat.jpg", "rb").read()])
+    render("attention", context)
+
+A new figure is a function in a module of `plots/`, decorated with `registry.figure`; there is
+nothing else to change. `report.py` writes figures to files, `python -m alexnet_tf.figures` is the
+command. Figures need matplotlib and faiss: `pip install '.[figures]'`.
 """
 
 from alexnet_tf.system.errors import UserError
@@ -15,5 +17,5 @@ try:
     import matplotlib  # noqa: F401
 except ImportError as error:
     raise UserError(
-        f"Expected matplotlib, for pictures: pip install '.[figures]'. Received: {error}"
+        f"Figures need matplotlib: pip install '.[figures]'. The import failed with: {error}"
     ) from None

@@ -1,25 +1,24 @@
-"""Draws every picture of the paper and of the lecture from a trained model.
+"""Draws the figures of the paper and of the lecture from a trained model.
 
 python -m alexnet_tf.figures --model_dir=runs/shapes-tiny --output=figures
 python -m alexnet_tf.figures --model_dir=runs/shapes-tiny units attention --layer=conv3 --units=7,12
 python -m alexnet_tf.figures --model_dir=runs/shapes-tiny neighbours --photo=cat.jpg
-python -m alexnet_tf.figures --variant=paper
+python -m alexnet_tf.figures --variant=paper architecture
 
-Writes for each picture NAME.png, NAME.svg, NAME.txt, the caption, and NAME.json, the numbers;
-index.html, which shows all of them and needs no other file; neighbours/, the features with their
-index; and projector/, for TensorBoard. Named pictures are written alone, and the page stays as it
-is; the names are:
-    convolution max-pooling response-normalisation nonlinearities architecture crops ten-views
-    lighting first-layer-kernels predictions neighbours units attention training confusions
-    projector
-Of a variant without a model it draws what needs none: convolution architecture.
-The exit code is 1 if one of them could not be drawn.
+For each figure it writes NAME.png, NAME.svg, NAME.txt (the caption) and NAME.json (the numbers).
+Without names it draws all figures and writes index.html as well: one page with every figure, which
+needs no other file. `neighbours` also writes the features and their index to neighbours/, and
+`projector` writes projector/ for TensorBoard. With --variant and no names it draws the figures that
+need no trained model. The exit code is 1 if a figure could not be drawn.
+
 """
 
 from __future__ import annotations
 
 import pathlib
+import re
 import sys
+import textwrap
 import typing
 
 from absl import flags as absl_flags
@@ -28,112 +27,121 @@ from alexnet_tf import app
 from alexnet_tf.system.errors import UserError
 
 if typing.TYPE_CHECKING:
-    from alexnet_tf.figures.context import FigureContext, Images
+    from alexnet_tf.figures.context import FigureContext, FigureDataset
 
 _FLAGS = absl_flags.FLAGS
-_OF_A_VARIANT = ("convolution", "architecture")
+
+
+def _registered_names() -> list[str]:
+    """Names of the figures in order, read from the source: importing it would take seconds."""
+    source = "".join(path.read_text() for path in pathlib.Path(__file__).parent.glob("plots/*.py"))
+    found = re.findall(r'^@figure\("([\w-]+)", .*order=(\d+)\)$', source, re.MULTILINE)
+    return [name for name, _ in sorted(found, key=lambda entry: int(entry[1]))]
+
+
+__doc__ += textwrap.fill(f"Figures: {' '.join(_registered_names())}", 100, break_on_hyphens=False)
 
 
 def main(argv: list[str]) -> int:
-    """Draws and writes; returns 1 if a picture could not be drawn."""
-    from alexnet_tf.figures.report import PAGE, check_names, draw_report, make_folder
+    """Draws and writes; returns 1 if a figure could not be drawn."""
+    from alexnet_tf.figures.registry import all_figures, find_figures
+    from alexnet_tf.figures.report import PAGE, draw_report, make_folder
 
-    names = tuple(dict.fromkeys(argv)) or (_OF_A_VARIANT if _FLAGS.variant else ())
-    check_names(names)
+    figures = find_figures(dict.fromkeys(argv)) or list(all_figures().values())
+    if _FLAGS.variant and not argv:
+        figures = [each for each in figures if each.needs == "variant"]
     output = make_folder(_FLAGS.output)
-    subject, facts = _variant_alone() if _FLAGS.variant else _open_subject()
-    pictures, missing = draw_report(subject, output, names, facts)
+    context, facts = _variant_alone() if _FLAGS.variant else _open_model()
+    page = not argv and not _FLAGS.variant
+    drawn, missing = draw_report(context, output, figures, facts, page)
     for reason in dict.fromkeys(missing.values()):
-        theirs = ", ".join(name for name, why in missing.items() if why == reason)
-        print(f"error: {theirs}: {reason}", file=sys.stderr)
-    page = "" if names else f"; all of them: {output / PAGE}"
-    print(f"{len(pictures)} picture{'' if len(pictures) == 1 else 's'} in {output}{page}")
+        names = ", ".join(name for name, why in missing.items() if why == reason)
+        print(f"error: {names}: {reason}", file=sys.stderr)
+    seen_at = f"; all on one page: {output / PAGE}" if page else ""
+    print(f"{len(drawn)} figure{'' if len(drawn) == 1 else 's'} in {output}{seen_at}")
     return 1 if missing else 0
 
 
-def _open_subject() -> tuple[FigureContext, dict[str, object]]:
-    """What the flags name, and the facts that stand on top of the page."""
+def _open_model() -> tuple[FigureContext, dict[str, object]]:
+    """The model and images that the flags name, and the facts for the top of the page."""
     from alexnet_tf.figures.context import FigureContext
     from alexnet_tf.training.directory import ModelDirectory
 
+    try:
+        photo = pathlib.Path(_FLAGS.photo).expanduser().read_bytes() if _FLAGS.photo else None
+    except OSError as error:
+        raise UserError(
+            f"Expected --photo to be an image. Received: {_FLAGS.photo} ({error.strerror})"
+        ) from None
     directory = ModelDirectory(_FLAGS.model_dir)
-    classifier, card, saved = directory.load(_FLAGS.checkpoint)
-    dataset = _FLAGS.dataset or card.dataset
-    data_dir = _FLAGS.data_dir or (None if _FLAGS.dataset else card.data_dir)
+    classifier, metadata, saved = directory.load(_FLAGS.checkpoint)
+    variant = metadata.resolve_variant()
+    dataset = _FLAGS.dataset or metadata.dataset
+    data_dir = _FLAGS.data_dir or (None if _FLAGS.dataset else metadata.data_dir)
     runs = [directory.path, *(ModelDirectory(path).path for path in _FLAGS.compare)]
-    subject = FigureContext(
-        classifier, card.resolve_variant(), lambda: _open_images(dataset, data_dir), _FLAGS.images,
-        _FLAGS.layer, tuple(map(int, _FLAGS.units)), _read_photo(), tuple(runs),
+    context = FigureContext(
+        classifier, variant, lambda: _open_dataset(dataset, data_dir), _FLAGS.images,
+        _FLAGS.layer, tuple(map(int, _FLAGS.units)), photo, tuple(runs),
     )  # fmt: skip
-    if subject.photo is not None:
-        _check_photo(subject)  # before the work, not after it
-    return subject, {
-        "variant": f"{card.variant}: {card.resolve_variant().summary}",
+    try:
+        _ = photo and context.photo_image  # a photo that is no image is an error before the work
+    except UserError as error:
+        raise UserError(f"--photo={_FLAGS.photo}: {error}") from None
+    return context, {
+        "variant": f"{metadata.variant}: {variant.summary}",
         "step": saved.step,
         "dataset": f"{dataset}, {_FLAGS.split}",
     }
 
 
-def _open_images(dataset: str, data_dir: str | None) -> Images:
+def _open_dataset(dataset: str, data_dir: str | None) -> FigureDataset:
     from alexnet_tf.data.sources import open_dataset
-    from alexnet_tf.figures.context import Images
+    from alexnet_tf.figures.context import FigureDataset
 
-    source = open_dataset(dataset, data_dir, max_unreadable=1.0)
-    split = source.train if _FLAGS.split == "train" else source.validation
-    return Images(split, source.classes)
-
-
-def _read_photo() -> bytes | None:
-    try:
-        return pathlib.Path(_FLAGS.photo).expanduser().read_bytes() if _FLAGS.photo else None
-    except OSError as error:
-        raise UserError(
-            f"Expected --photo to be an image. Received: {_FLAGS.photo} ({error.strerror})"
-        ) from None
-
-
-def _check_photo(subject: FigureContext) -> None:
-    try:
-        _ = subject.square
-    except UserError:
-        raise UserError(
-            f"Expected --photo to be a JPEG, PNG, GIF or BMP. Received: {_FLAGS.photo}, which is "
-            "none, damaged or too large"
-        ) from None
+    opened = open_dataset(dataset, data_dir, max_unreadable=1.0)
+    split = opened.train if _FLAGS.split == "train" else opened.validation
+    return FigureDataset(split, opened.classes)
 
 
 def _variant_alone() -> tuple[FigureContext, dict[str, object]]:
-    """A variant as it is before training, without images."""
-    from alexnet_tf.figures.untrained import untrained
+    """A variant before training, without images."""
+    from alexnet_tf.figures.context import FigureContext
+    from alexnet_tf.models.build import AlexNet
     from alexnet_tf.models.variants import get_variant
 
     variant = get_variant(_FLAGS.variant)
-    return untrained(variant), {"variant": f"{variant.name}: {variant.summary}"}
+    context = FigureContext.from_model(AlexNet(variant), variant=variant)
+    return context, {"variant": f"{variant.name}: {variant.summary}"}
 
 
 if __name__ == "__main__":
-    absl_flags.DEFINE_string("model_dir", None, "a directory that alexnet_tf.train wrote")
-    absl_flags.DEFINE_string("variant", None, "in place of --model_dir: the variant itself")
+    absl_flags.DEFINE_string("model_dir", None, "model directory, written by alexnet_tf.train")
+    absl_flags.DEFINE_string("variant", None, "an untrained variant, in place of --model_dir")
     absl_flags.mark_flags_as_mutual_exclusive(["model_dir", "variant"], required=True)
     absl_flags.DEFINE_enum(
-        "checkpoint", "newest", ["newest", "best"], "best: that of the lowest validation error"
-    )
-    absl_flags.DEFINE_string("output", "figures", "a directory for what is written")
+        "checkpoint", "newest", ["newest", "best"],
+        "which checkpoint; best: the one with the lowest validation error",
+    )  # fmt: skip
+    absl_flags.DEFINE_string("output", "figures", "directory for the files")
     absl_flags.DEFINE_string(
-        "dataset", None, "default: what the model was trained on; its classes may be others"
+        "dataset", None, "dataset to show, also one of other classes; default: the training dataset"
     )
-    absl_flags.DEFINE_string("data_dir", None, "the dataset's place, as in training")
-    absl_flags.DEFINE_enum("split", "validation", ["validation", "train"], "which part of it")
-    absl_flags.DEFINE_integer("images", 2000, "of the split at most, evenly spaced", lower_bound=2)
+    absl_flags.DEFINE_string("data_dir", None, "where the dataset is, as in training")
+    absl_flags.DEFINE_enum("split", "validation", ["validation", "train"], "split of the dataset")
+    absl_flags.DEFINE_integer(
+        "images", 2000, "most images to use, evenly spaced over the split", lower_bound=2
+    )
     absl_flags.DEFINE_string(
-        "photo", None, "for pictures of one, and the first to be attended to and given neighbours"
-    )
-    absl_flags.DEFINE_string("layer", "conv5", "whose units are shown: conv1 ... fc8")
+        "photo", None,
+        "image file for the figures of one image, and first image of neighbours and attention",
+    )  # fmt: skip
+    absl_flags.DEFINE_string("layer", "conv5", "layer whose single units are shown: conv1 ... fc8")
     absl_flags.DEFINE_list(
-        "units", [], "numbers, from 0, six at most; default: those that differ most between classes"
-    )
+        "units", [],
+        "unit numbers, from 0, at most six; default: the units that differ most between classes",
+    )  # fmt: skip
     absl_flags.register_validator(
         "units", lambda units: all(unit.isdecimal() for unit in units), "must be numbers, from 0"
     )
-    absl_flags.DEFINE_list("compare", [], "model directories of other runs for the error curves")
+    absl_flags.DEFINE_list("compare", [], "further model directories for the training curves")
     app.run(main)

@@ -1,50 +1,168 @@
-"""All pictures, in the order in which they are told."""
+"""A figure with its caption and numbers, and the list of all figures.
+
+A module in `plots/` adds a figure with one decorator:
+
+    @figure("max-pooling", needs="photo", order=20)
+    def render_pooling(context: FigureContext) -> RenderedFigure: ...
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+import functools
+import importlib
+import io
+import json
+import pathlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from alexnet_tf.figures import plots
 from alexnet_tf.figures.context import FigureContext
-from alexnet_tf.figures.picture import Picture
-from alexnet_tf.figures.plots import (
-    architecture,
-    attention,
-    augmentation,
-    confusions,
-    convolution,
-    curves,
-    first_layer,
-    neighbors,
-    nonlinearities,
-    normalization,
-    pooling,
-    predictions,
-    projector,
-    units,
-)
+from alexnet_tf.figures.style import DPI, STYLE
+from alexnet_tf.system.errors import UserError
 
-FIGURES: dict[str, Callable[[FigureContext], Picture]] = {
-    "convolution": convolution.picture,
-    "max-pooling": pooling.picture,
-    "response-normalisation": normalization.picture,
-    "nonlinearities": nonlinearities.picture,
-    "architecture": architecture.picture,
-    "crops": augmentation.crops_picture,
-    "ten-views": augmentation.ten_views_picture,
-    "lighting": augmentation.lighting_picture,
-    "first-layer-kernels": first_layer.picture,
-    "predictions": predictions.picture,
-    "neighbours": neighbors.picture,
-    "units": units.picture,
-    "attention": attention.picture,
-    "training": curves.picture,
-    "confusions": confusions.picture,
-    "projector": projector.picture,
-}
-_OF_NONE = {"convolution", "architecture", "first-layer-kernels", "training"}
-_OF_ONE = {"max-pooling", "response-normalisation", "crops", "ten-views", "lighting"}
+Needs = Literal["variant", "model", "run", "photo", "images"]
 
 
-def needs_images(name: str, subject: FigureContext) -> bool:
-    """Whether a picture cannot be drawn without the dataset."""
-    return name not in _OF_NONE | (_OF_ONE if subject.photo else set())
+@dataclasses.dataclass(frozen=True)
+class RenderedFigure:
+    """A drawn figure and the text and numbers that belong to it.
+
+    Attributes:
+        title: one line.
+        caption: sentences that say what is shown; code stands between backquotes.
+        figure: the drawing.
+        numbers: the numbers behind it, as values that JSON has.
+        save_extra: writes further files into a folder, if there are any.
+        name: of its files; set by `figure`.
+    """
+
+    title: str
+    caption: str
+    figure: Figure
+    numbers: dict[str, Any] = dataclasses.field(default_factory=dict)
+    save_extra: Callable[[pathlib.Path], None] | None = None
+    name: str = ""
+
+    @functools.cached_property
+    def png(self) -> bytes:
+        """The drawing, 1920 pixels wide."""
+        file = io.BytesIO()
+        metadata = {"Title": self.title, "Description": self.caption, "Software": None}
+        self.figure.savefig(file, format="png", dpi=DPI, metadata=metadata)
+        return file.getvalue()
+
+    def _repr_png_(self) -> bytes:
+        """IPython calls this to show the figure."""
+        return self.png
+
+    def save(self, folder: pathlib.Path) -> None:
+        """Writes name.png, name.svg, the caption as name.txt and the numbers as name.json.
+
+        The SVG and the PNG hold the caption as well.
+
+        Args:
+            folder: must exist.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        (folder / f"{self.name}.png").write_bytes(self.png)
+        metadata = {"Title": self.title, "Description": self.caption, "Date": None, "Creator": None}
+        with mpl.rc_context(STYLE):
+            self.figure.savefig(folder / f"{self.name}.svg", metadata=metadata)
+        text = f"{self.title}\n\n{self.caption}\n"
+        (folder / f"{self.name}.txt").write_text(text, encoding="utf-8")
+        values = json.dumps(self.numbers, indent=1, ensure_ascii=False)
+        (folder / f"{self.name}.json").write_text(values + "\n", encoding="utf-8")
+        if self.save_extra is not None:
+            self.save_extra(folder)
+
+
+@dataclasses.dataclass(frozen=True)
+class FigureEntry:
+    """A figure that can be drawn.
+
+    Attributes:
+        name: on the command line and of the files.
+        render: draws it.
+        needs: "variant": the variant's row. "model": trained weights. "run": TensorBoard logs.
+            "photo": one photograph, or else an image of the dataset. "images": the dataset.
+        order: position in the report; lower numbers come first.
+    """
+
+    name: str
+    render: Callable[[FigureContext], RenderedFigure]
+    needs: Needs
+    order: float
+
+    def needs_dataset(self, context: FigureContext) -> bool:
+        """Whether the figure cannot be drawn without the dataset."""
+        return self.needs == "images" or (self.needs == "photo" and context.photo is None)
+
+
+FIGURES: dict[str, FigureEntry] = {}  # filled by `figure`; `all_figures` returns it complete
+Render = Callable[[FigureContext], RenderedFigure]
+
+
+def figure(name: str, needs: Needs, order: float) -> Callable[[Render], Render]:
+    """Registers the function below it as a figure; for the arguments see `FigureEntry`.
+
+    Raises:
+        ValueError: another function has that name already.
+    """
+
+    def register(render: Render) -> Render:
+        """Adds the function to `FIGURES`."""
+
+        @functools.wraps(render)
+        def named(context: FigureContext) -> RenderedFigure:
+            """Calls the function in the common style."""
+            with mpl.rc_context(STYLE):
+                return dataclasses.replace(render(context), name=name)
+
+        if name in FIGURES and FIGURES[name].render.__module__ != render.__module__:
+            raise ValueError(f"Two figures are named {name}, one in {render.__module__}")
+        FIGURES[name] = FigureEntry(name, named, needs, order)
+        return named
+
+    return register
+
+
+def all_figures() -> dict[str, FigureEntry]:
+    """The figures of every module in `plots/` and any registered elsewhere, by name, in order."""
+    for module in pkgutil.iter_modules(plots.__path__, f"{plots.__name__}."):
+        importlib.import_module(module.name)
+    return dict(sorted(FIGURES.items(), key=lambda item: item[1].order))
+
+
+def find_figures(names: Sequence[str]) -> list[FigureEntry]:
+    """Figures by their names.
+
+    Raises:
+        UserError: there is no figure of such a name.
+    """
+    known = all_figures()
+    if unknown := sorted(set(names) - set(known)):
+        raise UserError(
+            f"Expected figures among {', '.join(known)}. Received: {', '.join(unknown)}"
+        )
+    return [known[name] for name in names]
+
+
+def render(name: str, context: FigureContext) -> RenderedFigure:
+    """Draws one figure.
+
+    Args:
+        name: e.g. "attention".
+        context: the model, and the images if the figure needs them.
+
+    Raises:
+        UserError: there is no such figure, or the context lacks something that it needs.
+    """
+    return find_figures([name])[0].render(context)

@@ -13,12 +13,12 @@ try:
     import faiss
 except ImportError as error:
     raise UserError(
-        f"Expected faiss, for nearest neighbours: pip install '.[figures]'. Received: {error}"
+        f"Nearest neighbours need faiss: pip install '.[figures]'. The import failed with: {error}"
     ) from None
 
 
 class Neighbors:
-    """Exact nearest neighbours by Euclidean distance, in an index of the faiss library.
+    """Exact nearest neighbours by Euclidean distance, in a faiss index.
 
     Args:
         features: float32 [N, F].
@@ -29,28 +29,28 @@ class Neighbors:
         self.index = faiss.IndexFlatL2(features.shape[1])
         self.index.add(self.features)
 
-    def save(self, folder: pathlib.Path, **more: np.ndarray) -> None:
-        """Writes `features.npz` and, beside it, `features.faiss`.
+    def save(self, folder: pathlib.Path, **arrays: np.ndarray) -> None:
+        """Writes `features.npz` and `features.faiss`.
 
         Args:
-            folder: which exists.
-            more: arrays to be kept with the features, e.g. labels.
+            folder: must exist.
+            arrays: further arrays for the npz file, e.g. labels.
 
         Raises:
-            OSError: the disk is full, say.
+            OSError: a file cannot be written.
         """
-        np.savez(folder / "features.npz", features=self.features, **more)
+        np.savez(folder / "features.npz", features=self.features, **arrays)
         try:
             faiss.write_index(self.index, str(folder / "features.faiss"))
-        except RuntimeError as error:  # what faiss makes of every failure
+        except RuntimeError as error:  # faiss raises it for every failure
             raise OSError(f"{folder / 'features.faiss'} cannot be written") from error
 
     @classmethod
     def load(cls, folder: pathlib.Path) -> Neighbors:
-        """Reads what `save` wrote.
+        """Reads the files of `save`.
 
         Raises:
-            UserError: it is not there, or damaged.
+            UserError: a file is missing or damaged, or the two do not belong together.
         """
         found = cls.__new__(cls)
         try:
@@ -60,53 +60,55 @@ class Neighbors:
         except (OSError, ValueError, KeyError, RuntimeError, EOFError, BadZipFile) as error:
             first_line = (str(error).strip().splitlines() or ["damaged"])[0]
             raise UserError(
-                f"Expected features.npz and features.faiss in {folder}. Received: {first_line}"
+                f"features.npz and features.faiss in {folder} cannot be read: {first_line}. "
+                "Draw the figure `neighbours` again"
             ) from None
         if (found.index.ntotal, found.index.d) != found.features.shape:
             raise UserError(
-                f"Expected an index of the features beside it. Received: {found.index.ntotal} "
-                f"of {found.index.d} numbers beside {found.features.shape} in {folder}"
+                f"features.faiss and features.npz in {folder} do not belong together: "
+                f"{found.index.ntotal} of {found.index.d} numbers and {found.features.shape}. "
+                "Draw the figure `neighbours` again"
             )
         return found
 
     def search(self, queries: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """The nearest ones of each query, the nearest first.
+        """The nearest vectors of each query, the nearest first.
 
         Args:
             queries: float32 [Q, F].
-            number: of neighbours; no more than there are.
+            number: of neighbours; fewer are found if the index has fewer.
 
         Returns:
-            float32 [Q, number], Euclidean distances, and int64 [Q, number], places.
+            Euclidean distances, float32 [Q, number], and rows of `features`, int64 [Q, number].
         """
         queries = np.ascontiguousarray(queries, np.float32)
-        squares, places = self.index.search(queries, min(number, self.index.ntotal))
-        return np.sqrt(np.maximum(squares, 0)), places
+        squared, rows = self.index.search(queries, min(number, self.index.ntotal))
+        return np.sqrt(np.maximum(squared, 0)), rows
 
-    def others(self, members: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """The nearest ones of some of the indexed vectors, themselves left out.
+    def search_others(self, members: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """The nearest vectors of some of the indexed vectors, without the vector itself.
 
         Args:
-            members: int64 [M], places.
-            number: of neighbours.
+            members: int64 [M], rows of `features`.
+            number: of neighbours, fewer if the index has fewer.
 
         Returns:
-            Distances and places, as `search`, at most one fewer than there are vectors.
+            Distances and rows, as `search`.
         """
-        distances, places = self.search(self.features[members], number + 1)
-        itself = places == members[:, None]
-        itself[~itself.any(axis=1), -1] = True  # where twins come first, the farthest goes
-        shape = (len(members), places.shape[1] - 1)
-        return distances[~itself].reshape(shape), places[~itself].reshape(shape)
+        distances, rows = self.search(self.features[members], number + 1)
+        itself = rows == members[:, None]
+        itself[~itself.any(axis=1), -1] = True  # equal vectors came first: drop the farthest
+        shape = (len(members), rows.shape[1] - 1)
+        return distances[~itself].reshape(shape), rows[~itself].reshape(shape)
 
 
 def precision(features: np.ndarray, labels: np.ndarray, number: int) -> float:
-    """The share of the nearest images, all others searched, that are of the query's class.
+    """The share of nearest neighbours with the query's class, over all vectors as queries.
 
     Args:
         features: [N, F].
         labels: int64 [N].
         number: of neighbours.
     """
-    _, places = Neighbors(features).others(np.arange(len(labels)), number)
-    return float((labels[places] == labels[:, None]).mean())
+    _, rows = Neighbors(features).search_others(np.arange(len(labels)), number)
+    return float((labels[rows] == labels[:, None]).mean())

@@ -1,13 +1,12 @@
-"""How all pictures look: the size of a slide, letters that can be read from the last row.
+"""The common look of all figures: the size of a slide, and text that can be read from the back row.
 
-The colours are those of Okabe and Ito (Color Universal Design, 2008), which all eyes can tell
-apart; where a colour means something, a shape or a word says it as well.
+The colours are from Okabe and Ito (Color Universal Design, 2008) and can be told apart with any
+colour vision. Where a colour has a meaning, a shape or a word says the same.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import warnings
 from collections.abc import Callable, Iterator
@@ -22,24 +21,25 @@ from matplotlib.patches import Rectangle
 
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, BLACK, GREY = "#56B4E9", "#CC79A7", "#000000", "#8C8C8C"
-TOWERS = (BLUE, GREEN, PURPLE, ORANGE)  # by turns, of networks with more
+TOWERS = (BLUE, GREEN, PURPLE, ORANGE)  # repeated for networks with more towers
 CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, BLACK)
-SEQUENTIAL = "cividis"  # even for eyes that see no red or no green
+SEQUENTIAL = "cividis"  # even steps also for red-green colour blindness
 
 SLIDE = (12.8, 7.2)  # inches, 16:9
-DOTS = 150  # an inch: 1920 × 1080
-LARGE, MIDDLE, SMALL, TINY = 18, 14, 12, 10  # points: titles, words, labels within a picture
+DPI = 150  # 1920 × 1080 pixels
+LARGE, MIDDLE, SMALL, TINY = 18, 14, 12, 10  # points: titles, text, labels, numbers on pixels
 
-_FALLBACKS = (  # for class names in letters that DejaVu Sans lacks, where they are installed
+_FALLBACKS = (  # for class names in scripts that DejaVu Sans lacks, where they are installed
     "Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans", "WenQuanYi Zen Hei", "Hiragino Sans",
     "PingFang SC", "Microsoft YaHei", "Malgun Gothic", "Noto Sans Devanagari", "Noto Sans Thai",
     "Arial Unicode MS", "Unifont",
 )  # fmt: skip
 _INSTALLED = {font.name for font in font_manager.fontManager.ttflist}
-# DejaVu Sans comes with matplotlib, so that all machines draw alike.
-FAMILIES = ["DejaVu Sans", *(name for name in _FALLBACKS if name in _INSTALLED)]
+# matplotlib brings DejaVu Sans along, so that all machines draw alike; "sans-serif" is for viewers
+# of the SVG that lack it.
+FAMILIES = ["DejaVu Sans", *(name for name in _FALLBACKS if name in _INSTALLED), "sans-serif"]
 
-_STYLE = {
+STYLE = {  # of `registry.figure`, whatever style the notebook has set
     "font.size": MIDDLE,
     "font.family": FAMILIES,
     "axes.titlesize": MIDDLE,
@@ -50,54 +50,39 @@ _STYLE = {
     "image.cmap": SEQUENTIAL,
     "image.interpolation": "nearest",  # a pixel is a square
     "legend.frameon": False,
-    "svg.hashsalt": "alexnet_tf",  # the same picture is the same file
-    "text.parse_math": False,  # class names may hold dollar signs
+    "svg.fonttype": "none",  # text stays text: the file is small, and the words can be found
+    "svg.hashsalt": "alexnet_tf",  # the same figure gives the same file
+    "svg.image_inline": True,
+    "text.parse_math": False,  # class names may contain dollar signs
 }
 
 
 class Slide(Figure):
-    """A figure that a notebook shows as it is, without pyplot and its backends."""
+    """A figure that a notebook shows without pyplot and its backends."""
 
     def draw(self, renderer: RendererBase) -> None:
-        """As any figure; letters that no font has become boxes without a word on stderr."""
-        with no_warning_of_glyphs():
+        """Draws as any figure; letters that no font has become boxes without a warning."""
+        with ignore_missing_glyphs():
             super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
-        """What IPython asks for, at half the size."""
+        """IPython calls this to show the figure, here at half the size."""
         file = io.BytesIO()
-        self.savefig(file, format="png", dpi=DOTS / 2)
+        self.savefig(file, format="png", dpi=DPI / 2)
         return file.getvalue()
 
 
 @contextlib.contextmanager
-def no_warning_of_glyphs() -> Iterator[None]:
-    """Keeps matplotlib quiet about letters that no font has."""
+def ignore_missing_glyphs() -> Iterator[None]:
+    """Silences matplotlib's warning about letters that no font has."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         yield
 
 
-def in_style(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Makes a function draw in this style, whatever the notebook's own is."""
-
-    @functools.wraps(draw)
-    def styled(*args, **kwargs) -> Figure:
-        """As the function, in style."""
-        with mpl.rc_context(_STYLE):
-            return draw(*args, **kwargs)
-
-    return styled
-
-
 def new_figure(title: str = "", size: tuple[float, float] = SLIDE) -> Figure:
-    """An empty slide that makes room for what its parts need.
-
-    Args:
-        title: above all.
-        size: width and height in inches.
-    """
-    figure = Slide(size, dpi=DOTS, layout="constrained")
+    """An empty slide with a title; size is its width and height in inches."""
+    figure = Slide(size, dpi=DPI, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)  # inches, so that nothing is at the edge
     if title:
         figure.suptitle(title, fontsize=LARGE)
@@ -105,13 +90,9 @@ def new_figure(title: str = "", size: tuple[float, float] = SLIDE) -> Figure:
 
 
 def show_image(axes: Axes, image: np.ndarray, title: str = "", **options) -> None:
-    """Shows pixels without ticks.
+    """Shows pixels, uint8 [H, W, 3], or numbers [H, W] as colours, without ticks.
 
-    Args:
-        axes: to draw on.
-        image: uint8 [H, W, 3], or [H, W] of whatever `options`, imshow's, make of it.
-        title: above it.
-        options: of imshow.
+    Further options are those of imshow.
     """
     axes.imshow(image, **options)
     axes.set_xticks([])
@@ -129,49 +110,40 @@ def frame(axes: Axes, colour: str, width: float = 3, line: str = "-") -> None:
 
 
 def outline(
-    axes: Axes,
-    corner: tuple[float, float],
-    size: tuple[float, float],
-    colour: str,
-    line: float = 3,
-    **options,
-) -> None:
-    """Frames a part of an image of `show_image`.
+    axes: Axes, corner: tuple[float, float], size: tuple[float, float], colour: str,
+    line: float = 3, **options,
+) -> None:  # fmt: skip
+    """Draws a rectangle on an image of `show_image`.
 
     Args:
-        axes: where the image is.
-        corner: row and column of the part's first pixel.
-        size: its height and width in pixels.
+        axes: with the image.
+        corner: row and column of the first pixel inside.
+        size: height and width in pixels.
         colour: of the line.
-        line: its width, points.
-        options: of the rectangle.
+        line: its width in points.
+        options: further ones of matplotlib's Rectangle.
     """
     (top, left), (height, width) = corner, size
+    corner = left - 0.5, top - 0.5  # a pixel's middle is at whole numbers
     axes.add_patch(
-        Rectangle(
-            (left - 0.5, top - 0.5), width, height,  # a pixel's middle is at whole numbers
-            fill=False, edgecolor=colour, linewidth=line, **options,
-        )
-    )  # fmt: skip
+        Rectangle(corner, width, height, fill=False, edgecolor=colour, linewidth=line, **options)
+    )
 
 
 def write_numbers(
-    axes: Axes,
-    values: np.ndarray,
-    form: Callable[[float], str] = "{:g}".format,
-    size: float = TINY,
+    axes: Axes, values: np.ndarray, form: Callable[[float], str] = "{:g}".format, size: float = TINY
 ) -> None:
-    """Writes each value of a small image upon its pixel, dark on light and light on dark.
+    """Writes each value of a small image, [H, W], on its pixel, dark on light or light on dark.
 
     Args:
-        axes: of `show_image`.
-        values: the image, [H, W].
-        form: from a value to what is written.
-        size: in points.
+        axes: with the image of `show_image`.
+        values: the image.
+        form: from a value to its text.
+        size: of the letters, in points.
     """
-    picture = axes.images[0]
+    image = axes.images[0]
     for (row, column), value in np.ndenumerate(values):
-        red, green, blue, _ = picture.cmap(picture.norm(value))
+        red, green, blue, _ = image.cmap(image.norm(value))
         bright = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
         axes.text(
             column, row, form(value), fontsize=size, ha="center", va="center",
@@ -180,5 +152,5 @@ def write_numbers(
 
 
 def signed(number: float) -> str:
-    """A number with a minus sign and no hyphen."""
+    """A number with a minus sign in place of the hyphen."""
     return f"{number:g}".replace("-", "−")

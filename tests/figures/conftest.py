@@ -1,14 +1,14 @@
 import pytest
 
 from alexnet_tf.training.run import train
-from tests.figures.contexts import make_subject
+from tests.figures.contexts import make_context
 from tests.folders import write_folder
 from tests.training.short_runs import options
 
 
 @pytest.fixture(scope="session")
-def subject():
-    return make_subject()
+def context():
+    return make_context()
 
 
 @pytest.fixture(scope="session")

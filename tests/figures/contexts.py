@@ -1,9 +1,10 @@
-"""Small networks of every variant's form, and pictures to show them."""
+"""Small networks of every variant's form, and images to show them."""
 
 import dataclasses
+import functools
 
 from alexnet_tf.data.shapes import CLASSES, jpeg
-from alexnet_tf.figures.untrained import subject_of
+from alexnet_tf.figures.context import FigureContext
 from alexnet_tf.models.build import AlexNet
 from alexnet_tf.models.variants import get_variant
 
@@ -24,20 +25,25 @@ LONGEST = (  # of ImageNet's names
 )
 
 
-def narrow(name):
+def narrow(name, part=8):
     """A variant with an eighth of its maps and units; all else is as it was."""
     variant = get_variant(name)
-    convs = [dataclasses.replace(conv, filters=conv.filters // 8) for conv in variant.convs]
-    denses = [dataclasses.replace(d, units=d.units and d.units // 8) for d in variant.denses]
+    convs = [dataclasses.replace(conv, filters=conv.filters // part) for conv in variant.convs]
+    denses = [dataclasses.replace(d, units=d.units and d.units // part) for d in variant.denses]
     return dataclasses.replace(variant, convs=tuple(convs), denses=tuple(denses))
 
 
-def make_subject(
+@functools.cache
+def photos(number):
+    return [jpeg(1, index) for index in range(number)]
+
+
+def make_context(
     name="tiny", activation="relu", classes=CLASSES, images=IMAGES, labelled=True, **others
 ):
-    """A model that was never trained, as a notebook would have it, looking at `images` photos."""
-    row = narrow(name) if not name.startswith("tiny") else get_variant(name)
+    """A model that was never trained, as a notebook would have it, and some photographs."""
+    row = get_variant(name) if name.startswith("tiny") else narrow(name)
     row = dataclasses.replace(row, activation=activation)
-    photos = [jpeg(1, index) for index in range(images)]
     labels = [index % len(classes) for index in range(images)] if labelled else None
-    return subject_of(AlexNet(row, len(classes)), photos, labels, classes, row, **others)
+    model = AlexNet(row, len(classes))
+    return FigureContext.from_model(model, photos(images), labels, classes, row, **others)

@@ -4,11 +4,13 @@ import dataclasses
 import pathlib
 import shutil
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 
-from alexnet_tf.figures.plots.curves import Run, distinguish, draw_curves, picture, read_runs
-from alexnet_tf.figures.style import CYCLE, GREY
+from alexnet_tf.figures.plots.curves import Run, distinguish, draw_curves, read_runs
+from alexnet_tf.figures.registry import render
+from alexnet_tf.figures.style import CYCLE, GREY, STYLE
 from alexnet_tf.system.errors import UserError
 from tests.figures.texts import find_faults
 
@@ -38,16 +40,17 @@ def test_only_real_changes_of_rate_are_marked():
     assert [step for step, _ in marked] == [900, 1900]  # the last that were made at the old ones
 
 
-def test_words_of_several_runs_do_not_overlap():
+def test_labels_of_several_runs_do_not_overlap():
     close = np.full(30, 0.01)
     for place in (20, 21, 22, 28, 29):
         close[place:] /= 10
     runs = [make_run(f"a run with a long name {i}", close) for i in range(4)]
-    assert find_faults(draw_curves(runs)) == []
+    with mpl.rc_context(STYLE):
+        assert find_faults(draw_curves(runs)) == []
 
 
-def test_a_directory_without_curves_is_said_to_be_so(tmp_path):
-    with pytest.raises(UserError, match="Expected curves of a run"):
+def test_a_directory_without_curves_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="There are no curves of a training run in"):
         read_runs([tmp_path])
 
 
@@ -75,9 +78,10 @@ def test_more_runs_than_colours_are_refused():
         draw_curves([make_run(str(i), np.full(30, 0.01)) for i in range(8)])
 
 
-def test_a_run_without_validation_has_no_lowest_error(subject, model_dir, tmp_path):
+def test_a_run_without_validation_has_no_lowest_error(context, model_dir, tmp_path):
     shutil.copytree(model_dir / "tensorboard" / "train", tmp_path / "tensorboard" / "train")
-    (summary,) = picture(dataclasses.replace(subject, runs=(tmp_path,))).numbers["runs"]
+    without = dataclasses.replace(context, run_dirs=(tmp_path,))
+    (summary,) = render("training", without).numbers["runs"]
     assert summary["validation error, lowest"] is summary["validation error, last"] is None
     assert summary["training error, last"] > 0 and summary["steps"] == 40
     assert summary["changes of rate"] == "0.0005 after 20"

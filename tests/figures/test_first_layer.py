@@ -5,13 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from alexnet_tf.figures.plots.architecture import draw_architecture
-from alexnet_tf.figures.plots.first_layer import (
-    colour_scores,
-    draw_first_layer,
-    more_coloured,
-    orientation_scores,
-)
+from alexnet_tf.figures.context import FigureContext
+from alexnet_tf.figures.plots.first_layer import colour_scores, more_coloured, orientation_scores
+from alexnet_tf.figures.registry import render
 from alexnet_tf.models.build import AlexNet
 from alexnet_tf.models.variants import get_variant
 from alexnet_tf.system.errors import UserError
@@ -68,15 +64,39 @@ def test_the_papers_finding_as_a_number():
     assert more_coloured(np.array([0.1, 0.5]), np.array([0.3, 0.0])) == 0.25
 
 
-def test_a_network_of_ones_own_with_four_towers():
+def with_towers(number):
+    """The tiny network with its second convolution divided over towers."""
     tiny = get_variant("tiny")
-    convs = [dataclasses.replace(conv, then=("activation",)) for conv in tiny.convs]
-    convs[1] = dataclasses.replace(convs[1], towers=4)
-    own = dataclasses.replace(tiny, name="four", convs=tuple(convs))
+    convs = [
+        dataclasses.replace(conv, post_ops=("activation",), towers=min(conv.towers, number))
+        for conv in tiny.convs
+    ]
+    convs[1] = dataclasses.replace(convs[1], towers=number)
+    return dataclasses.replace(tiny, name=f"towers{number}", convs=tuple(convs))
+
+
+@pytest.mark.parametrize("towers", [1, 2, 4])
+def test_towers_are_blocks_of_rows_with_a_thin_gap_and_a_label(towers):
+    own = with_towers(towers)
     model = AlexNet(own, 10)
-    figure = draw_first_layer(model, own)
-    titles = [axes.get_title() for axes in figure.axes]
-    assert titles[:4] == [f"tower {i}" for i in (1, 2, 3, 4)]
-    assert find_faults(figure) == [] and find_faults(draw_architecture(own, 10)) == []
-    with pytest.raises(UserError, match="Expected variant="):
-        draw_first_layer(model)
+    context = FigureContext.from_model(model, variant=own)
+    drawing = render("first-layer-kernels", context).figure
+    blocks, scores = drawing.axes
+    labels = {text.get_text(): text.get_position()[1] for text in blocks.texts}
+    pixels = blocks.images[0].get_array()
+    white = np.flatnonzero((pixels == 255).all(axis=(1, 2)))  # rows between kernels and towers
+    gaps = np.split(white, np.flatnonzero(np.diff(white) > 1) + 1)
+    wide = [gap for gap in gaps if len(gap) > 4]
+    assert len(wide) == towers - 1 and all(len(gap) < 0.1 * len(pixels) for gap in wide)
+    if towers == 1:
+        assert labels == {} and scores.get_legend() is None
+    else:
+        assert list(labels) == [f"tower {i}" for i in range(1, towers + 1)]
+        edges = [0, *(gap.mean() for gap in wide), len(pixels)]
+        for middle, top, bottom in zip(labels.values(), edges, edges[1:], strict=False):
+            assert middle == pytest.approx((top + bottom) / 2, abs=8)
+    assert find_faults(drawing) == []
+    assert find_faults(render("architecture", context).figure) == []
+    if towers == 4:
+        with pytest.raises(UserError, match="Expected variant="):
+            FigureContext.from_model(model)

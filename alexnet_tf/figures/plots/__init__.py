@@ -1,1 +1,1 @@
-"""One module per figure."""
+"""The figures; every module here is imported by `registry.all_figures`."""

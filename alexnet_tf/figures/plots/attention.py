@@ -1,4 +1,4 @@
-"""What a network attends to: hiding parts of an image, and gradients with respect to its pixels.
+"""Attention: hiding parts of an image, and gradients with respect to its pixels.
 
 Occlusion and the deconvnet: Zeiler and Fergus, Visualizing and Understanding Convolutional
 Networks, 2014. Input gradient: Simonyan, Vedaldi and Zisserman, Deep Inside Convolutional Networks,
@@ -14,35 +14,34 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from alexnet_tf.figures.context import FigureContext
-from alexnet_tf.figures.picture import Picture
-from alexnet_tf.figures.plots.units import check_unit
-from alexnet_tf.figures.style import SMALL, in_style, new_figure, show_image
-from alexnet_tf.figures.text import fit, width_of
+from alexnet_tf.figures.registry import RenderedFigure, figure
+from alexnet_tf.figures.style import SMALL, new_figure, show_image
+from alexnet_tf.figures.text import fit, text_width
 from alexnet_tf.layers import NoisyReLU
 from alexnet_tf.models.feature_extraction import unit_model
 
 _IMAGES = 3
-_COLUMN = 2.2  # inches of an image and its surroundings
-_PARTS = 4  # the occluder's side is this part of the crop's
+_COLUMN = 2.2  # inches, an image and its surroundings
+_PARTS = 4  # the crop's side divided by the occluder's
 _PLACES = 12  # of the occluder along either side, about
 _BATCH = 64
+_NOTICEABLE = 0.05  # smaller changes of a share count as none
 
 
 def occlusion_map(model: keras.Model, image: tf.Tensor, label: int) -> np.ndarray:
-    """The probability of a class while a square at each place is hidden.
+    """The probability of a class while a square hides each place of an image in turn.
 
     Args:
         model: to logits.
-        image: float32 [C, C, 3], as the model takes it; what is hidden becomes 0, the mean image.
+        image: float32 [C, C, 3], as the model takes it; hidden pixels become 0, the mean image.
         label: the class.
 
     Returns:
-        float32 [C, C], of each pixel the mean over the squares that hid it.
+        float32 [C, C], for each pixel the mean probability over the squares that hide it, 0 to 1.
     """
     side = image.shape[0]
     hidden = max(2, side // _PARTS)
-    # From half beyond the near edge to half beyond the far one: edges are hidden as well, though by
-    # fewer squares than the middle; a pixel's value is the mean over those that there are.
+    # The squares begin half outside the image, so that pixels at the edge are hidden as well.
     starts = np.unique(np.linspace(-hidden // 2, side - hidden // 2, _PLACES).astype(int))
     masks = np.ones((len(starts) ** 2, side, side, 1), np.float32)
     for mask, (top, left) in zip(masks, ((y, x) for y in starts for x in starts), strict=True):
@@ -58,16 +57,13 @@ def occlusion_map(model: keras.Model, image: tf.Tensor, label: int) -> np.ndarra
 def input_gradient(
     model: keras.Model, image: tf.Tensor, unit: int, place: tuple[int, ...] = ()
 ) -> np.ndarray:
-    """The gradient of one unit with respect to the pixels.
+    """The gradient of one unit with respect to the pixels, float32 [C, C, 3].
 
     Args:
         model: to logits [B, classes], or to a layer's maps [B, H, W, maps].
         image: float32 [C, C, 3], as the model takes it.
         unit: number of the class or the map.
-        place: row and column in the map.
-
-    Returns:
-        float32 [C, C, 3].
+        place: row and column in the map; empty for a class.
     """
     image = tf.convert_to_tensor(image)[None]
     with tf.GradientTape() as tape:
@@ -78,11 +74,11 @@ def input_gradient(
 
 @keras.saving.register_keras_serializable(package="alexnet_tf")
 class GuidedReLU(keras.layers.Layer):
-    """A ReLU that passes back only what would make the unit stronger through stronger inputs.
+    """A ReLU that passes back only positive gradients, to positive inputs.
 
         y = max(0, x),   ∂L/∂x = max(0, ∂L/∂y) where x > 0, else 0
 
-    ImageDataset: Springenberg and others, 2015, §3.4.
+    Source: Springenberg and others, 2015, §3.4.
 
     Input and output shape: any.
     """
@@ -104,13 +100,13 @@ class GuidedReLU(keras.layers.Layer):
 
 
 def guided_model(model: keras.Model) -> keras.Model:
-    """The same network with the same weights, its ReLUs guided.
+    """The same network with the same weights and a `GuidedReLU` in place of each ReLU.
 
-    Other nonlinearities than ReLUs stay as they are, and the gradient is then the plain one.
+    Other nonlinearities stay as they are; a network without ReLUs has the plain gradient.
     """
 
     def guide(layer: keras.Layer) -> keras.Layer:
-        """A layer's stand-in."""
+        """The layer that takes a layer's place."""
         if isinstance(layer, (keras.layers.ReLU, NoisyReLU)):
             return GuidedReLU(name=layer.name)
         return layer.__class__.from_config(layer.get_config())
@@ -121,16 +117,14 @@ def guided_model(model: keras.Model) -> keras.Model:
 
 
 def is_guided(model: keras.Model) -> bool:
-    """Whether `guided_model` found a ReLU."""
+    """Whether `guided_model` replaced a ReLU."""
     return any(isinstance(layer, GuidedReLU) for layer in model.layers)
 
 
 def as_colours(gradient: np.ndarray, channels: str = "rgb") -> np.ndarray:
-    """A gradient around grey, its 99.5th percentile a full colour: uint8 [C, C, 3], RGB.
+    """A gradient, [C, C, 3], as colours, uint8, RGB: 0 is grey, the 99.5th percentile full colour.
 
-    Args:
-        gradient: float32 [C, C, 3].
-        channels: "rgb" or "bgr", the order of the last axis.
+    `channels` is the order of the gradient's last axis, "rgb" or "bgr".
     """
     if channels == "bgr":
         gradient = gradient[..., ::-1]
@@ -138,108 +132,122 @@ def as_colours(gradient: np.ndarray, channels: str = "rgb") -> np.ndarray:
     return np.round(127.5 + 127.5 * np.clip(gradient / scale, -1, 1)).astype(np.uint8)
 
 
-@in_style
+def is_flat(share: np.ndarray) -> bool:
+    """Whether occlusion leaves a prediction as it is, wherever the square is.
+
+    Args:
+        share: float32 [C, C], of the probability that is left.
+    """
+    return bool(np.abs(share - 1).max() < _NOTICEABLE)
+
+
 def draw_attention(
     images: np.ndarray, maps: list[list[np.ndarray]], names: list[list[str]], guided: bool = True
 ) -> Figure:
     """A row for each image: itself, occlusion, input gradient, guided gradients of class and unit.
 
     Args:
-        images: uint8 [n, C, C, 3], what the network saw.
-        maps: of each image, of float32 [C, C] what is left of its probability while each pixel is
-            hidden, a share, and the input gradient's strength; and of uint8 [C, C, 3] both guided
-            gradients.
-        names: of each image its class, the probability, and the unit.
+        images: uint8 [n, C, C, 3], the network's view.
+        maps: for each image four maps: float32 [C, C], the share of its probability that is left
+            while each pixel is hidden; float32 [C, C], the strength of the input gradient; and
+            uint8 [C, C, 3], the guided gradients of the class and of the unit.
+        names: for each image its class, the probability, and the unit.
         guided: whether the gradients are guided, or plain.
     """
-    figure = new_figure("What the network attends to")
-    cells = figure.subplots(len(images), 5, squeeze=False)
+    drawing = new_figure("What the network attends to")
+    cells = drawing.subplots(len(images), 5, squeeze=False)
     kind = "guided gradient" if guided else "gradient"
     titles = ("image", "occlusion: share of\nits probability left", "input gradient:\nstrength",
               f"{kind}\nof the class", f"{kind}\nof a unit")  # fmt: skip
     for axes, title in zip(cells[0], titles, strict=True):
         axes.set_title(title)
-    # A square may hide what speaks for another class: then more than the whole is left.
-    most = max(1, *(float(hidden.max()) for hidden, *_ in maps))
-    for row, image, (hidden, strength, of_class, of_unit), (name, score, unit) in zip(
+    # A hidden region may speak for another class; then more than the whole probability is left.
+    most = max(float(share.max()) for share, *_ in maps)
+    most = most if most > 1 + _NOTICEABLE else 1
+    for row, image, (share, strength, of_class, of_unit), (name, probability, unit) in zip(
         cells, images, maps, names, strict=True
     ):
-        show_image(row[0], image)
-        label = fit(name, _COLUMN - width_of(score))
-        row[0].set_xlabel(f"{label}{score}", fontsize=SMALL)
-        show_image(row[1], hidden, vmin=0, vmax=most)
-        show_image(row[2], strength)
-        show_image(row[3], of_class)
-        show_image(row[4], of_unit)
+        for axes, shown in zip(row, (image, share, strength, of_class, of_unit), strict=True):
+            show_image(axes, shown, **({"vmin": 0, "vmax": most} if shown is share else {}))
+        label = fit(name, _COLUMN - text_width(probability))
+        row[0].set_xlabel(f"{label}{probability}", fontsize=SMALL)
+        row[1].set_xlabel("no change" if is_flat(share) else "", fontsize=SMALL)
         row[4].set_xlabel(unit, fontsize=SMALL)
-    bar = figure.colorbar(cells[0, 1].images[0], ax=cells[:, 1], shrink=0.6, location="right")
+    bar = drawing.colorbar(cells[0, 1].images[0], ax=cells[:, 1], shrink=0.6, location="right")
     bar.locator = MaxNLocator(4, steps=[1, 2, 5, 10])
     bar.update_ticks()
-    return figure
+    return drawing
 
 
-def picture(subject: FigureContext) -> Picture:
-    """Of three images, each for the class that the network finds most probable."""
-    own = [] if subject.photo is None else [subject.square]
-    chosen = subject.shown[: _IMAGES - len(own)]
-    squares = np.stack([*own, *subject.squares(chosen)])
-    index = ["photo"] * len(own) + [int(i) for i in subject.survey.index[chosen]]
-    channels = subject.variant.preprocessing.channels
-    guided = guided_model(subject.model)
-    units = unit_model(guided, subject.layer)
+@figure("attention", needs="images", order=130)
+def render_attention(context: FigureContext) -> RenderedFigure:
+    """Three images, each for its most probable class."""
+    photo = [] if context.photo is None else [context.photo_image]
+    sample = context.sample[: _IMAGES - len(photo)]
+    images = np.stack([*photo, *context.images(sample)])
+    index = ["photo"] * len(photo) + [int(i) for i in context.activations.index[sample]]
+    channels = context.variant.preprocessing.channels
+    guided = guided_model(context.model)
+    units = unit_model(guided, context.layer)
     maps, names, rows = [], [], []
-    for i, image in enumerate(subject.inputs(squares)):
-        logits = tf.cast(subject.model(image[None], training=False)[0], tf.float32)
+    for i, image in enumerate(context.inputs(images)):
+        logits = tf.cast(context.model(image[None], training=False)[0], tf.float32)
         label = int(tf.argmax(logits))
-        score = float(tf.nn.softmax(logits)[label])
-        *place, unit = _choose_unit(subject, units(image[None])[0].numpy(), i)
-        hidden = occlusion_map(subject.model, image, label) / score
-        maps.append(
-            [
-                hidden,
-                np.abs(input_gradient(subject.model, image, label)).max(axis=-1),
-                as_colours(input_gradient(guided, image, label), channels),
-                as_colours(input_gradient(units, image, unit, tuple(place)), channels),
-            ]
-        )
-        name = subject.classes[label]
-        names.append([name, f", {score:.0%}", f"{subject.layer}, unit {unit}"])
-        rows.append(
-            {
-                "image": index[i],
-                "class": name,
-                "probability": score,
-                "lowest share left, occluded": float(hidden.min()),
-                "unit": unit,
-            }
-        )
-    views = subject.classifier.preprocessor.crops(tf.constant(squares), 1)[:, 0].numpy()
+        probability = float(tf.nn.softmax(logits)[label])
+        *place, unit = _choose_unit(context, units(image[None])[0].numpy(), i)
+        share = occlusion_map(context.model, image, label) / probability
+        maps.append([
+            share,
+            np.abs(input_gradient(context.model, image, label)).max(axis=-1),
+            as_colours(input_gradient(guided, image, label), channels),
+            as_colours(input_gradient(units, image, unit, tuple(place)), channels),
+        ])  # fmt: skip
+        name = context.class_names[label]
+        names.append([name, f", {probability:.0%}", f"{context.layer}, unit {unit}"])
+        rows.append({
+            "image": index[i],
+            "class": name,
+            "probability": probability,
+            "lowest share left, occluded": float(share.min()),
+            "unit": unit,
+        })  # fmt: skip
+    views = context.classifier.preprocessor.crops(tf.constant(images), 1)[:, 0].numpy()
+    caption = _caption(context, is_guided(guided), any(is_flat(share) for share, *_ in maps))
+    drawing = draw_attention(views, maps, names, is_guided(guided))
+    return RenderedFigure("What the network attends to", caption, drawing, {"images": rows})
+
+
+def _caption(context: FigureContext, guided: bool, flat: bool) -> str:
     kind = (
-        "Guided gradients: only what excites, through every layer," if is_guided(guided) else
-        "Right: the plain gradients, for it takes ReLUs to guide them,"
+        "Guided gradients, which keep only excitation through every layer," if guided else
+        "The plain gradients (guided ones need ReLUs)"
     )  # fmt: skip
-    which_unit = "that was asked for" if subject.units else "that responds most"
-    return Picture(
-        "attention",
-        "What the network attends to",
-        f"For the class that the network finds most probable. Occlusion: what is left of its "
-        f"probability while a square of a quarter of the side hides each place (dark: what it "
-        f"cannot do without; above 1: it is surer without). Input gradient: the largest of the "
-        f"three colours' derivatives. {kind} of the class and of a unit of {subject.layer} "
-        f"{which_unit}, where in the image it does so most.",
-        draw_attention(views, maps, names, is_guided(guided)),
-        {"images": rows},
+    unchanged = (
+        ' "No change": the prediction stays the same wherever the square is.' if flat else ""
+    )
+    unit = "that was asked for" if context.units else "with the strongest response"
+    return (
+        f"Each row: an image and its most probable class. Occlusion: a grey square, a quarter of "
+        f"the side wide, hides each place in turn; the colour shows the share of the class's "
+        f"probability that is left. Dark places are those the network needs; above 1 it is surer "
+        f"without them.{unchanged} Input gradient: how strongly each pixel changes the class's "
+        f"logit (the largest of the three colours). {kind} of the class and of a unit of "
+        f"{context.layer} {unit}, at the place in the image where it responds most."
     )
 
 
-def _choose_unit(subject: FigureContext, response: np.ndarray, turn: int) -> tuple[int, ...]:
-    """A unit of a layer's response to an image, [H, W, maps] or [units], and before it its place.
+def _choose_unit(context: FigureContext, response: np.ndarray, turn: int) -> tuple[int, ...]:
+    """A unit of a layer's response to an image, preceded by its row and column if it has any.
 
-    Of the units that were asked for it is the one whose turn it is, else the strongest.
+    The units of the context take turns; without any it is the unit with the largest response.
+
+    Args:
+        context: with the units.
+        response: [H, W, maps] or [units].
+        turn: number of the image.
     """
-    if subject.units:
-        unit = subject.units[turn % len(subject.units)]
-        check_unit(subject.layer, unit, response.shape[-1])
+    if context.units:
+        unit = context.units[turn % len(context.units)]
         of_unit = response[..., unit]
         return *map(int, np.unravel_index(of_unit.argmax(), of_unit.shape)), unit
     return tuple(map(int, np.unravel_index(response.argmax(), response.shape)))

@@ -1,4 +1,4 @@
-"""Error curves of runs, from what they wrote for TensorBoard, with the changes of rate marked."""
+"""Error curves of runs, from their TensorBoard logs, with changes of the learning rate marked."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from matplotlib.ticker import MaxNLocator
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from alexnet_tf.figures.context import FigureContext
-from alexnet_tf.figures.picture import Picture
-from alexnet_tf.figures.style import CYCLE, GREY, MIDDLE, in_style, new_figure
-from alexnet_tf.figures.text import clean, fit, width_of
+from alexnet_tf.figures.registry import RenderedFigure, figure
+from alexnet_tf.figures.style import CYCLE, GREY, MIDDLE, new_figure
+from alexnet_tf.figures.text import clean, fit, text_width
 from alexnet_tf.system.errors import UserError
 
-_SMOOTH = 9  # points of the training curve that are averaged
-_CHANGE = 1.5  # times; smaller changes of rate are not marked
+_SMOOTH = 9  # points, the window of the training curve's moving average
+_CHANGE = 1.5  # factor; smaller changes of the rate are not marked
 _MARKS = "osD^vP*"
-_NAME = 4.0  # inches of a run's name
-_ACROSS = 11.5  # inches of the axes, about
-_LEVELS = 6  # of labels one below the other
+_NAME = 4.0  # inches, a run's name
+_ACROSS = 11.5  # inches, the width of the axes, about
+_LEVELS = 6  # rows of labels
 
 Curve = tuple[np.ndarray, np.ndarray]  # steps and values
 
@@ -34,7 +34,7 @@ class Run:
     """One run's curves.
 
     Attributes:
-        name: of its directory, and of those above as far as it takes to tell runs apart.
+        name: the last parts of its path, as many as tell the runs apart.
         training, validation: top-1 error, a fraction.
         rate: learning rate.
     """
@@ -46,10 +46,10 @@ class Run:
 
     @property
     def rate_changes(self) -> list[tuple[int, float]]:
-        """Steps after which the rate changed, and what it was from then on.
+        """Steps after which the rate changed, with the new rate.
 
-        Points come every 20 steps, each with the rate that led to it: these are the last steps
-        that are known to have been made at the old one.
+        The logs have a point every 20 steps; the step here is the last one logged with the old
+        rate.
         """
         steps, rates = self.rate
         changed = [
@@ -60,18 +60,14 @@ class Run:
 
 
 def read_runs(model_dirs: Sequence[pathlib.Path]) -> list[Run]:
-    """Reads each directory once.
-
-    Raises:
-        UserError: one has no curves.
-    """
+    """Reads each directory once; `UserError` if a run has no curves."""
     paths = list(dict.fromkeys(path.resolve() for path in model_dirs))
     names = map(clean, distinguish(paths))
     return [read_run(path, name) for path, name in zip(paths, names, strict=True)]
 
 
 def distinguish(paths: list[pathlib.Path]) -> list[str]:
-    """The last parts of each path, as many as it takes for all to differ."""
+    """The last parts of each path, as many as make all names different."""
     for parts in range(1, 1 + max((len(path.parts) for path in paths), default=0)):
         names = ["/".join(path.parts[-parts:]) for path in paths]
         if len(set(names)) == len(paths):
@@ -80,26 +76,18 @@ def distinguish(paths: list[pathlib.Path]) -> list[str]:
 
 
 def read_run(model_dir: pathlib.Path, name: str) -> Run:
-    """Reads a model directory's `tensorboard/`.
-
-    Args:
-        model_dir: of a run.
-        name: of the run.
-
-    Raises:
-        UserError: there are no curves.
-    """
+    """Reads a model directory's `tensorboard/`; `UserError` if there are no curves."""
     logs = model_dir / "tensorboard"
     training = _read(logs / "train", ("top1_error", "learning_rate"))
     validation = _read(logs / "validation", ("top1_error",))
     run = Run(name, training["top1_error"], validation["top1_error"], training["learning_rate"])
     if not len(run.training[0]) and not len(run.validation[0]):
-        raise UserError(f"Expected curves of a run in {logs}. Received: none there")
+        raise UserError(f"There are no curves of a training run in {logs}")
     return run
 
 
 def _read(folder: pathlib.Path, tags: tuple[str, ...]) -> dict[str, Curve]:
-    """Scalars of one writer, in order; of a step that was made twice the later one."""
+    """Scalars of one writer, in order; the later one if a step was run twice."""
     if not folder.is_dir():
         return {tag: (np.array([], np.int64), np.array([])) for tag in tags}
     events = EventAccumulator(str(folder), {"tensors": 0}).Reload()
@@ -115,20 +103,16 @@ def _read(folder: pathlib.Path, tags: tuple[str, ...]) -> dict[str, Curve]:
     return found
 
 
-@in_style
 def draw_curves(runs: list[Run]) -> Figure:
-    """Training error smoothed, validation error with points, changes of rate as dotted lines.
-
-    Args:
-        runs: one or several.
+    """Smoothed training error, validation error with marks, dotted lines for changes of the rate.
 
     Raises:
-        UserError: more than there are colours for.
+        UserError: more runs than colours.
     """
     if len(runs) > len(CYCLE):
         raise UserError(f"Expected {len(CYCLE)} runs at most. Received: {len(runs)}")
-    figure = new_figure("Training")
-    axes = figure.subplots()
+    drawing = new_figure("Training")
+    axes = drawing.subplots()
     for run, colour, mark in zip(runs, CYCLE, _MARKS, strict=False):
         name = fit(run.name, _NAME, MIDDLE)
         steps, errors = run.training
@@ -140,7 +124,7 @@ def draw_curves(runs: list[Run]) -> Figure:
         axes.plot(*run.validation, mark + "-", color=colour, linewidth=2.5, markersize=8,
                   label=f"{name}, validation")  # fmt: skip
     axes.set_ylim(bottom=0)
-    axes.set_ylim(top=1.02 * axes.get_ylim()[1])  # so that points on the edge are seen whole
+    axes.set_ylim(top=1.02 * axes.get_ylim()[1])  # so that marks at the edge are not cut
     axes.set_xlim(left=0)
     _mark_rates(axes, runs)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
@@ -149,26 +133,25 @@ def draw_curves(runs: list[Run]) -> Figure:
     axes.set_xlabel("step")
     axes.set_ylabel("top-1 error")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2)
-    return figure
+    return drawing
 
 
 def _mark_rates(axes: Axes, runs: list[Run]) -> None:
-    """Lines in the runs' colours, grey where runs agree, with the rate from there on.
+    """Lines in the runs' colours, grey where runs agree, labelled with the new rate.
 
-    Each label is below the one before where that is close; where too many are, the line stands
-    without.
+    A label that would overlap another goes one row down; if no row is free, it is left out.
     """
     shared: dict[tuple[int, float], list[str]] = {}
     for run, colour in zip(runs, CYCLE, strict=False):
         for change in run.rate_changes:
             shared.setdefault(change, []).append(colour)
     width, top = axes.get_xlim()[1], axes.get_ylim()[1]
-    ends = [-np.inf] * _LEVELS  # of the labels so far, level by level
+    ends = [-np.inf] * _LEVELS  # right ends of the labels so far, by row
     for (step, rate), colours in sorted(shared.items()):
         colour = colours[0] if len(colours) == 1 and len(runs) > 1 else GREY
         axes.axvline(step, color=colour, linestyle=":", linewidth=2)
         label = f"rate {rate:.2g}"
-        length = width * (width_of(label, MIDDLE) + 0.15) / _ACROSS
+        length = width * (text_width(label, MIDDLE) + 0.15) / _ACROSS
         left = step + 0.005 * width if step + length < width else step - length
         level = next((i for i, end in enumerate(ends) if end < left), None)
         if level is not None:
@@ -176,29 +159,31 @@ def _mark_rates(axes: Axes, runs: list[Run]) -> None:
             axes.text(left, top * (0.98 - 0.06 * level), label, va="top")
 
 
-def picture(subject: FigureContext) -> Picture:
-    """Of the subject's runs.
+@figure("training", needs="run", order=140)
+def render_curves(context: FigureContext) -> RenderedFigure:
+    """The curves of the context's runs.
 
     Raises:
-        UserError: there is none, or one has no curves.
+        UserError: there is no run, or a run has no curves.
     """
-    if not subject.runs:
-        raise UserError("Expected a run to draw curves of. Received: a model without one")
-    runs = read_runs(subject.runs)
-    changes = " Dotted: the rate changes." if any(run.rate_changes for run in runs) else ""
-    return Picture(
-        "training",
-        "Error while training",
-        f"Top-1 error by step. The training curve is of images as the run augments them, with "
-        f"whatever dropout the network has, and averages {_SMOOTH} points; the validation's is of "
-        f"centre crops.{changes}",
+    if not context.run_dirs:
+        raise UserError("This figure needs a training run, and the model has none")
+    runs = read_runs(context.run_dirs)
+    changes = (
+        " Dotted lines: the learning rate changes." if any(run.rate_changes for run in runs) else ""
+    )
+    return RenderedFigure(
+        "Error during training",
+        f"Top-1 error by training step. The validation curve (marks) is for centre crops. The "
+        f"training curve is for augmented images, with the network's dropout, and is a moving "
+        f"average of {_SMOOTH} points; it can therefore lie above the validation curve.{changes}",
         draw_curves(runs),
         {"runs": [_summary(run) for run in runs]},
     )
 
 
 def _summary(run: Run) -> dict[str, object]:
-    """A run in numbers; None where there are none."""
+    """A run in numbers; None for a missing curve."""
     validation = run.validation[1]
     return {
         "run": run.name,

@@ -1,4 +1,4 @@
-"""The nonlinearities, and the units of a model that theirs has put to sleep (paper §3.1)."""
+"""The nonlinearities, and the dead units of a model (paper §3.1)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from alexnet_tf.figures.context import FigureContext
-from alexnet_tf.figures.picture import Picture
-from alexnet_tf.figures.style import BLUE, CYCLE, RED, SMALL, in_style, new_figure
+from alexnet_tf.figures.registry import RenderedFigure, figure
+from alexnet_tf.figures.style import BLUE, CYCLE, RED, SMALL, new_figure
 from alexnet_tf.layers import NoisyReLU
 from alexnet_tf.models.build import make_layer
 from alexnet_tf.models.feature_extraction import is_nonlinearity
@@ -21,23 +21,23 @@ from alexnet_tf.models.spec import ACTIVATION, ActivationName
 from alexnet_tf.models.variants import PAPER
 
 NAMES = typing.get_args(ActivationName)
-_IMAGES = 256  # that the units are shown
+_IMAGES = 256  # for which units are measured
 _BATCH = 32
-# Of the gradient: a unit that never passes on more has stopped learning. Twice a leaky ReLU's slope
-# below 0, so that it does not hang on rounding whether that counts.
+# Derivative above which a unit passes the gradient on; a unit that never does has stopped learning.
+# It is twice a leaky ReLU's slope below 0, so that rounding does not decide whether that counts.
 _PASSES_ON = 0.02
 _LINES = ("-", "--", ":", "-.", "-")
 
 
 @dataclasses.dataclass(frozen=True)
 class Activity:
-    """Of the units of a layer, over some images.
+    """The activity of a layer's units over some images.
 
     Attributes:
         name: of the layer.
-        units: how many: maps, or units of a fully connected layer.
-        dead: how many of them never passed on more than 2 % of the gradient, anywhere.
-        active: share of all responses, of every unit, place and image, that did.
+        units: number of maps, or of units of a fully connected layer.
+        dead: number of units that never passed on more than 2 % of the gradient, anywhere.
+        active: share of all responses (units, places and images) that passed on more.
     """
 
     name: str
@@ -47,12 +47,7 @@ class Activity:
 
 
 def slopes(layer: keras.Layer, outputs: np.ndarray) -> np.ndarray:
-    """The derivative of a nonlinearity, from what it gave.
-
-    Args:
-        layer: one for which `inside.is_nonlinearity` holds.
-        outputs: of it, any shape.
-    """
+    """The derivative of a nonlinearity (`feature_extraction.is_nonlinearity`), from its outputs."""
     if isinstance(layer, keras.layers.LeakyReLU):
         return np.where(outputs > 0, 1, layer.negative_slope)
     if isinstance(layer, (keras.layers.ReLU, NoisyReLU)):
@@ -63,17 +58,12 @@ def slopes(layer: keras.Layer, outputs: np.ndarray) -> np.ndarray:
 
 
 def measure_activity(model: keras.Model, inputs: tf.Tensor) -> list[Activity]:
-    """How many units are dead, and how many responses are active, layer by layer.
-
-    Args:
-        model: the network.
-        inputs: float32 [N, C, C, 3], as it takes them.
-    """
+    """Counts dead units and active responses, layer by layer, for inputs float32 [N, C, C, 3]."""
     layers = [layer for layer in model.layers if is_nonlinearity(layer)]
     inside = keras.Model(model.inputs, [layer.output for layer in layers])
     passes, shares = [np.False_] * len(layers), [[] for _ in layers]
     for start in range(0, len(inputs), _BATCH):
-        # A list, also where there is one layer and Keras gives a tensor.
+        # Keras returns a tensor if there is one layer; this makes it a list.
         outputs = tf.nest.flatten(inside(inputs[start : start + _BATCH], training=False))
         for i, (layer, output) in enumerate(zip(layers, outputs, strict=True)):
             passing = slopes(layer, output.numpy()) > _PASSES_ON  # [b, ..., units]
@@ -85,24 +75,20 @@ def measure_activity(model: keras.Model, inputs: tf.Tensor) -> list[Activity]:
     ]
 
 
-@in_style
 def draw_nonlinearities(activities: list[Activity]) -> Figure:
-    """The functions, and by layer the shares of dead units and of active responses.
-
-    Args:
-        activities: of `measure_activity`.
-    """
-    figure = new_figure("Nonlinearities, and what becomes of the units")
-    left, right = figure.subplots(1, 2)
+    """The functions, and for each layer the shares of dead units and of active responses."""
+    drawing = new_figure("Nonlinearities and dead units")
+    left, right = drawing.subplots(1, 2)
     _draw_functions(left)
     places = np.arange(len(activities))
     dead = [each.dead / each.units for each in activities]
     active = [each.active for each in activities]
-    right.barh(places - 0.2, active, 0.38, color=BLUE, label="responses that pass a gradient on")
-    right.barh(places + 0.2, dead, 0.38, color=RED, hatch="//", label="dead units")
+    right.barh(places - 0.2, active, 0.38, color=BLUE, label="responses that pass the gradient on")
+    if any(dead):
+        right.barh(places + 0.2, dead, 0.38, color=RED, hatch="//", label="dead units")
     for place, each in zip(places, activities, strict=True):
-        share = f"{each.dead} of {each.units}"
-        right.text(each.dead / each.units + 0.02, place + 0.2, share, va="center", fontsize=SMALL)
+        count = f"{each.dead or 'none'} of {each.units} dead"
+        right.text(each.dead / each.units + 0.02, place + 0.2, count, va="center", fontsize=SMALL)
         right.text(
             each.active + 0.02, place - 0.2, f"{each.active:.0%}", va="center", fontsize=SMALL
         )
@@ -112,11 +98,11 @@ def draw_nonlinearities(activities: list[Activity]) -> Figure:
     right.set_xticks(np.linspace(0, 1, 6), [f"{x:.0%}" for x in np.linspace(0, 1, 6)])
     right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06))
     right.set_title("in this model")
-    return figure
+    return drawing
 
 
 def _draw_functions(axes: Axes) -> None:
-    """Each by the layer that networks are built with; of the noisy one what 8 in 10 draws give."""
+    """Each function, by its layer; for the noisy one also the range of 8 in 10 draws."""
     x = np.linspace(-3, 3, 241, dtype=np.float32)
     for name, colour, line in zip(NAMES, CYCLE, _LINES, strict=False):
         layer = make_layer(ACTIVATION, 0, dataclasses.replace(PAPER, activation=name))
@@ -126,7 +112,7 @@ def _draw_functions(axes: Axes) -> None:
             axes.fill_between(x, low, high, color=colour, alpha=0.25, linewidth=0)
             axes.plot(x, draws.mean(axis=0), color=colour, linestyle=line, linewidth=2, label=name)
         else:
-            width = 5 if name == "relu" else 2.5  # seen beneath the leaky one
+            width = 5 if name == "relu" else 2.5  # visible beneath the leaky one
             axes.plot(x, layer(x).numpy(), color=colour, linestyle=line, lw=width, label=name)
     axes.axhline(0, color="black", linewidth=0.8, zorder=0)
     axes.axvline(0, color="black", linewidth=0.8, zorder=0)
@@ -137,29 +123,26 @@ def _draw_functions(axes: Axes) -> None:
     axes.set_title("the functions (shaded: noise in training)")
 
 
-def picture(subject: FigureContext) -> Picture:
-    """Of the model's own layers, on images of its data."""
-    number = min(_IMAGES, len(subject.survey.index))
-    chosen = np.linspace(0, len(subject.survey.index) - 1, number).astype(int)
-    activities = measure_activity(subject.model, subject.inputs(subject.squares(chosen)))
+@figure("nonlinearities", needs="images", order=40)
+def render_nonlinearities(context: FigureContext) -> RenderedFigure:
+    """The model's own layers, on images of its dataset."""
+    number = min(_IMAGES, len(context.activations.index))
+    rows = np.linspace(0, len(context.activations.index) - 1, number).astype(int)
+    activities = measure_activity(context.model, context.inputs(context.images(rows)))
     dead = sum(each.dead for each in activities)
-    return Picture(
-        "nonlinearities",
+    return RenderedFigure(
         "Nonlinearities and dead units",
-        f"Left: the nonlinearities that `--activation` offers; this model has "
-        f"{subject.variant.activation}. Right: a unit is dead that on none of {number} images "
-        f"passes on more than 2 % of the gradient: {dead} of "
-        f"{sum(each.units for each in activities)} (a map counts as one unit).",
+        f"Left: the nonlinearities of `--activation`; this model has {context.variant.activation}. "
+        f"Right: for each layer, the share of responses that pass more than 2 % of the gradient on "
+        f"(blue), and the units that do so for none of {number} images. Such dead units cannot "
+        f"learn any more. Here {dead or 'none'} of "
+        f"{sum(each.units for each in activities):,} units are dead; a map counts as one unit.",
         draw_nonlinearities(activities),
         {
             "layers": [
-                {
-                    "layer": each.name,
-                    "units": each.units,
-                    "dead": each.dead,
-                    "active responses": each.active,
-                }
+                {"layer": each.name, "units": each.units, "dead": each.dead,
+                 "active responses": each.active}
                 for each in activities
             ]
         },
-    )
+    )  # fmt: skip

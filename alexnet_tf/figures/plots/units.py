@@ -2,89 +2,38 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alexnet_tf.figures.activations import Activations
-from alexnet_tf.figures.context import FigureContext
-from alexnet_tf.figures.picture import Picture
-from alexnet_tf.figures.style import (
-    MIDDLE,
-    RED,
-    SLIDE,
-    SMALL,
-    in_style,
-    new_figure,
-    outline,
-    show_image,
-)
+from alexnet_tf.figures import style
+from alexnet_tf.figures.context import Activations, FigureContext
+from alexnet_tf.figures.registry import RenderedFigure, figure
 from alexnet_tf.figures.text import fit
-from alexnet_tf.models.layer_summary import ReceptiveField, layer_summary
-from alexnet_tf.system.errors import UserError
+from alexnet_tf.models.layer_summary import LayerSummary, layer_summary
 
 _UNITS, _IMAGES = 4, 8  # rows and columns
 
 
-@dataclasses.dataclass(frozen=True)
-class Excited:
-    """What excites a unit.
-
-    Attributes:
-        unit: its number, from 0.
-        which: int64 [n], places in the survey, the strongest first.
-        responses: float32 [n].
-        places: int64 [n, 2], row and column in the map; None of a fully connected layer's.
-    """
-
-    unit: int
-    which: np.ndarray
-    responses: np.ndarray
-    places: np.ndarray | None
+def top_images(activations: Activations, unit: int, number: int = _IMAGES) -> np.ndarray:
+    """Rows of the images with the largest responses of a unit, the largest first, int64 [n]."""
+    return np.argsort(-activations.peaks[:, unit], kind="stable")[:number]
 
 
-def check_unit(layer: str, unit: int, units: int) -> None:
-    """Sees whether a layer has a unit.
-
-    Raises:
-        UserError: it has not.
-    """
-    if not 0 <= unit < units:
-        raise UserError(f"Expected a unit of {layer}, 0 to {units - 1}. Received: --units={unit}")
-
-
-def excite(survey: Activations, unit: int, number: int = _IMAGES) -> Excited:
-    """The images with the largest responses of a unit.
-
-    Args:
-        survey: of images.
-        unit: its number, from 0.
-        number: of images.
-
-    Raises:
-        UserError: no such unit.
-    """
-    check_unit(survey.layer, unit, survey.responses.shape[1])
-    which = np.argsort(-survey.responses[:, unit], kind="stable")[:number]
-    places = None if survey.places is None else survey.places[which, unit]
-    return Excited(unit, which, survey.responses[which, unit], places)
-
-
-def most_telling(survey: Activations, number: int = _UNITS) -> list[int]:
+def most_telling(activations: Activations, number: int = _UNITS) -> list[int]:
     """Units that differ most between classes: each the best of its class, no class twice.
 
-    A unit is measured by the mean of its responses to a class, less that to all images, in
-    standard deviations. Where there are fewer classes than units are wanted, or none are known,
-    those follow whose responses vary most.
+    A unit's score for a class is its mean response to the class minus that to all images, in
+    standard deviations. If there are fewer classes than wanted units, or none are known, the units
+    whose responses vary most follow.
     """
-    spread = survey.responses.std(axis=0)
+    peaks, classes = activations.peaks, activations.labels
+    spread = peaks.std(axis=0)
     found: list[int] = []
-    labels = np.unique(survey.labels) if survey.labels is not None else []
+    labels = np.unique(classes) if classes is not None else []
     if len(labels) > 1:
-        deviations = (survey.responses - survey.responses.mean(axis=0)) / np.maximum(spread, 1e-6)
-        means = np.stack([deviations[survey.labels == label].mean(axis=0) for label in labels])
+        deviations = (peaks - peaks.mean(axis=0)) / np.maximum(spread, 1e-6)
+        means = np.stack([deviations[classes == label].mean(axis=0) for label in labels])
         served: set[int] = set()
         order = np.argsort(-means, axis=None, kind="stable")
         for label, unit in zip(*np.unravel_index(order, means.shape), strict=True):
@@ -97,87 +46,90 @@ def most_telling(survey: Activations, number: int = _UNITS) -> list[int]:
     return (found + [unit for unit in varied if unit not in found])[:number]
 
 
-@in_style
 def draw_units(
-    layer: str,
-    excited: list[Excited],
-    squares: np.ndarray,
-    names: list[list[str]],
-    field: ReceptiveField | None,
-    crop: int,
-    rectified: bool = True,
-) -> Figure:
-    """A row for each unit; of a map, what the unit saw of the image is framed.
+    layer: LayerSummary, activations: Activations, tops: dict[int, np.ndarray],
+    images: np.ndarray, names: list[list[str]], crop: int, rectified: bool = True,
+) -> Figure:  # fmt: skip
+    """A row for each unit; in images of a map, the unit's receptive field there is framed.
 
     Args:
-        layer: whose units they are.
-        excited: of `excite`.
-        squares: uint8 [units, n, S, S, 3].
+        layer: with the units.
+        activations: of the layer.
+        tops: for each unit the rows of its images.
+        images: uint8 [units, n, S, S, 3].
         names: of the images' classes.
-        field: of the layer's units; None of a fully connected layer's.
         crop: side of the centre view that the network saw.
-        rectified: whether a unit that gives 0 or less sees nothing; it is said to be inactive.
+        rectified: whether a response of 0 or less means that the unit is inactive.
     """
-    figure = new_figure(f"The images that excite single units of {layer} most")
-    cells = figure.subplots(len(excited), squares.shape[1], squeeze=False)
-    margin = (squares.shape[2] - crop) // 2
-    room = SLIDE[0] / squares.shape[1] - 0.25  # inches; the columns' own pads are .2
-    for row, each, images, theirs in zip(cells, excited, squares, names, strict=True):
-        for i, (axes, image, name) in enumerate(zip(row, images, theirs, strict=True)):
-            show_image(axes, image[margin : margin + crop, margin : margin + crop])
-            active = each.responses[i] > 0 or not rectified
-            label = name if active else "inactive"
-            style = "normal" if active else "italic"
-            axes.set_xlabel(fit(label, room) if label else "", fontsize=SMALL, labelpad=3,
-                            style=style)  # fmt: skip
-            if field is not None and active:
-                _draw_field(axes, field, each.places[i], crop)
-        row[0].set_ylabel(f"unit {each.unit}", fontsize=MIDDLE, weight="bold")
-    return figure
+    drawing = style.new_figure(f"The images that excite single units of {layer.name} most")
+    cells = drawing.subplots(len(tops), images.shape[1], squeeze=False)
+    margin = (images.shape[2] - crop) // 2
+    room = style.SLIDE[0] / images.shape[1] - 0.25  # inches; the columns' padding is 0.2
+    for line, (unit, rows), its_images, its_names in zip(
+        cells, tops.items(), images, names, strict=True
+    ):
+        for axes, row, image, name in zip(line, rows, its_images, its_names, strict=True):
+            style.show_image(axes, image[margin : margin + crop, margin : margin + crop])
+            active = activations.peaks[row, unit] > 0 or not rectified
+            label, slant = (name, "normal") if active else ("inactive", "italic")
+            label = fit(label, room) if label else ""
+            axes.set_xlabel(label, fontsize=style.SMALL, labelpad=3, style=slant)
+            if layer.field is not None and active:
+                _draw_field(axes, layer, activations.peak_positions[row, unit], crop)
+        line[0].set_ylabel(f"unit {unit}", fontsize=style.MIDDLE, weight="bold")
+    return drawing
 
 
-def _draw_field(axes: Axes, field: ReceptiveField, place: np.ndarray, crop: int) -> None:
-    """Frames what a unit at a row and a column sees of a view, as far as it is no padding."""
-    first = field.first + field.stride * place
+def _draw_field(axes: Axes, layer: LayerSummary, position: np.ndarray, crop: int) -> None:
+    """Frames the receptive field of a position in a map, without the padding."""
+    first = layer.field.first + layer.field.stride * position
     top, left = np.maximum(first, 0)
-    bottom, right = np.minimum(first + field.size, crop)
-    outline(axes, (top, left), (bottom - top, right - left), RED, 2.5, clip_on=False)
+    bottom, right = np.minimum(first + layer.field.size, crop)
+    style.outline(axes, (top, left), (bottom - top, right - left), style.RED, 2.5, clip_on=False)
 
 
-def picture(subject: FigureContext) -> Picture:
-    """Of the units that were asked for, or of those that differ most between classes."""
-    survey, layers = subject.survey, layer_summary(subject.variant, len(subject.classes))
-    number = min(_IMAGES, len(survey.index))
-    excited = [excite(survey, unit, number) for unit in subject.units or most_telling(survey)]
-    squares = subject.squares(np.concatenate([each.which for each in excited]))
-    squares = squares.reshape(len(excited), number, *squares.shape[1:])
-    names = [subject.names(each.which) for each in excited]
-    field = next(layer.field for layer in layers if layer.name == survey.layer)
-    # tanh has no sleep, and the last layer no nonlinearity: 0 is nothing special to them.
-    rectified = survey.layer != layers[-1].name and "relu" in subject.variant.activation
-    differ = "vary most" if survey.labels is None else "differ most between classes"
-    chosen = "that were asked for" if subject.units else f"that {differ}"
-    where = " Framed: what the unit sees there." if field else ""
-    return Picture(
-        "units",
-        f"What excites units of {survey.layer}",
-        f"Units of {survey.layer} {chosen}, and of {len(survey.index):,} images those to which "
-        f"each responds most, the strongest on the left.{where}",
-        draw_units(
-            survey.layer, excited, squares, names, field,
-            subject.variant.preprocessing.crop_size, rectified,
-        ),
+@figure("units", needs="images", order=120)
+def render_units(context: FigureContext) -> RenderedFigure:
+    """The units of the context, or those that differ most between classes."""
+    activations = context.activations
+    layers = layer_summary(context.variant, len(context.class_names))
+    layer = next(layer for layer in layers if layer.name == context.layer)
+    number = min(_IMAGES, len(activations.index))
+    units = context.units or most_telling(activations)
+    tops = {unit: top_images(activations, unit, number) for unit in units}
+    images = context.images(np.concatenate(list(tops.values())))
+    images = images.reshape(len(tops), number, *images.shape[1:])
+    names = [context.true_names(rows) for rows in tops.values()]
+    # 0 has no meaning for tanh, nor for the last layer, which has no nonlinearity.
+    rectified = layer is not layers[-1] and "relu" in context.variant.activation
+    differ = "whose responses vary most" if activations.labels is None else (
+        "that differ most between classes")  # fmt: skip
+    chosen = "that were asked for" if context.units else differ
+    field = (
+        " The red frame is the part of the image that the unit sees there." if layer.field else ""
+    )
+    crop = context.variant.preprocessing.crop_size
+    return RenderedFigure(
+        f"What excites units of {layer.name}",
+        f"Each row: a unit of {layer.name}, and the images to which it responds most of "
+        f"{len(activations.index):,}, the strongest response on the left. These are units {chosen}."
+        f"{field}",
+        draw_units(layer, activations, tops, images, names, crop, rectified),
         {
             "units": [
-                {"unit": each.unit, "largest response": float(each.responses[0]), **_best(theirs)}
-                for each, theirs in zip(excited, names, strict=True)
+                {
+                    "unit": unit,
+                    "largest response": float(activations.peaks[rows[0], unit]),
+                    **_best(its_names),
+                }
+                for (unit, rows), its_names in zip(tops.items(), names, strict=True)
             ]
         },
-    )  # fmt: skip
+    )
 
 
 def _best(names: list[str]) -> dict[str, object]:
-    """The class that most of some images are of, where classes are known."""
+    """The most frequent class of some images, if their classes are known."""
     if not all(names):
         return {}
     best = max(names, key=names.count)
