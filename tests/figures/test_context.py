@@ -128,9 +128,9 @@ def test_the_row_of_a_model_is_found_or_asked_for():
     with pytest.raises(UserError, match="Expected variant=.*alexnet_my_own is not one of paper"):
         subject_of(AlexNet(own, 10), PHOTOS)
     assert subject_of(AlexNet(own, 10), PHOTOS, variant=own).variant == own
-    with pytest.raises(UserError, match="from the row single_gpu.* conv1 with 34,944 parameters"):
+    with pytest.raises(UserError, match="of the variant single_gpu.* conv1 with 34,944 parameters"):
         subject_of(AlexNet(narrow("single_gpu"), 10), PHOTOS)
-    with pytest.raises(UserError, match="row tiny with tanh.*with relu1"):
+    with pytest.raises(UserError, match="variant tiny with tanh.*with relu1"):
         subject_of(model, PHOTOS, variant=tanh)
     with pytest.raises(UserError, match="include_top=True.*ends with pool5"):
         subject_of(AlexNet("tiny", include_top=False), PHOTOS)
