@@ -150,9 +150,9 @@ def test_the_row_of_a_model_is_found_or_asked_for(tiny_model):
     with pytest.raises(UserError, match="Expected variant=.*alexnet_my_own is not one of paper"):
         FigureContext.from_model(AlexNet(own, 10), PHOTOS)
     assert FigureContext.from_model(AlexNet(own, 10), PHOTOS, variant=own).variant == own
-    with pytest.raises(UserError, match="from the row single_gpu.* conv1 with 34,944 parameters"):
+    with pytest.raises(UserError, match="of the variant single_gpu.* conv1 with 34,944 parameters"):
         FigureContext.from_model(AlexNet(narrow("single_gpu"), 10), PHOTOS)
-    with pytest.raises(UserError, match="row tiny with tanh.*with relu1"):
+    with pytest.raises(UserError, match="variant tiny with tanh.*with relu1"):
         FigureContext.from_model(model, PHOTOS, variant=tanh)
     with pytest.raises(UserError, match="include_top=True.*ends with pool5"):
         FigureContext.from_model(AlexNet("tiny", include_top=False), PHOTOS)

@@ -42,8 +42,8 @@ X = np.float32([-2, -0.5, 0, 0.5, 2])
     ],
 )
 def test_activations(activation, expected):
-    spec = dataclasses.replace(get_variant("tiny"), activation=activation)
-    model = AlexNet(spec, classes=10)
+    variant = dataclasses.replace(get_variant("tiny"), activation=activation)
+    model = AlexNet(variant, classes=10)
     for number in range(1, 8):
         actual = model.get_layer(f"{activation}{number}")(X)
         np.testing.assert_allclose(actual, expected, rtol=1e-5)

@@ -14,7 +14,7 @@ from alexnet_tf.models.variants import VARIANTS, get_variant
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_sizes_and_parameters_are_those_of_the_built_network(name):
+def test_sizes_and_parameters_match_the_built_network(name):
     model = AlexNet(name, classes=10)
     layers = layer_summary(get_variant(name), classes=10)
     assert sum(layer.parameters for layer in layers) == model.count_params()
@@ -68,21 +68,21 @@ def test_receptive_fields_by_hand():
 
 @pytest.mark.parametrize("name", ["tiny", "tiny32", "code2012", "one_weird_trick"])
 def test_a_unit_sees_its_receptive_field_and_nothing_else(name):
-    row = get_variant(name)
-    smooth = dataclasses.replace(row, activation="tanh")  # which passes every gradient on
+    variant = get_variant(name)
+    smooth = dataclasses.replace(variant, activation="tanh")  # its gradient is never zero
     keras.utils.set_random_seed(0)
-    side = row.preprocessing.crop_size
-    images = tf.random.stateless_normal([4, side, side, 3], [1, 2])
+    size = variant.preprocessing.crop_size
+    images = tf.random.stateless_normal([4, size, size, 3], [1, 2])
     model = AlexNet(smooth, classes=10)
-    for layer in layer_summary(row)[:3]:
+    for layer in layer_summary(variant)[:3]:
         units = unit_model(model, layer.name)
-        place = units.output.shape[1] // 2
+        center = units.output.shape[1] // 2
         with tf.GradientTape() as tape:
             tape.watch(images)
-            responses = tf.reduce_sum(units(images)[:, place, place] ** 2)
+            responses = tf.reduce_sum(units(images)[:, center, center] ** 2)
         seen = (np.abs(tape.gradient(responses, images)) > 0).any(axis=(0, 3))
-        first = layer.field.first + layer.field.stride * place
-        expected = np.zeros(side, bool)
+        first = layer.field.first + layer.field.stride * center
+        expected = np.zeros(size, bool)
         expected[max(0, first) : first + layer.field.size] = True
         assert not seen[~expected].any() and not seen[:, ~expected].any()
         # Pooling passes back to one unit of each window: the edges are seen by some map, at least.

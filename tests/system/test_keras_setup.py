@@ -6,11 +6,17 @@ import os
 import subprocess
 import sys
 
+import keras
 import pytest
 
 import alexnet_tf
 from alexnet_tf.system.errors import UserError
-from alexnet_tf.system.keras_setup import after_import, check_backend, choose_backend
+from alexnet_tf.system.keras_setup import (
+    after_import,
+    check_backend,
+    choose_backend,
+    reset_formats,
+)
 
 
 @pytest.fixture
@@ -70,6 +76,14 @@ def test_the_backend_is_tensorflow_unless_the_environment_says_otherwise(monkeyp
     choose_backend()
     with pytest.raises(UserError, match="KERAS_BACKEND=tensorflow or none. Received backend: jax"):
         check_backend()
+
+
+def test_a_command_undoes_the_formats_of_keras_json():
+    keras.config.set_floatx("float16")
+    keras.config.set_image_data_format("channels_first")
+    reset_formats()
+    assert (keras.config.floatx(), keras.config.image_data_format()) == ("float32", "channels_last")
+    assert keras.config.epsilon() == 1e-7
 
 
 def test_importing_the_package_imports_neither_keras_nor_tensorflow():
