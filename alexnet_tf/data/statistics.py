@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import zipfile
 
 import numpy as np
@@ -14,6 +13,7 @@ from alexnet_tf.data.moments import Moments
 from alexnet_tf.data.pipeline import decoded_batches
 from alexnet_tf.models.spec import Preprocessing
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.files import write_atomically
 
 # A mean over 50,000 images has a standard error of about 0.3 of 255 in each pixel: more of them
 # cost an hour on ImageNet's original photographs and change nothing.
@@ -42,9 +42,8 @@ class Statistics:
 
     def save(self, path: str) -> None:
         """Writes an .npz file, under another name first so that it is never incomplete."""
-        partial = f"{path}.partial.npz"
-        np.savez(partial, **dataclasses.asdict(self))
-        os.replace(partial, path)
+        with write_atomically(path) as partial:
+            np.savez(partial, **dataclasses.asdict(self))
 
     @classmethod
     def load(cls, path: str) -> Statistics:

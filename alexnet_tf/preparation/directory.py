@@ -19,7 +19,6 @@ from alexnet_tf.preparation.shards import (
     PARTIAL,
     ShardResult,
     ShardSummary,
-    atomic_rename,
     writing_to,
 )
 from alexnet_tf.system import files
@@ -120,7 +119,7 @@ class Ledger:
                     total=self.moments.total,
                     products=self.moments.products,
                 )
-            atomic_rename(partial, self.folder / LEDGER)
+            files.atomic_rename(partial, self.folder / LEDGER)
 
     def _load(self) -> None:
         path = self.folder / LEDGER

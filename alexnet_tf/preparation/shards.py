@@ -29,7 +29,7 @@ from alexnet_tf.preparation.resize import InvalidImage, Prepared, prepare
 from alexnet_tf.preparation.sources import Example, FileRange
 from alexnet_tf.preparation.tfrecord import frame_records, serialize_example
 from alexnet_tf.system.errors import UserError
-from alexnet_tf.system.files import fsync_path
+from alexnet_tf.system.files import atomic_rename
 
 PARTIAL = ".partial"  # ends the name of a file that is being written
 
@@ -212,13 +212,6 @@ def _write_shard(path: pathlib.Path, records: list[bytes]) -> tuple[int, str]:
         size = partial.stat().st_size
         atomic_rename(partial, path)
     return size, digest.hexdigest()
-
-
-def atomic_rename(partial: pathlib.Path, path: pathlib.Path) -> None:
-    """Gives a written file its name, once all of it is on disk."""
-    fsync_path(partial)
-    os.replace(partial, path)
-    fsync_path(path.parent)
 
 
 @contextlib.contextmanager

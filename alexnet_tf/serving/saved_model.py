@@ -86,7 +86,7 @@ def write_version(
     base = pathlib.Path(base).expanduser()
     try:
         base.mkdir(parents=True, exist_ok=True)
-        with locked(base, "the directory of versions"):
+        with locked(base, "--output"):
             target = _next_version(base) if version is None else base / str(version)
             if target.exists():
                 raise UserError(f"Expected a version that does not exist yet. Received: {target}")

@@ -1,5 +1,6 @@
 """The exceptions that entry points turn into one line and an exit code."""
 
+import re
 import textwrap
 
 
@@ -16,6 +17,10 @@ class WorkerLostError(UserError):
 
 
 def first_line(error: Exception, width: int = 200) -> str:
-    """The first line of a library's error, shortened; its type's name if it has no text."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    """The first line of a library's error, shortened; its type's name if it has no text.
+
+    TensorFlow's names of graph nodes and operations are left out.
+    """
+    text = re.sub(r"\{\{.*?\}\} ?| ?\[Op:\w+\]( name:)?", "", str(error))
+    lines = text.strip().splitlines() or [type(error).__name__]
     return textwrap.shorten(lines[0], width, placeholder=" ...")

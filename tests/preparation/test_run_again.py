@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import os
+import pathlib
 import shutil
 
 import numpy as np
@@ -15,11 +16,12 @@ from PIL import Image
 
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.statistics import Statistics
-from alexnet_tf.preparation import directory, metadata, shards, workers
+from alexnet_tf.preparation import directory, metadata, workers
 from alexnet_tf.preparation.plan import Settings
 from alexnet_tf.preparation.run import prepare_dataset
 from alexnet_tf.preparation.shards import make_shard
 from alexnet_tf.preparation.sources import open_folders, open_tfds_source
+from alexnet_tf.system import files
 from alexnet_tf.system.errors import UserError
 from tests import commands
 from tests.preparation import crashing_images
@@ -169,7 +171,7 @@ def test_killed_while_it_began_it_begins_again(folder, whole, tmp_path, monkeypa
 
     output = tmp_path / "output"
     with monkeypatch.context() as patch:
-        patch.setattr(directory, "atomic_rename", stop)
+        patch.setattr(files, "atomic_rename", stop)
         with pytest.raises(CrashError):
             prepare(folder, output)
     assert [path.name for path in output.iterdir()] == ["unfinished.npz.partial"]
@@ -230,8 +232,8 @@ def test_a_complete_dataset_is_checked_to_the_bit(folder, whole, name):
 
 def test_all_of_it_is_on_disk_before_the_ledger_goes(folder, tmp_path, monkeypatch):
     forced = set()
-    for module in (shards, metadata):
-        monkeypatch.setattr(module, "fsync_path", lambda path: forced.add(path.name))
+    for module in (files, metadata):
+        monkeypatch.setattr(module, "fsync_path", lambda path: forced.add(pathlib.Path(path).name))
     monkeypatch.setattr(directory.Ledger, "remove", lambda ledger: before.update(forced))
     before = set()
     prepare(folder, tmp_path / "output")
@@ -348,4 +350,4 @@ def test_a_shard_that_is_not_as_it_was_written_is_named(whole, tmp_path):
         done = commands.run(f"alexnet_tf.{command}", *flags)
         assert done.returncode == 1 and "Traceback" not in done.stderr
         (line,) = (each for each in done.stderr.splitlines() if each.startswith("error: "))
-        assert (shard.name if command == "doctor" else "whole records") in line
+        assert (shard.name if command == "doctor" else "dataset is damaged") in line
