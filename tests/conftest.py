@@ -1,5 +1,6 @@
 """TensorFlow as the whole suite has it: quiet, exact, and with two CPU devices to replicate on."""
 
+import ctypes
 import gc
 import os
 import signal
@@ -8,10 +9,14 @@ import pytest
 
 from alexnet_tf.app import import_tensorflow_quietly
 
+_LIBC = ctypes.CDLL(None)
+
 
 def pytest_configure(config):
     if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
         return  # pytest-xdist's first process only hands tests out
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job ignores Ctrl-C
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # XLA goes through all of its passes, but LLVM makes no effort: a third of the time is saved.
     os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
     import_tensorflow_quietly()
@@ -33,10 +38,11 @@ def _seed():
 
 
 @pytest.fixture(autouse=True)
-def _forget_custom_gradients():
-    """TensorFlow keeps each use of tf.custom_gradient in a graph for ever, and all weights with it.
+def _release_memory():
+    """Frees what TensorFlow and the C library keep after a test.
 
-    One use a trained network is nothing; hundreds of networks are 10 GB.
+    TensorFlow keeps each use of tf.custom_gradient in a graph for the life of the process, and the
+    weights with it. A program trains few networks; the tests train hundreds, which would be 10 GB.
     """
     yield
     from tensorflow.python.framework import ops
@@ -47,6 +53,8 @@ def _forget_custom_gradients():
         del kept[name]
     if names:
         gc.collect()
+        if hasattr(_LIBC, "malloc_trim"):  # glibc
+            _LIBC.malloc_trim(0)
 
 
 @pytest.fixture(scope="session")

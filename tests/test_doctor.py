@@ -161,6 +161,7 @@ def test_the_command_reports_and_draws(tmp_path):
     assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 1000  # pictures, not blank frames
 
 
+@pytest.mark.slow
 def test_a_dataset_of_other_squares_than_the_variants(tmp_path):
     folder = write_folder(tmp_path / "images", train=2, val=1)
     prepared = tmp_path / "prepared"

@@ -67,6 +67,7 @@ def test_the_same_command_again_has_nothing_to_do(trained, folder):
     assert re.search(result, again.stdout)[0] == re.search(result, first.stdout)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("views", [1, 10])
 def test_evaluation_writes_json(trained, tmp_path, views):
     model_dir, _ = trained
@@ -97,6 +98,7 @@ def test_evaluation_takes_a_validation_set_by_itself_of_some_of_the_classes(
     assert not any(images.values())
 
 
+@pytest.mark.slow
 def test_evaluation_is_the_same_on_devices_and_in_processes(trained, tmp_path):
     model_dir, _ = trained
     texts = []
@@ -118,6 +120,7 @@ def test_evaluation_is_the_same_on_devices_and_in_processes(trained, tmp_path):
     assert texts[0] == texts[1] == texts[2]
 
 
+@pytest.mark.slow
 def test_different_models_are_averaged(trained, folder, tmp_path):
     other = tmp_path / "other"
     flags = (*SMALL, "--noexport", "--seed=1", f"--data_dir={folder}", f"--model_dir={other}")
@@ -147,6 +150,7 @@ def test_different_models_are_averaged(trained, folder, tmp_path):
     assert sorted(row["classes"][0] for row in predicted) == sorted(both)
 
 
+@pytest.mark.slow
 def test_prediction_goes_through_folders_and_takes_a_saved_model(trained, folder, tmp_path):
     model_dir, _ = trained
     outputs = []
@@ -193,6 +197,7 @@ def test_prediction_names_bad_files_and_goes_on(trained, folder, tmp_path):
     assert (good.returncode, good.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_the_saved_model_gives_evaluations_answers_without_this_package(trained):
     done = commands.run("tools.check_saved_model", f"--model_dir={trained[0]}")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -25,6 +25,7 @@ def photos(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_mutated_images_neither_crash_nor_hang(photos):
     printed = run("fuzz_decoding", f"--photos={photos}", "--images=400")
     assert printed.splitlines()[-1] == "no crash, no hang"
@@ -40,6 +41,7 @@ def test_the_preparation_benchmark_compares_pixels(photos):
     assert float(lowest["ours"]) > 35 and float(lowest["pillow_only"]) > 35
 
 
+@pytest.mark.slow
 def test_linear_baseline_reports_every_rate(tmp_path):
     write_folder(tmp_path)
     options = ("--dataset=folder", f"--data_dir={tmp_path}", "--epochs=1", "--batch_size=8")
@@ -48,6 +50,7 @@ def test_linear_baseline_reports_every_rate(tmp_path):
     assert sum("validation" in line and "on 20 images" in line for line in lines) == 3
 
 
+@pytest.mark.slow
 def test_a_run_survives_kills_and_damaged_checkpoints():
     # Validated after 20 steps, which changes what a checkpoint holds.
     printed = run("kill_training", "--kills=3", "--seed=1", "--validate_every=0.04")
@@ -61,6 +64,7 @@ def test_the_loop_benchmarks_rate_counts_steps_and_not_calls():
     assert benchmark_loop.rate([(1, 9.0), (2, 10.0), (12, 15.0)], 8) == 16.0
 
 
+@pytest.mark.slow
 def test_the_loop_benchmark_compares_three_ways(tmp_path):
     write_folder(tmp_path)
     options = ("--dataset=folder", f"--data_dir={tmp_path}", "--rounds=1", "--steps=10")

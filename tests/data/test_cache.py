@@ -51,6 +51,7 @@ def decoded(monkeypatch):
     return times
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["memory", "disk"])
 def test_a_cache_of_lossless_images_changes_nothing(place, tmp_path):
     split = sharded_split(LENGTHS, broken=(2,))
@@ -99,6 +100,7 @@ def damage_the_sidecar(images, path):
     path.with_suffix(".json").write_text("{")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change", [change_a_file, rename_a_file, lose_the_sidecar, damage_the_sidecar]
 )
@@ -113,6 +115,7 @@ def test_other_images_are_decoded_again(images, tmp_path, decoded, change):
     np.testing.assert_array_equal(cache.readable, fresh.readable)
 
 
+@pytest.mark.slow
 def test_another_way_to_resize_is_another_cache(images, tmp_path, decoded):
     for spec in (SPEC, dataclasses.replace(SPEC, resize="warp"), SPEC):
         open_decoded_cache(

@@ -158,6 +158,7 @@ def bombs():
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [decode_square, decode_crop, decode_window])
 def test_bombs_do_not_go_off(way):
     rest = {

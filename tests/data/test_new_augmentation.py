@@ -86,6 +86,7 @@ def test_one_that_needs_the_original_image_excludes_a_cache():
         augmentations.check(("resized_crop",), cached=True)
 
 
+@pytest.mark.slow
 def test_it_is_trained_with(tmp_path, monkeypatch):
     from alexnet_tf.training import run
 

@@ -47,6 +47,7 @@ def test_image_and_label_stay_together():
         assert batch["image"].dtype == np.uint8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start_step", [0, 3, 5, 8, 12])
 @pytest.mark.parametrize("broken", [(), (2, 7)])
 def test_the_stream_can_start_at_any_step(start_step, broken):
@@ -56,6 +57,7 @@ def test_the_stream_can_start_at_any_step(start_step, broken):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_shards", [1, 2, 4])
 def test_all_shards_together_yield_the_whole_batches(num_shards, monkeypatch):
     monkeypatch.setattr(shuffle, "WINDOW_BYTES", 100 * 5)

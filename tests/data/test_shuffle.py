@@ -43,6 +43,7 @@ def test_places_and_epochs_are_told():
         assert (record["epoch"], record["position"]) == divmod(number, EXAMPLES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [1, 9, 10, 27, 28, 40, 93])
 def test_a_stream_can_start_anywhere(window, first):
     whole = records(first + 30)[first:]

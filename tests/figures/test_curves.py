@@ -15,6 +15,7 @@ from alexnet_tf.system.errors import UserError
 from tests.figures.texts import find_faults
 
 
+@pytest.mark.slow
 def test_a_run_is_read_back(model_dir):
     (run,) = read_runs([model_dir, model_dir / "."])  # which is one run
     assert run.name == "short"

@@ -54,6 +54,7 @@ def fetched(browser):
     """)
 
 
+@pytest.mark.slow
 def test_everything_is_written(drawn):
     for name in all_figures():
         for suffix in ("png", "svg", "txt", "json"):

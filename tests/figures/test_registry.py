@@ -42,6 +42,7 @@ def words(rendered):
     return [text.get_text() for text in rendered.figure.findobj(Text)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_figure_is_a_slide_whose_texts_do_not_overlap(context, name, tmp_path):
     rendered = render(name, context)
@@ -59,6 +60,7 @@ def test_a_figure_is_a_slide_whose_texts_do_not_overlap(context, name, tmp_path)
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "tiny"])
 def test_every_figure_of_every_variant_is_drawn(variant):
     context = make_context(variant, images=8)
@@ -83,6 +85,7 @@ def test_imagenets_longest_names_can_be_read():
         assert find_faults(draw_confusions(labels, labels // 2, names)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("activation", "images", "gradient"),
     [

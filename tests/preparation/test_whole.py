@@ -88,6 +88,7 @@ def prepared(archives, tmp_path_factory):
     return output
 
 
+@pytest.mark.slow
 def test_tfds_reads_every_usable_picture_once_with_its_label(prepared):
     builder = tfds.builder_from_directory(prepared)
     assert tuple(builder.info.features["label"].names) == SYNSETS
@@ -132,6 +133,7 @@ def test_statistics_are_those_of_the_decoded_pictures(prepared):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_network_is_trained_and_evaluated_on_it(prepared, tmp_path):
     """From archives to an error: every validation picture counts once, under its synset."""
     model_dir, result = tmp_path / "run", tmp_path / "result.json"
@@ -156,6 +158,7 @@ def test_shards_are_mixtures_of_all_classes(prepared):
     assert len(set(labels.numpy())) == 4
 
 
+@pytest.mark.slow
 def test_killed_twice_and_run_again_it_makes_the_same_bytes(archives, prepared, tmp_path):
     output = tmp_path / "imagenet"
     for kill in range(2):
@@ -175,6 +178,7 @@ def test_killed_twice_and_run_again_it_makes_the_same_bytes(archives, prepared, 
     assert tree(output) == tree(prepared)
 
 
+@pytest.mark.slow
 def test_a_complete_dataset_is_left_alone(archives, prepared):
     before = tree(prepared)
     done = run(archives, prepared)
@@ -182,6 +186,7 @@ def test_a_complete_dataset_is_left_alone(archives, prepared):
     assert tree(prepared) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags, words",
     [
@@ -196,6 +201,7 @@ def test_mistakes_are_answered_in_one_line(archives, tmp_path, flags, words):
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_folder_of_pictures(tmp_path):
     for split in ("train", "val"):
         for name in ("cat", "dog"):

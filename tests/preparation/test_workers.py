@@ -84,6 +84,7 @@ def test_an_image_that_never_ends_is_given_up(task):
     assert result.summary.examples == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["die", "die_at_every_image", "die_while_writing"])
 def test_processes_that_always_die_are_not_the_images_fault(task, fault):
     tasks = [task(*GOOD, *GOOD, *GOOD)]

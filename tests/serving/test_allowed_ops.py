@@ -16,6 +16,7 @@ from alexnet_tf.serving.signatures import SIGNATURES, Servable, check_ops
 from tests.figures.contexts import narrow
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", typing.get_args(ActivationName))
 @pytest.mark.parametrize("variant", variants())
 def test_every_network_has_allowed_operations_only(variant, activation):

@@ -18,6 +18,7 @@ from tests.training.test_train_step import Step, assert_same
 DEVICES = ("/CPU:0", "/CPU:1")
 
 
+@pytest.mark.slow
 def test_towers_learn_what_one_device_learns(folder, tmp_path):
     """With dropout: each tower draws the masks that its units have in the whole network."""
     one = train(options(folder, tmp_path / "one", epochs=1.0))
@@ -25,6 +26,7 @@ def test_towers_learn_what_one_device_learns(folder, tmp_path):
     assert_equal_weights(two, one, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_or_without_towers(folder, tmp_path):
     """The velocities too: they are half of what the next step does."""
     for name, first, second in (("ab", DEVICES, ()), ("ba", (), DEVICES), ("bb", (), ())):
@@ -36,6 +38,7 @@ def test_a_run_goes_on_with_or_without_towers(folder, tmp_path):
             assert_equal_weights(last, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_towers_are_the_same(folder, tmp_path):
     """With dropout, whose states are the whole network's in a checkpoint, and the loss's scale.
 

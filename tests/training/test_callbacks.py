@@ -52,6 +52,7 @@ def test_they_are_told_what_keras_would_tell_them(folder, tmp_path):
     assert witness.params == {"epochs": 2, "steps": STEPS, "verbose": 0}
 
 
+@pytest.mark.slow
 def test_kerass_own_callbacks_work(folder, tmp_path):
     log = tmp_path / "log.csv"
     weights = tmp_path / "best.weights.h5"
@@ -83,6 +84,7 @@ def test_one_may_stop_the_run_in_the_middle_of_an_epoch(folder, tmp_path):
     assert result.step == 7 and result.evaluation is not None
 
 
+@pytest.mark.slow
 def test_one_may_set_the_learning_rate(folder, tmp_path):
     """Zero from the second epoch on: the weights stay what they are."""
     seen = []
@@ -135,6 +137,7 @@ def test_what_the_schedule_has_at_the_same_step_is_not_lost(folder, tmp_path):
     assert (kernels[1] == kernels[0]).all()
 
 
+@pytest.mark.slow
 def test_a_rate_may_rise_from_zero(folder, tmp_path):
     """Also after a stop, without the callback."""
     rates = []

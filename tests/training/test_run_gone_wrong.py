@@ -37,6 +37,7 @@ def test_a_damaged_directory_is_named(folder, tmp_path):
         directory.load()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, {"save_minutes": 0.0}, {"validate_every": 0.2}], ids=str)
 def test_weights_that_are_not_finite_stop_the_run_and_are_not_saved(folder, tmp_path, changes):
     """The first step's loss is that of good weights; a save and a validation wait for its end."""
@@ -53,6 +54,7 @@ def test_a_signal_does_not_save_spoilt_weights(folder, tmp_path):
     assert ModelDirectory(tmp_path).checkpoints.newest() is None
 
 
+@pytest.mark.slow
 def test_weights_whose_validation_is_not_finite_are_not_saved(folder, tmp_path):
     run.train(options(folder, tmp_path, epochs=1.0))
     strategy = make_strategy()
@@ -67,6 +69,7 @@ def test_weights_whose_validation_is_not_finite_are_not_saved(folder, tmp_path):
     assert ModelDirectory(tmp_path).checkpoints.newest().step == 5
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_goes_back_and_halves_its_rate(folder, tmp_path, capsys):
     run.train(options(folder, tmp_path, steps=5))
     wild = {"epochs": 2.0, "learning_rate": 1e30, "on_divergence": "back", "save_minutes": 0.0}

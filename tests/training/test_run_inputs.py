@@ -17,6 +17,7 @@ def spoil(folder, number):
         path.write_bytes(path.read_bytes()[:1500])
 
 
+@pytest.mark.slow
 def test_unreadable_images_are_printed_and_a_resume_is_exact(tmp_path, capsys):
     folder = str(write_folder(tmp_path / "images"))
     spoil(folder, 2)
@@ -37,6 +38,7 @@ def test_too_many_unreadable_images_end_the_run(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_meets_too_many_unreadable_images_is_saved(tmp_path):
     """With a higher --max_unreadable it can be resumed."""
     folder = str(write_folder(tmp_path / "images"))
@@ -56,6 +58,7 @@ def plain(folder, tmp_path_factory):
     return run.train(options(folder, tmp_path_factory.mktemp("plain")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["memory", "disk"])
 def test_a_cache_of_decoded_images_changes_no_weight(folder, plain, tmp_path, place):
     assert_equal_weights(plain, run.train(options(folder, tmp_path, cache=place)))

@@ -8,6 +8,7 @@ from alexnet_tf.training import run
 from tests.training.short_runs import assert_equal_weights, options, weights
 
 
+@pytest.mark.slow
 def test_a_layer_freezes_at_its_epoch_and_stays_frozen_after_a_resume(folder, tmp_path):
     before = run.train(options(folder, tmp_path / "to1", epochs=1.0, layer_rates=("conv1:1:0",)))
     run.train(options(folder, tmp_path / "a", epochs=2.0, layer_rates=("conv1:1:0",)))
@@ -18,6 +19,7 @@ def test_a_layer_freezes_at_its_epoch_and_stays_frozen_after_a_resume(folder, tm
     assert np.abs(one["conv2/kernel"] - other["conv2/kernel"]).max() > 1e-5
 
 
+@pytest.mark.slow
 def test_the_recipe_of_the_original_code_resumes_to_the_bit(folder, tmp_path):
     """Rates of layers and of biases, and the end of PCA noise, in the middle of an epoch."""
     recipe = {
@@ -34,6 +36,7 @@ def test_the_recipe_of_the_original_code_resumes_to_the_bit(folder, tmp_path):
     assert not np.array_equal(weights(usual)["fc8/kernel"], weights(whole)["fc8/kernel"])
 
 
+@pytest.mark.slow
 def test_a_plateau_reduces_the_rate_and_ends_the_run_for_good(folder, tmp_path):
     stalled = options(
         folder, tmp_path, learning_rate=1e-12, plateau_patience=1, plateau_reductions=2, epochs=50.0
@@ -50,6 +53,7 @@ def test_a_plateau_reduces_the_rate_and_ends_the_run_for_good(folder, tmp_path):
     assert run.train(stalled).step == result.step
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_rate_of_its_new_flags(folder, tmp_path):
     before = run.train(options(folder, tmp_path, epochs=1.0))
     after = run.train(options(folder, tmp_path, epochs=2.0, learning_rate=0.0, momentum=0.0))

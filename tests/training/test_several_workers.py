@@ -9,6 +9,7 @@ import sys
 import time
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from alexnet_tf.launch import free_ports
@@ -54,6 +55,7 @@ def tensors(checkpoint, only=""):
     }
 
 
+@pytest.mark.slow
 def test_workers_and_replicas_compute_what_one_device_does(folder, tmp_path):
     """Weights: to 1e-6 of a layer's largest after the first step, to 1e-4 after fifty.
 
@@ -129,6 +131,7 @@ def wait_until(process, happened, seconds=120.0):
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_killed_workers_are_started_again_and_nothing_is_lost(folder, tmp_path):
     """Worker 1, and later worker 0, which is the one that writes."""
     undisturbed = launch(tmp_path / "alone", folder, "--steps=60")
@@ -153,6 +156,7 @@ def test_killed_workers_are_started_again_and_nothing_is_lost(folder, tmp_path):
         np.testing.assert_array_equal(killed[name], values, name)
 
 
+@pytest.mark.slow
 def test_a_signal_to_the_launcher_stops_all_after_one_step(folder, tmp_path, hangups):
     process = launch(tmp_path / "run", folder, "--steps=100000", "--save_minutes=0")
     wait_until(process, lambda: any((tmp_path / "run" / "checkpoints").glob("0000000?")))

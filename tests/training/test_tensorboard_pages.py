@@ -33,6 +33,7 @@ def browser():
         yield browser
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("page", "words", "pictures"),
     [

@@ -127,6 +127,7 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole_on_two_towers():
     assert_same(parts, whole, 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 def test_replicas_clip_and_measure_the_sum_of_their_gradients(two_replicas, precision):
     """Their shares are larger than the sum: clipped one by one they would be clipped too much."""
@@ -177,6 +178,7 @@ def form_of(name):
     return get_variant(name) if name.startswith("tiny") else narrow(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", variants())
 def test_the_compiled_step_is_the_same_step(name):
     """Without dropout, which XLA draws otherwise.
@@ -191,6 +193,7 @@ def test_the_compiled_step_is_the_same_step(name):
         assert np.linalg.norm(one - other) < 2e-2 * np.linalg.norm(other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("name", variants())
 def test_xla_compiles_the_whole_step(name, precision):
@@ -203,14 +206,14 @@ def test_xla_compiles_the_whole_step(name, precision):
         assert np.isfinite(norm) and norm > 0, variable.path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["paper", "code2012"])
 def test_gradients_of_the_full_network_follow_its_finite_differences(name):
     """In float64; of each variable a weight whose gradient is large, and two at random."""
-    keras.config.set_dtype_policy("float64")
-    try:
-        model = AlexNet(name, classes=CLASSES)
-    finally:
-        keras.config.set_dtype_policy("float32")
+    model = keras.models.clone_model(
+        AlexNet(name, classes=CLASSES),
+        clone_function=lambda each: each.from_config({**each.get_config(), "dtype": "float64"}),
+    )
     random = np.random.default_rng(0)
     images = tf.constant(random.normal(0, 60, (1, 224, 224, 3)))  # as large as less their mean
 
