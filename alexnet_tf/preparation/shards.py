@@ -170,8 +170,8 @@ def _prepare_example(
             if wait is None:
                 reason = getattr(error, "strerror", None) or "not enough memory"
                 raise UserError(
-                    f"Could not read or prepare {image} in {len(RETRY_WAITS) + 1} attempts: {reason}. "
-                    "Solve this and run the same command again to continue"
+                    f"Could not read or prepare {image}, in {1 + len(RETRY_WAITS)} attempts: "
+                    f"{reason}. Solve this and run the same command again to continue"
                 ) from None
             time.sleep(wait)
     raise AssertionError("unreachable")

@@ -24,7 +24,7 @@ _BYTES, _INT64S = 1, 3  # fields of tf.train.Feature
 def serialize_example(jpeg: bytes, label: int, file_name: str) -> bytes:
     """One record: the features "file_name", "image" and "label", sorted as TensorFlow sorts them.
 
-    The bytes are those of `tf.train.Example(...).SerializeToString(deterministic=True)`.
+    The bytes equal `tf.train.Example(...).SerializeToString(deterministic=True)`.
     """
     features = (
         ("file_name", _BYTES, file_name.encode(errors="surrogateescape")),

@@ -28,7 +28,7 @@ _POLL_SECONDS = 0.2  # between two checks of the processes
 _PATIENCE = 150.0  # seconds
 _MAX_LOST_IN_A_ROW = 8  # processes; if more are lost, the images are not the cause
 
-# Reasons why an image cannot be used, besides those of `InvalidImage`.
+# Reasons why an image cannot be used, besides the reasons of `InvalidImage`.
 ENDS = "ends the decoder"
 LASTS = "takes too long"
 

@@ -48,7 +48,7 @@ _NETWORK_OPS = """
     AvgPool BiasAdd Conv2D LeakyRelu LogSoftmax MatMul MaxPool Pad ReadVariableOp Relu Rsqrt
     Sigmoid Sqrt Square StopGradient Tanh TopKV2
 """
-# Arithmetic, shapes, branches, and the loops of data/graph_checks.py, whose steps are limited.
+# Arithmetic, shapes, branches, and the loops of data/graph_checks.py, which have few steps.
 _ARITHMETIC_OPS = """
     AddV2 All Assert Cast ClipByValue ConcatV2 Const EnsureShape Equal Exp ExpandDims Fill FloorDiv
     FloorMod GatherV2 Greater GreaterEqual Identity If IsFinite Less LessEqual Log
@@ -56,7 +56,7 @@ _ARITHMETIC_OPS = """
     ReverseV2 Round ScatterNd SelectV2 Shape Size Split Squeeze StatelessCase StatelessIf
     StatelessWhile StridedSlice Sub Sum Unpack While
 """
-# Calls of functions of the same graph, whose operations are checked as well.
+# Calls of functions of the same graph; `check_ops` checks the operations of these as well.
 _CALL_OPS = "PartitionedCall StatefulPartitionedCall"
 ALLOWED_OPS = frozenset((_IMAGE_OPS + _NETWORK_OPS + _ARITHMETIC_OPS + _CALL_OPS).split())
 
