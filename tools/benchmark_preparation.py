@@ -11,7 +11,7 @@ Everything runs in one process and one thread, photograph after photograph and r
     plain_bicubic   the same with Pillow's default filter
     opencv          decode, cut out, resize by area and encode with OpenCV, if it is installed
 
-PSNR compares the decoded squares with the squares of `plain`: median and lowest over all photographs.
+PSNR compares the decoded squares with the squares of `plain`: median and lowest of all photographs.
 Memory is the growth of a process that does nothing else.
 """
 

@@ -110,7 +110,7 @@ class FigureContext:
         """A context for a model in a notebook, trained or not, and some photographs.
 
         Without a training set the mean image is mid-grey, unless the variant has constants of its
-        own, and the principal components are simply R, G and B.
+        own, and the principal components are R, G and B, each with the variance of uniform noise.
 
         Example:
             >>> FigureContext.from_model(alexnet_tf.AlexNet("tiny", classes=10), [photo_a, photo_b])

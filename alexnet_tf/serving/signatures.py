@@ -48,7 +48,7 @@ _NETWORK_OPS = """
     AvgPool BiasAdd Conv2D LeakyRelu LogSoftmax MatMul MaxPool Pad ReadVariableOp Relu Rsqrt
     Sigmoid Sqrt Square StopGradient Tanh TopKV2
 """
-# Arithmetic, shapes, branches, and the loops of data/graph_checks.py, which have few steps.
+# Arithmetic, shapes, branches, and the loops of data/graph_checks.py, which are limited in steps.
 _ARITHMETIC_OPS = """
     AddV2 All Assert Cast ClipByValue ConcatV2 Const EnsureShape Equal Exp ExpandDims Fill FloorDiv
     FloorMod GatherV2 Greater GreaterEqual Identity If IsFinite Less LessEqual Log

@@ -136,7 +136,7 @@ def render_first_layer(context: FigureContext) -> RenderedFigure:
         share = more_coloured(first, second)
         numbers["tower 2 more coloured than tower 1"] = share
         caption += (
-            f"In the paper the kernels of one tower are largely colour-agnostic, the kernels of the "
+            f"In the paper one tower's kernels are largely colour-agnostic, the kernels of the "
             f"other colour-specific (§6.1). Here the mean colour is {first.mean():.2f} in tower 1 "
             f"and {second.mean():.2f} in tower 2. For all pairs of one kernel from each tower, the "
             f"one of tower 2 is more coloured in {share:.0%}: 50 % means no difference, 0 % or "
