@@ -10,13 +10,13 @@ Map of the package, in reading order:
     data/         datasets, decoding, augmentation and normalisation: images to training batches
     training/     one Trainer: the step, the update rule, schedules, checkpoints
     evaluation/   top-1 and top-5 error, reports, published errors to compare with
-    recipes/      where the sources of AlexNet disagree, and what a run follows
+    recipes/      where the sources of AlexNet disagree, and which source a run follows
     preparation/  ImageNet's archives or a folder to a resized dataset, one shard at a time
-    inspection/   what is in a dataset, and what is wrong with it
+    inspection/   the contents of a dataset, and its faults
     serving/      the SavedModel, a REST server and its page
-    figures/      the pictures of the paper and the lecture, from any model
+    figures/      the figures of the paper and the lecture, from any model
     towers/       training with each of the two towers on a device of its own
-    system/       files, signals, progress, errors: knows nothing of the rest
+    system/       files, signals, progress, errors: imports nothing else of the package
 
 visualize.py makes arrays of kernels and grids of images. Entry points only parse flags and call:
 train.py, evaluate.py, predict.py, export.py, prepare.py, doctor.py, serve.py, client.py, launch.py

@@ -34,7 +34,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("server", "http://127.0.0.1:8501", "http://host:port or grpc://host:port")
     flags.DEFINE_string("model", "alexnet", "name of the model on the server")
     flags.DEFINE_enum(
-        "views", "1", ["1", "10"], "views of each image, whose probabilities are averaged"
+        "views", "1", ["1", "10"], "views of each image; their probabilities are averaged"
     )
     flags.DEFINE_integer("batch_size", 8, "images per request", lower_bound=1)
     flags.DEFINE_float("batch_mb", 8.0, "MiB of image files per request", lower_bound=0.001)

@@ -1,4 +1,4 @@
-"""Examines every image of a dataset and reports what is in it and whether it is fit to train on.
+"""Examines every image of a dataset, and reports its contents and its faults.
 
 python -m alexnet_tf.doctor --dataset=folder --data_dir=DIR --output=report
 """
@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
     dataset = open_dataset(_FLAGS.dataset, _FLAGS.data_dir, max_unreadable=1.0)
     report = inspect_dataset(dataset, preprocessing, _FLAGS.seed)
     report.write(output)
-    print(f"\n{output / 'report.json'}: the images of every class, and everything unusual")
+    print(f"\n{output / 'report.json'}: images per class, and everything unusual")
     if report.sheet:
         print(
             f"{output / 'batch.png'}: images before and after augmentation, as `{_FLAGS.variant}` "
@@ -54,5 +54,7 @@ if __name__ == "__main__":
     absl_flags.DEFINE_string(
         "output", "doctor", "directory for report.txt, report.json and batch.png"
     )
-    absl_flags.DEFINE_integer("seed", 0, "of the choice of images for batch.png", lower_bound=0)
+    absl_flags.DEFINE_integer(
+        "seed", 0, "seed of the choice of images for batch.png", lower_bound=0
+    )
     app.run(main)

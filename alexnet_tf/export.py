@@ -30,7 +30,7 @@ def main(argv: list[str]) -> int:
 if __name__ == "__main__":
     flags.define_model_dir()
     absl_flags.DEFINE_string(
-        "output", None, "directory of all versions; default: MODEL_DIR/saved_model"
+        "output", None, "directory that holds all versions; default: MODEL_DIR/saved_model"
     )
     absl_flags.DEFINE_integer(
         "version", None, "number of the new version; default: the next one",

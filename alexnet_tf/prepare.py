@@ -27,7 +27,7 @@ _VAL_LABELS = "datasets/imagenet2012/validation_labels.txt"  # in the package of
 
 
 def main(argv: list[str]) -> int:
-    """Prepares and reports; returns the exit code, 128 and the signal's number if interrupted."""
+    """Prepares and reports; returns the exit code, 128 plus the signal's number if interrupted."""
     from alexnet_tf.preparation.plan import Settings
     from alexnet_tf.preparation.run import prepare_dataset
     from alexnet_tf.system.errors import UserError
@@ -67,8 +67,8 @@ def main(argv: list[str]) -> int:
     else:
         print("nothing to do: the dataset is complete, and no file has changed")
     print(f"report      {os.path.join(_FLAGS.output, 'report.txt')}")
-    fitting, there = _variant_for(_FLAGS.size), shlex.quote(_FLAGS.output)
-    print(f"\nNext:\n  python -m alexnet_tf.train --dataset={there} --variant={fitting}")
+    variant, output = _variant_for(_FLAGS.size), shlex.quote(_FLAGS.output)
+    print(f"\nNext:\n  python -m alexnet_tf.train --dataset={output} --variant={variant}")
     return 0
 
 
@@ -76,9 +76,9 @@ def _variant_for(size: int) -> str:
     """The variant with the largest input for which the images need not be enlarged."""
     from alexnet_tf.models.variants import get_variant, variants
 
-    sides = {name: get_variant(name).preprocessing.image_size for name in variants()}
-    largest = max((side for side in sides.values() if side <= size), default=min(sides.values()))
-    return next(name for name, side in sides.items() if side == largest)
+    sizes = {name: get_variant(name).preprocessing.image_size for name in variants()}
+    largest = max((each for each in sizes.values() if each <= size), default=min(sizes.values()))
+    return next(name for name, each in sizes.items() if each == largest)
 
 
 def _open_source(source: str, data_dir: str | None, output: str, val_labels: str | None) -> Source:
@@ -112,7 +112,7 @@ if __name__ == "__main__":
         "and val/; tfds: the folder in which TFDS keeps datasets",
     )  # fmt: skip
     absl_flags.DEFINE_string(
-        "output", None, "the directory to write: new, empty, or left by this command", required=True
+        "output", None, "output directory: new, empty, or left by an earlier run", required=True
     )
     absl_flags.DEFINE_integer(
         "size", 256, "width and height of the square images, pixels (paper §2)", 16, 2048
@@ -120,7 +120,7 @@ if __name__ == "__main__":
     absl_flags.DEFINE_integer("quality", 90, "JPEG quality, 1 to 95", 1, 95)
     absl_flags.DEFINE_integer(
         "shard_examples", 1024,
-        "images per shard, about; each worker process holds one shard in memory",
+        "approximate images per shard; each worker process holds one shard in memory",
         lower_bound=1,
     )  # fmt: skip
     absl_flags.DEFINE_integer(

@@ -78,7 +78,7 @@ if __name__ == "__main__":
         "loopback address only localhost",
     )  # fmt: skip
     absl_flags.DEFINE_integer(
-        "port", 8501, "port to listen on; 0: any", lower_bound=0, upper_bound=65535
+        "port", 8501, "port to listen on; 0: any free port", lower_bound=0, upper_bound=65535
     )
     absl_flags.DEFINE_integer(
         "max_batch", 32, "images of several requests that are computed together", lower_bound=1

@@ -1,4 +1,4 @@
-"""Many small images as one, and kernels as images: uint8 [height, width, 3], RGB."""
+"""Arranges images in a grid, and draws kernels as images: uint8 [height, width, 3], RGB."""
 
 from __future__ import annotations
 
@@ -6,41 +6,41 @@ import math
 
 import numpy as np
 
-_GAP = 2  # pixels between pictures
-_KERNEL_SIZE = 44  # pixels that a kernel should at least be shown at
+_GAP = 2  # pixels between images
+_KERNEL_SIZE = 44  # pixels; the smallest width of a kernel in `kernel_grid`
 
 
-def grid(pictures: np.ndarray, columns: int | None = None, scale: int = 1) -> np.ndarray:
-    """Puts pictures of one size into rows, from the left and from the top.
+def grid(images: np.ndarray, columns: int | None = None, scale: int = 1) -> np.ndarray:
+    """Arranges images of one size in rows, from the left and from the top.
 
     Args:
-        pictures: uint8 [N, H, W, 3].
-        columns: pictures in a row. Default: the fewest that fill every row and make the whole no
-            higher than wide, if W = H; 96 make the 8 rows of 12 of the paper's figure 3.
-        scale: pixels that each pixel becomes, along either side.
+        images: uint8 [N, H, W, 3].
+        columns: images in a row. Default: the smallest number that fills every row and makes the
+            grid of square images no higher than wide; for 96 images 12, as in the paper's figure 3.
+        scale: factor by which the images are enlarged.
 
     Returns:
-        uint8 [H', W', 3], white between the pictures and where there is none.
+        uint8 [H', W', 3], white between the images and in empty cells.
     """
-    number, height, width, _ = pictures.shape
+    number, height, width, _ = images.shape
     if columns is None:
         start = math.ceil(math.sqrt(number))
         columns = next(c for c in range(start, number + 1) if number % c == 0)
     rows = math.ceil(number / columns)
-    pictures = pictures.repeat(scale, axis=1).repeat(scale, axis=2)
+    images = images.repeat(scale, axis=1).repeat(scale, axis=2)
     height, width = height * scale, width * scale
     sheet = np.full(
         (rows * (height + _GAP) + _GAP, columns * (width + _GAP) + _GAP, 3), 255, np.uint8
     )
-    for place, picture in enumerate(pictures):
-        top = _GAP + place // columns * (height + _GAP)
-        left = _GAP + place % columns * (width + _GAP)
-        sheet[top : top + height, left : left + width] = picture
+    for index, image in enumerate(images):
+        top = _GAP + index // columns * (height + _GAP)
+        left = _GAP + index % columns * (width + _GAP)
+        sheet[top : top + height, left : left + width] = image
     return sheet
 
 
 def kernel_pictures(kernels: np.ndarray, channels: str = "rgb") -> np.ndarray:
-    """Kernels of the first layer as colours (paper §6, figure 3).
+    """Draws kernels of the first layer as colours (paper §6, figure 3).
 
     Grey is 0, and a kernel's largest weight is a full colour.
 
@@ -59,7 +59,7 @@ def kernel_pictures(kernels: np.ndarray, channels: str = "rgb") -> np.ndarray:
 
 
 def kernel_grid(kernels: np.ndarray, channels: str = "rgb") -> np.ndarray:
-    """All kernels in one picture, the first tower's above the second's.
+    """Draws all kernels in one image, the first tower's above the second's.
 
     Args:
         kernels: float [K, K, 3, F].

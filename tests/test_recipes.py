@@ -101,7 +101,7 @@ def test_every_variant_has_a_report(variant, sources):
         (
             "paper",
             "normalisation",
-            "(paper, slides: by the letter across all maps; the code behind",
+            "(paper, slides: taken literally, across all maps; in the original code,",
         ),
         (
             "paper",
@@ -137,7 +137,7 @@ def test_every_variant_has_a_report(variant, sources):
             "original code: the same in each epoch: files in sequence Caffe",
         ),
         ("tiny", "order of images", "Caffe: the same in each epoch: shuffled once, when the"),
-        ("slides", "initial biases", "(slides: by the letter 1 in fc8 as well)"),
+        ("slides", "initial biases", "(slides: taken literally, 1 in fc8 as well)"),
         ("caffe", "normalisation", "α=0.0001 divided by 5, β=0.75, across all maps [Caffe]"),
         ("paper", "initial biases", "slides: 0 in conv1, fc8; 1 in conv2, conv3"),
         ("code2012", "layer 1", "convolution, normalisation, pooling, ReLU [original code]"),

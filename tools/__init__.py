@@ -1,1 +1,1 @@
-"""Thin commands around the package; run them from the root of the repository."""
+"""Commands for developers: benchmarks, fuzzers, tables. Run them in the root of the repository."""

@@ -1,4 +1,4 @@
-"""The speed of the training loop, compared with a bare training step.
+"""Compares the speed of the training loop with a bare training step.
 
 python -m tools.benchmark_loop --dataset=folder --data_dir=DIR --variant=paper
 
@@ -6,7 +6,7 @@ python -m tools.benchmark_loop --dataset=folder --data_dir=DIR --variant=paper
     synthetic   the whole loop of `alexnet_tf.train`, always on that batch
     images      the same loop on the dataset
 
-Each is measured in its own process, in turn, round after round (A B C A B C ...).
+Each is measured in its own process. They take turns, round after round (A B C A B C ...).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _WARM_UP = 5  # steps
 
 
 def _options(directory: str) -> Options:
-    """A run that only trains, for the steps of the warm-up and of the measurement."""
+    """The options of a run that only trains, for the warm-up and the measurement."""
     return Options(
         model_dir=directory,
         variant=_FLAGS.variant,
@@ -58,32 +58,32 @@ def _first_batches(options: Options):
     from alexnet_tf.models.variants import get_variant
 
     variant = get_variant(options.variant)
-    source = open_dataset(options.dataset, options.data_dir)
-    batches = training_dataset(source.train, variant.preprocessing, options.batch_size, 0)
+    dataset = open_dataset(options.dataset, options.data_dir)
+    batches = training_dataset(dataset.train, variant.preprocessing, options.batch_size, 0)
     batch = next(iter(batches))
     repeated = tf.data.Dataset.from_tensors(batch).repeat()
     return (
         repeated,
-        source.classes,
-        compute_statistics(source.train, variant.preprocessing),
+        dataset.classes,
+        compute_statistics(dataset.train, variant.preprocessing),
         variant,
     )
 
 
 def _bare(options: Options) -> float:
-    """Images a second of the step alone."""
+    """Images per second of the step alone."""
     import tensorflow as tf
 
     from alexnet_tf.data.preprocess import Preprocessor
     from alexnet_tf.training.run import build_network
     from alexnet_tf.training.train_step import make_gradient_function
 
-    batches, classes, statistics_, variant = _first_batches(options)
+    batches, classes, image_statistics, variant = _first_batches(options)
     strategy = tf.distribute.OneDeviceStrategy(
         "/GPU:0" if tf.config.list_logical_devices("GPU") else "/CPU:0"
     )
     network = build_network(options, variant, len(classes), strategy)
-    preprocessor = Preprocessor(variant.preprocessing, statistics_)
+    preprocessor = Preprocessor(variant.preprocessing, image_statistics)
     compute_gradients = make_gradient_function(network, preprocessor, options.batch_size)
 
     @tf.function
@@ -102,16 +102,16 @@ def _bare(options: Options) -> float:
 
 
 def _loop(options: Options, synthetic: bool) -> float:
-    """Images a second of the loop, measured by a callback at the end of its calls."""
+    """Images per second of the loop, measured by a callback at the end of each call."""
     import keras
 
     from alexnet_tf.training.distributed import WorkerSync, make_strategy
     from alexnet_tf.training.run import train_on
 
-    seams = {}
+    replacements = {}
     if synthetic:
         batches, *_ = _first_batches(options)
-        seams["make_batches"] = lambda strategy, *_, **__: iter(
+        replacements["make_batches"] = lambda strategy, *_, **__: iter(
             strategy.experimental_distribute_dataset(batches)
         )
     times = []
@@ -120,17 +120,17 @@ def _loop(options: Options, synthetic: bool) -> float:
         def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
             times.append((batch + 1, time.perf_counter()))
 
-    train_on(WorkerSync(make_strategy()), options, [Clock()], **seams)
+    train_on(WorkerSync(make_strategy()), options, [Clock()], **replacements)
     return rate(times, options.batch_size)
 
 
 def rate(times: list[tuple[int, float]], batch_size: int) -> float:
-    """Images a second, the warm-up left out.
+    """Images per second, without the warm-up.
 
     Args:
-        times: of each call, whose numbers of steps may differ: the last of its steps, counted from
-            1, and when it ended, in seconds.
-        batch_size: images a step.
+        times: for each call the number of its last step, from 1, and its end in seconds. Calls may
+            have different numbers of steps.
+        batch_size: images per step.
     """
     begin, since = [pair for pair in times if pair[0] <= _WARM_UP][-1]  # the first call is one step
     end, until = times[-1]
@@ -138,7 +138,7 @@ def rate(times: list[tuple[int, float]], batch_size: int) -> float:
 
 
 def main(argv: list[str]) -> None:
-    """Measures the three, round after round, and prints a table."""
+    """Measures the three in rounds and prints a table."""
     del argv
     with tempfile.TemporaryDirectory() as directory:
         options = _options(directory)
@@ -186,6 +186,8 @@ if __name__ == "__main__":
     )
     absl_flags.DEFINE_integer("steps", 20, "measured in each round", lower_bound=1)
     absl_flags.DEFINE_integer("rounds", 5, "how often each is measured", lower_bound=1)
-    absl_flags.DEFINE_string("json", None, "a file to write all figures to")
-    absl_flags.DEFINE_enum("only", None, list(_KINDS), "used by itself: measure one here")
+    absl_flags.DEFINE_string("json", None, "file for all results")
+    absl_flags.DEFINE_enum(
+        "only", None, list(_KINDS), "internal: measure only this one, in this process"
+    )
     app.run(main, needs_tensorflow=lambda: bool(_FLAGS.only))

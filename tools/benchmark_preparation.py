@@ -1,18 +1,18 @@
-"""How fast photographs are prepared beside a plain script that does the same.
+"""Compares the speed of the preparation with a plain script that does the same work.
 
 python -m tools.benchmark_preparation --photos=DIR     DIR: photographs, at any depth
 
 Everything runs in one process and one thread, photograph after photograph and round after round
 (A B C A B C ...): bytes in memory to the bytes of a square JPEG of 256 pixels, quality 90.
 
-    ours            alexnet_tf.preparation's, as installed
+    ours            alexnet_tf.preparation, as installed
     pillow_only     the same without the libraries of the extra `prepare`
-    plain           open, convert, resize the whole, cut out, save with Pillow; the same filter
-    plain_bicubic   the same with the filter that Pillow takes if none is named
+    plain           Pillow: open, convert, resize the whole image, crop, save; the same filter
+    plain_bicubic   the same with Pillow's default filter
     opencv          decode, cut out, resize by area and encode with OpenCV, if it is installed
 
-PSNR compares the squares, decoded again, with `plain`'s: median and lowest of all photographs.
-Memory is what a process that does nothing else adds to itself meanwhile.
+PSNR compares the decoded squares with the squares of `plain`: median and lowest of all photographs.
+Memory is the growth of a process that does nothing else.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _contestants() -> dict[str, Callable[[bytes], bytes]]:
 
 
 def _memory(name: str, photos: list[bytes]) -> float:
-    """GB that a contestant adds to a new process."""
+    """The growth of a new process that runs a contestant, GB."""
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, context) as process:
         return process.submit(_added, name, photos).result()
@@ -96,13 +96,13 @@ def _added(name: str, photos: list[bytes]) -> float:
 
 
 def _peak() -> float:
-    """GB that this process has held at most; getrusage would count its parent's as well."""
+    """The peak memory of this process, GB; getrusage would include its parent's."""
     status = pathlib.Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1e6
 
 
 def _psnr(one: bytes, other: bytes) -> float:
-    """In decibels, between decoded pictures."""
+    """PSNR between two encoded images, in decibels."""
     one, other = (np.asarray(Image.open(io.BytesIO(x)), float) for x in (one, other))
     return float(10 * np.log10(255**2 / max(np.mean((one - other) ** 2), 1e-6)))
 
@@ -150,5 +150,5 @@ def main(argv: list[str]) -> None:
 if __name__ == "__main__":
     absl_flags.DEFINE_string("photos", None, "a folder of photographs", required=True)
     absl_flags.DEFINE_integer("rounds", 5, "how often each is measured", lower_bound=1)
-    absl_flags.DEFINE_string("json", None, "a file to write all figures to")
+    absl_flags.DEFINE_string("json", None, "file for all results")
     app.run(main)

@@ -3,9 +3,9 @@
 python -m tools.check_saved_model --model_dir=runs/shapes-tiny --images=2000
 python -m tools.check_saved_model --model_dir=runs/shapes-tiny --photos=DIR
 
-Both get the same files, of the validation split or of a folder. The five best classes must be the
-same for all of them, and their probabilities to 1e-5, with one view and with ten. Otherwise the
-exit code is 1.
+Both get the same files, from the validation split or from a folder. For all files, with one view
+and with ten, the five best classes must be the same and their probabilities within 1e-5. Otherwise
+the exit code is 1.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FLAGS = absl_flags.FLAGS
 _TOLERANCE = 1e-5
 _VIEWS = {1: "serving_default", 10: "ten_view"}
 
-# Arguments: SavedModel, TFRecord file of images, signature, where to write the answers.
+# Arguments: SavedModel, TFRecord file of images, signature, output file.
 _ELSEWHERE = """
 import sys
 class Refuse:
@@ -61,9 +61,9 @@ def main(argv: list[str]) -> int:
     if argv:
         raise UserError(f"Expected flags only. Received: {argv[0]}")
     directory = ModelDirectory(_FLAGS.model_dir)
-    classifier, card, _ = directory.load(_FLAGS.checkpoint)
+    classifier, metadata, _ = directory.load(_FLAGS.checkpoint)
     saved_model = find_version(_FLAGS.saved_model or directory.saved_model)
-    files = _files(card)
+    files = _files(metadata)
     split = make_split(files, [0] * len(files), "compared")
     names = [name.encode() for name in classifier.classes]
     wrong = 0
@@ -96,7 +96,7 @@ def main(argv: list[str]) -> int:
     return 1 if wrong else 0
 
 
-def _files(card: RunMetadata) -> list[bytes]:
+def _files(metadata: RunMetadata) -> list[bytes]:
     """Reads the encoded images to compare."""
     from alexnet_tf.data.sources import open_dataset
     from alexnet_tf.evaluation.prediction import find_images
@@ -104,7 +104,7 @@ def _files(card: RunMetadata) -> list[bytes]:
     if _FLAGS.photos:
         paths = [path for path in find_images([_FLAGS.photos]) if path.is_file()]
         return [path.read_bytes() for path in paths[: _FLAGS.images]]
-    split = open_dataset(card.dataset, card.data_dir).validation
+    split = open_dataset(metadata.dataset, metadata.data_dir).validation
     records = split.in_order().take(_FLAGS.images).batch(1)
     return [split.load(split.parse(record)[0][0]).numpy() for record in records]
 

@@ -2,12 +2,12 @@
 
 python -m tools.fuzz_decoding --photos=DIR --images=100000
 
-Each image is one of the photographs, or made from one: JPEGs of all kinds, PNG, GIF, BMP, WebP,
-some with palettes, 16 bits or animation. Then bits are flipped, its end is cut off, bytes of its
-header or its size are replaced, or pieces are repeated or removed. It goes through the preparation
-and the doctor's checks (Pillow) and through the pipeline's graphs (TensorFlow), in a process of its
-own that is replaced if it dies or hangs. The exit code is 1 after a crash or a hang, if an image
-took over 0.75 GB while it was decoded, or if the process grew by 0.75 GB in all. Needs Linux.
+Each image is a photograph, or made from one: JPEGs of all kinds, PNG, GIF, BMP, WebP, some with
+palettes, 16 bits or animation. A mutation flips bits, cuts the end off, replaces bytes of the
+header or the size, or repeats or removes pieces. The preparation and the doctor (Pillow) and the
+graphs of the pipeline (TensorFlow) decode it, in another process, which is replaced if it dies or
+hangs. The exit code is 1 after a crash or a hang, if an image took over 0.75 GB while it was
+decoded, or if the process grew by 0.75 GB in all. Needs Linux.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _KINDS = ("flip", "truncate", "header", "repeat", "remove", "size")
 
 
 def originals(photos: pathlib.Path) -> list[bytes]:
-    """The photographs, and as many again of other formats and kinds, and of the final size."""
+    """The photographs, and one more image from each, of another format, kind or size."""
     files = sorted(path for path in photos.rglob("*") if path.is_file())
     encoded = [path.read_bytes() for path in files]
     found = list(encoded)
@@ -48,7 +48,7 @@ def originals(photos: pathlib.Path) -> list[bytes]:
             image = Image.open(io.BytesIO(data)).convert("RGB")
             found.append(make(image if number % 2 else image.resize((256, 256))))
         except OSError:
-            continue  # not an image; its bytes are mutated all the same
+            continue  # not an image; its bytes are mutated anyway
     return found
 
 
@@ -90,7 +90,7 @@ _KINDS_OF_FILES = (
 
 
 def mutate(data: bytes, rng: np.random.Generator) -> bytes:
-    """The file damaged in one of `_KINDS` of ways."""
+    """Returns the file with a mutation of a kind in `_KINDS`."""
     kind = rng.choice(_KINDS)
     raw = np.frombuffer(data, np.uint8).copy()
     if kind == "truncate":
@@ -114,7 +114,7 @@ def mutate(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def _find_size(data: bytes, rng: np.random.Generator) -> tuple[int, int]:
-    """Where a file stores its size, and in how many bytes; of a GIF, the screen's or a frame's."""
+    """Offset and length of the bytes that hold the size; in a GIF, of the screen or a frame."""
     if data.startswith(b"\x89PNG"):
         return 16, 8
     if data.startswith(b"BM"):
@@ -125,7 +125,7 @@ def _find_size(data: bytes, rng: np.random.Generator) -> tuple[int, int]:
     if data.startswith(b"GIF8"):
         frames = [match.start() + 5 for match in re.finditer(rb"\x2c\0\0\0\0", data)]
         return int(rng.choice([6, *frames])), 4
-    frame = max(data.find(b"\xff\xc0"), data.find(b"\xff\xc2"))  # at once or progressive
+    frame = max(data.find(b"\xff\xc0"), data.find(b"\xff\xc2"))  # baseline or progressive
     return frame + 5, int(rng.choice([2, 4]))
 
 
@@ -139,15 +139,15 @@ def _decoders() -> dict:
     from alexnet_tf.models.variants import get_variant
     from alexnet_tf.preparation.resize import prepare
 
-    spec = get_variant("paper").preprocessing
+    preprocessing = get_variant("paper").preprocessing
     tries = tf.constant(np.random.default_rng(0).random((10, 4)), tf.float32)
-    signature = [tf.TensorSpec([], tf.string)]
+    offset, signature = tf.constant([3, 5]), [tf.TensorSpec([], tf.string)]
     graphs = {
-        "square": lambda encoded: decode_square(encoded, spec),
-        "crop": lambda encoded: decode_crop(encoded, tf.constant([3, 5]), spec),
-        "square crop": lambda encoded: decode_crop(encoded, tf.constant([3, 5]), spec, True),
+        "square": lambda encoded: decode_square(encoded, preprocessing),
+        "crop": lambda encoded: decode_crop(encoded, offset, preprocessing),
+        "square crop": lambda encoded: decode_crop(encoded, offset, preprocessing, True),
         "resized crop": lambda encoded: decode_window(
-            encoded, lambda size: choose_window(tries, size), spec
+            encoded, lambda size: choose_window(tries, size), preprocessing
         ),
     }
 
@@ -182,7 +182,7 @@ def _decoders() -> dict:
 
 
 def _work(first: int, photos: str, images: int, seed: int, pipe) -> None:  # noqa: ANN001
-    """Decodes images `first` to `images`; announces each before, so that a crash can be blamed."""
+    """Decodes images `first` to `images`; announces each, so that a crash can be traced to one."""
     decoders = _decoders()
     samples = originals(pathlib.Path(photos))
     for decode in decoders.values():
@@ -236,9 +236,9 @@ def main(argv: list[str]) -> int:
                 except EOFError:
                     process.kill()
                     process.join()
-                    if last is None:  # the next one would end in the same way
+                    if last is None:  # the next process would end in the same way
                         raise UserError(
-                            f"The decoders' process ended as it started ({process.exitcode})"
+                            f"The process of the decoders ended at its start ({process.exitcode})"
                         ) from None
                     faults.append(f"image {last} ended the process ({process.exitcode})")
                     first = last + 1
@@ -273,8 +273,8 @@ def main(argv: list[str]) -> int:
 
 if __name__ == "__main__":
     absl_flags.DEFINE_string("photos", None, "a folder of photographs", required=True)
-    absl_flags.DEFINE_integer("images", 100_000, "how many", lower_bound=1)
+    absl_flags.DEFINE_integer("images", 100_000, "number of images", lower_bound=1)
     absl_flags.DEFINE_integer("first", 0, "number of the first image, to repeat it", lower_bound=0)
-    absl_flags.DEFINE_integer("seed", 0, "of the mutations")
+    absl_flags.DEFINE_integer("seed", 0, "random seed of the mutations")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     app.run(main)

@@ -2,11 +2,11 @@
 
 python -m tools.fuzz_server --saved_model=DIR --photos=DIR --requests=20000
 
-Each request starts as a good one: predict, classify, or the page's. Then the photograph, the JSON
-values or the bytes of the body are mutated, or lists are nested, as deep as Python can parse or
-much deeper. An answer with status 200 must have one row per image. After every thousand requests, a
-good request must get the right answer. The exit code is 1 for anything else, or for more memory
-than --max_memory_gb.
+Each request starts as a good one: predict, classify, or the page's request. Then the photograph,
+the JSON values or the bytes of the body are mutated; or lists are nested as deep as Python can
+parse, or much deeper. An answer with status 200 must have one row per image. After every thousand
+requests, a good request must get the right answer. The exit code is 1 for anything else, or for
+more memory than --max_memory_gb.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def make_request(photographs: list[bytes], rng: np.random.Generator) -> tuple[st
 
 
 def _nested_lists(path: str, depth: int) -> bytes:
-    """Makes deep JSON; some that the parser accepts is too deep for other functions."""
+    """Makes deep JSON; the parser may accept it when it is too deep for other functions."""
     lists = "[" * depth + "]" * depth
     if path == PREDICT:
         return f'{{"instances": {lists}}}'.encode()
@@ -105,7 +105,7 @@ def _nested_lists(path: str, depth: int) -> bytes:
 
 
 def judge(path: str, body: bytes, status: int, answer: dict) -> str:
-    """Returns what is wrong with an answer; empty if it is right."""
+    """Returns the fault of an answer; empty if it is right."""
     if status >= 500:
         return "the server failed"
     if status != 200:

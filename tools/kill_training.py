@@ -2,11 +2,11 @@
 
 python -m tools.kill_training --kills=200
 
-One run is not disturbed. Another one with the same flags is killed with SIGKILL while it starts,
-trains or writes a checkpoint, which it does after every step. After every third kill its newest
+One run is not disturbed. Another run with the same flags writes a checkpoint after every step, and
+is killed with SIGKILL while it starts, trains or writes. After every third kill its newest
 checkpoint is also truncated or gets a flipped bit. The same command has to resume the run each
-time, and at the end every weight, velocity and random state has to equal the undisturbed run's,
-bit for bit. Exit code 1 if not.
+time. At the end, every weight, velocity and random state has to equal the undisturbed run's, bit
+for bit. If not, the exit code is 1.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from alexnet_tf import app
 from alexnet_tf.system.progress import Progress
 
 _FLAGS = absl_flags.FLAGS
-_STEPS_A_KILL = 12  # training steps per kill; a process makes about so many before it is killed
+_STEPS_PER_KILL = 12  # training steps; a process makes about this many before it is killed
 _DELAY = 0.5  # seconds at most, from the first checkpoint of a process to its kill
 _STARTING = 0.2  # share of the kills that happen before the first checkpoint
 _START = 8.0  # seconds at most, from the start of a process to these kills
 
 
 def start(folder: pathlib.Path, steps: int, *flags: str) -> subprocess.Popen:
-    """Starts the run in a process of its own."""
+    """Starts the run in a new process."""
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "alexnet_tf.train", f"--model_dir={folder}", "--noexport"),
@@ -102,7 +102,7 @@ def differences(one: pathlib.Path, other: pathlib.Path) -> list[str]:
 def main(argv: list[str]) -> int:
     """Kills, compares and reports; returns the exit code."""
     rng = np.random.default_rng(_FLAGS.seed)
-    steps = _STEPS_A_KILL * _FLAGS.kills
+    steps = _STEPS_PER_KILL * _FLAGS.kills
     kills = damages = unusable = 0
     with tempfile.TemporaryDirectory() as scratch:
         alone, killed = pathlib.Path(scratch) / "alone", pathlib.Path(scratch) / "killed"
@@ -139,7 +139,7 @@ def main(argv: list[str]) -> int:
 
 if __name__ == "__main__":
     absl_flags.DEFINE_integer("kills", 200, "number of kills", lower_bound=1)
-    absl_flags.DEFINE_integer("seed", 0, "seed of the moments and the damage")
+    absl_flags.DEFINE_integer("seed", 0, "random seed of the times of the kills and of the damage")
     absl_flags.DEFINE_float(
         "validate_every", 1000.0, "epochs between validations; there is one at the end anyway"
     )

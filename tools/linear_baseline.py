@@ -1,4 +1,4 @@
-"""The error of a linear softmax on the same pixels, which a network must beat.
+"""The error of a linear softmax on the pixels: a network must be better.
 
 python -m tools.linear_baseline --dataset=shapes --variant=tiny
 """
@@ -10,11 +10,7 @@ from absl import flags as absl_flags
 from alexnet_tf import app
 
 _FLAGS = absl_flags.FLAGS
-_LEARNING_RATES = (
-    1e-4,
-    1e-3,
-    1e-2,
-)  # the best one depends on the pixels' scale
+_LEARNING_RATES = (1e-4, 1e-3, 1e-2)  # the best one depends on the scale of the pixels
 
 
 def main(argv: list[str]) -> None:
@@ -34,19 +30,19 @@ def main(argv: list[str]) -> None:
     from alexnet_tf.training.optimizer import PaperSGD
     from alexnet_tf.training.train_step import make_train_steps
 
-    spec = get_variant(_FLAGS.variant).preprocessing
-    source = open_dataset(_FLAGS.dataset, _FLAGS.data_dir)
-    preprocessor = Preprocessor(spec, compute_statistics(source.train, spec))
+    preprocessing = get_variant(_FLAGS.variant).preprocessing
+    dataset = open_dataset(_FLAGS.dataset, _FLAGS.data_dir)
+    preprocessor = Preprocessor(preprocessing, compute_statistics(dataset.train, preprocessing))
     strategy = tf.distribute.get_strategy()
-    steps = round(_FLAGS.epochs * source.train.examples / _FLAGS.batch_size)
+    steps = round(_FLAGS.epochs * dataset.train.examples / _FLAGS.batch_size)
     for learning_rate in _LEARNING_RATES:
         keras.utils.set_random_seed(1)
-        side = spec.crop_size
+        side = preprocessing.crop_size
         model = keras.Sequential(
             [
                 keras.Input((side, side, 3)),
                 keras.layers.Flatten(),
-                keras.layers.Dense(len(source.classes)),
+                keras.layers.Dense(len(dataset.classes)),
             ]
         )
         optimizer = PaperSGD(learning_rate)
@@ -55,8 +51,8 @@ def main(argv: list[str]) -> None:
         train_steps = make_train_steps(strategy, network, preprocessor, _FLAGS.batch_size)
         batches = iter(
             training_dataset(
-                source.train,
-                spec,
+                dataset.train,
+                preprocessing,
                 _FLAGS.batch_size,
                 seed=0,
                 augmentations=tuple(_FLAGS.augment),
@@ -66,11 +62,11 @@ def main(argv: list[str]) -> None:
             for _ in range(steps):
                 train_steps(batches, tf.constant(1))
                 progress.advance(1)
-        classifier = Classifier(model, preprocessor, source.classes)
+        classifier = Classifier(model, preprocessor, dataset.classes)
         evaluate = Evaluator(classifier, strategy, _FLAGS.batch_size)
-        print(f"rate {learning_rate:g}: training set {evaluate(source.train)}")
+        print(f"learning rate {learning_rate:g}: training set {evaluate(dataset.train)}")
         print(
-            f"learning rate {learning_rate:g}: validation   {evaluate(source.validation)}",
+            f"learning rate {learning_rate:g}: validation   {evaluate(dataset.validation)}",
             flush=True,
         )
 

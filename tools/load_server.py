@@ -2,8 +2,9 @@
 
 python -m tools.load_server --saved_model=DIR --photos=DIR
 
-First it compares the throughput with and without batching, in turns, by medians. Then it sends the
-mixture. The exit code is 1 for a wrong answer, a crash, or more memory than --max_memory_gb.
+First it compares the throughput with and without batching: medians of interleaved rounds. Then it
+sends a mixture of all kinds. The exit code is 1 for a wrong answer, a crash, or more memory than
+--max_memory_gb.
 """
 
 from __future__ import annotations
@@ -55,10 +56,10 @@ class Load:
         return kind, status, time.monotonic() - started, right
 
     def _send(
-        self, served: Served, connection: http.client.HTTPConnection, kind: str, place: int
+        self, served: Served, connection: http.client.HTTPConnection, kind: str, index: int
     ) -> tuple[int, bool]:
         """Returns the status, and whether the answer was right."""
-        photograph = self.photographs[place]
+        photograph = self.photographs[index]
         if kind in ("halting", "slow", "abandoned"):
             return self._dribble(connection, photograph, kind)
         if kind == "huge":
@@ -75,15 +76,15 @@ class Load:
         body = {"instances": [b64(file) for file in files]}
         status, answer = ask(connection, "POST", PREDICT, body)
         return status, status == 200 and all(
-            self._right(row, place if file == photograph else None)
+            self._right(row, index if file == photograph else None)
             for row, file in zip(answer["predictions"], files, strict=True)
         )
 
-    def _right(self, row: dict, place: int | None) -> bool:
+    def _right(self, row: dict, index: int | None) -> bool:
         """Returns whether a row is right for a photograph, or for an invalid image (None)."""
-        if place is None:
+        if index is None:
             return not row["valid"] and not any(row["scores"])
-        return row["valid"] and np.allclose(row["probabilities"], self.expected[place], atol=1e-5)
+        return row["valid"] and np.allclose(row["probabilities"], self.expected[index], atol=1e-5)
 
     @staticmethod
     def _dribble(

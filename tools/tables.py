@@ -4,8 +4,8 @@ python -m tools.tables                      prints every table
 python -m tools.tables variants recipes     prints some of them
 python -m tools.tables --write              puts them into README.md, BUILD.md and docs/*.md
 
-In a page a table stands between `<!-- table: NAME -->` and `<!-- end -->`. tests/test_tables.py
-fails if it is not what this tool prints.
+In a page, a table stands between `<!-- table: NAME -->` and `<!-- end -->`. tests/test_tables.py
+checks that it equals the output of this tool.
 """
 
 from __future__ import annotations
@@ -72,10 +72,10 @@ def pages() -> list[pathlib.Path]:
 
 
 def with_tables(text: str) -> str:
-    """A page with each of its marked tables made anew.
+    """Returns a page with all marked tables replaced.
 
     Raises:
-        UserError: a marker names no table.
+        UserError: a marker names an unknown table.
     """
 
     def replace(match: re.Match) -> str:
@@ -93,7 +93,7 @@ def _table(head: list[str], rows: Iterable[Iterable[object]]) -> str:
 
 
 def _cell(value: object) -> str:
-    """Text that Markdown takes as it is: no end of the cell, no HTML outside of code."""
+    """Escapes text for a table: the separator of cells, and HTML outside of code."""
     text = str(value).replace("|", "\\|")
     pieces = text.split("`")  # every second one is code
     pieces[::2] = [piece.replace("<", "&lt;") for piece in pieces[::2]]
@@ -116,7 +116,7 @@ def variants_table() -> str:
 
 
 def recipes_table() -> str:
-    """What each source does on each point on which they disagree."""
+    """The points on which the sources disagree, with a column for each source."""
     sources = read_sources(ROOT / "configs", flags.read_flagfile)
     recipe = (get_variant("paper"), Options())
     rows = []
@@ -145,7 +145,7 @@ def paper_table() -> str:
 
 
 def folders_table() -> str:
-    """What each folder of the package holds, after the map in `alexnet_tf.__doc__`."""
+    """The folders of the package, from the map in `alexnet_tf.__doc__`."""
     rows = []
     for folder, holds in re.findall(r"^    (\w+/) +(.+)$", alexnet_tf.__doc__, re.MULTILINE):
         files = [file for file in (PACKAGE / folder).rglob("*.py") if file.name != "__init__.py"]
@@ -156,7 +156,7 @@ def folders_table() -> str:
 
 
 def dependencies_table() -> str:
-    """The packages that setup.py requires, and for which extra."""
+    """The packages that setup.py requires, with their extras."""
     with mock.patch("setuptools.setup") as setup:
         runpy.run_path(str(ROOT / "setup.py"))
     arguments = setup.call_args.kwargs
@@ -171,7 +171,7 @@ def dependencies_table() -> str:
 def flags_table(module: str) -> str:
     """The flags of an entry point, as its --help has them.
 
-    Those of training come in the order of `Options`, under the groups that its fields name.
+    Training's flags come in the order of `Options`, in the groups that its fields name.
 
     Args:
         module: its name, such as "alexnet_tf.train".
@@ -183,7 +183,7 @@ def flags_table(module: str) -> str:
     # Other flags than key flags are absl's own.
     found = [flag for flag in ElementTree.fromstring(done.stdout) if flag.find("key") is not None]
     groups = {field.name: field.metadata.get("group") for field in dataclasses.fields(Options)}
-    order = {name: place for place, name in enumerate(groups)}
+    order = {name: index for index, name in enumerate(groups)}
     found.sort(key=lambda flag: order.get(flag.findtext("name"), len(order)))  # absl: by name
     rows, group = [], None
     for flag in found:

@@ -63,7 +63,7 @@ def main(argv: list[str]) -> int:
 
 
 def _open_model() -> tuple[FigureContext, dict[str, object]]:
-    """The model and images that the flags name, and the facts for the top of the page."""
+    """Opens the model and images that the flags name, with facts for the top of the page."""
     from alexnet_tf.figures.context import FigureContext
     from alexnet_tf.training.directory import ModelDirectory
 
@@ -84,7 +84,7 @@ def _open_model() -> tuple[FigureContext, dict[str, object]]:
         _FLAGS.layer, tuple(map(int, _FLAGS.units)), photo, tuple(runs),
     )  # fmt: skip
     try:
-        _ = photo and context.photo_image  # a photo that is no image is an error before the work
+        _ = photo and context.photo_image  # reports a damaged photo before the work
     except UserError as error:
         raise UserError(f"--photo={_FLAGS.photo}: {error}") from None
     return context, {
@@ -104,7 +104,7 @@ def _open_dataset(dataset: str, data_dir: str | None) -> FigureDataset:
 
 
 def _variant_alone() -> tuple[FigureContext, dict[str, object]]:
-    """A variant before training, without images."""
+    """Opens an untrained variant, without images."""
     from alexnet_tf.figures.context import FigureContext
     from alexnet_tf.models.build import AlexNet
     from alexnet_tf.models.variants import get_variant
@@ -124,18 +124,20 @@ if __name__ == "__main__":
     )  # fmt: skip
     absl_flags.DEFINE_string("output", "figures", "directory for the files")
     absl_flags.DEFINE_string(
-        "dataset", None, "dataset to show, also one of other classes; default: the training dataset"
+        "dataset",
+        None,
+        "dataset of the images; its classes may differ; default: the training dataset",
     )
     absl_flags.DEFINE_string("data_dir", None, "where the dataset is, as in training")
     absl_flags.DEFINE_enum("split", "validation", ["validation", "train"], "split of the dataset")
     absl_flags.DEFINE_integer(
-        "images", 2000, "most images to use, evenly spaced over the split", lower_bound=2
+        "images", 2000, "maximum number of images, evenly spaced over the split", lower_bound=2
     )
     absl_flags.DEFINE_string(
         "photo", None,
-        "image file for the figures of one image, and first image of neighbours and attention",
+        "photograph for the figures that show one image; also first in neighbours and attention",
     )  # fmt: skip
-    absl_flags.DEFINE_string("layer", "conv5", "layer whose single units are shown: conv1 ... fc8")
+    absl_flags.DEFINE_string("layer", "conv5", "layer of the units to show: conv1 ... fc8")
     absl_flags.DEFINE_list(
         "units", [],
         "unit numbers, from 0, at most six; default: the units that differ most between classes",

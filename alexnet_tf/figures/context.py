@@ -1,7 +1,7 @@
-"""What figures are drawn from: a model, the images it is shown, and its activations on them.
+"""The input of all figures: a model, images, and the model's activations for them.
 
-Arrays of images are uint8 [n, S, S, 3], RGB, before the crop. A "row" is the number of an image
-among those that were run through the model, as in `Activations`.
+Arrays of images are uint8 [n, S, S, 3], RGB, before the crop. A "row" is the index of an image in
+`Activations`, which has only the images that were run through the model.
 """
 
 from __future__ import annotations
@@ -51,19 +51,19 @@ class FigureDataset:
 
 @dataclasses.dataclass(frozen=True)
 class FigureContext:
-    """A model and its images; what figures share is computed on first use.
+    """A model and its images. Values that several figures need are computed on first use.
 
     Attributes:
         classifier: the model with its preprocessing and its classes.
         variant: the row that the model was built from.
         open_dataset: called when a figure first needs images.
-        max_images: run through the model, evenly spaced over the split.
-        layer: the layer whose single units are shown, e.g. "conv5".
-        units: numbers of the units to show; empty for those that differ most between classes.
-        photo: an encoded image for the figures of one image; None for one of the dataset.
-        run_dirs: model directories whose training curves are drawn.
+        max_images: the most images to run through the model, evenly spaced over the split.
+        layer: the layer of the units to show, e.g. "conv5".
+        units: numbers of the units to show; if empty, the units that differ most between classes.
+        photo: an encoded image for figures that show one image; None: an image of the dataset.
+        run_dirs: model directories, for their training curves.
         training_statistics: whether mean image and principal components come from a training set.
-        image_memory: bytes of images that are kept; if there are more, they are read again.
+        image_memory: bytes; if the images take more, they are not kept but read again.
 
     Raises:
         UserError: no such layer or unit, too many units, or one twice.
@@ -110,7 +110,7 @@ class FigureContext:
         """A context for a model in a notebook, trained or not, and some photographs.
 
         Without a training set the mean image is mid-grey, unless the variant has constants of its
-        own, and the principal components are those of grey noise.
+        own, and the principal components are R, G and B, each with the variance of uniform noise.
 
         Example:
             >>> FigureContext.from_model(alexnet_tf.AlexNet("tiny", classes=10), [photo_a, photo_b])
@@ -124,7 +124,7 @@ class FigureContext:
             options: further attributes of `FigureContext`.
 
         Raises:
-            UserError: arguments that do not go together.
+            UserError: arguments that do not fit together.
         """
         variant, number = variant_of(model, variant), model.output_shape[-1]
         classes = tuple(f"class {i}" for i in range(number)) if classes is None else tuple(classes)
@@ -182,7 +182,7 @@ class FigureContext:
 
     @functools.cached_property
     def activations(self) -> Activations:
-        """What the model computes for the dataset's images."""
+        """The model's activations for the dataset's images."""
         found = record_activations(
             self.classifier, self.dataset.split, self.layer, self.max_images, self.image_memory
         )
@@ -220,8 +220,8 @@ class FigureContext:
             return np.linspace(0, number - 1, min(SAMPLE, number)).astype(int)
         by_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
         rounds = max(map(len, by_class))
-        dealt = [rows[turn] for turn in range(rounds) for rows in by_class if turn < len(rows)]
-        first = dealt[: max(SAMPLE, min(len(by_class), len(dealt)))]
+        in_turn = [rows[i] for i in range(rounds) for rows in by_class if i < len(rows)]
+        first = in_turn[: max(SAMPLE, min(len(by_class), len(in_turn)))]
         return np.array(first)[np.linspace(0, len(first) - 1, min(SAMPLE, len(first))).astype(int)]
 
     @functools.cached_property
@@ -243,10 +243,10 @@ class FigureContext:
 
     @functools.cached_property
     def pool1_inputs(self) -> tuple[np.ndarray, str]:
-        """The feature maps that the first pooling layer receives for `photo_image`.
+        """The inputs of the first pooling layer for `photo_image`.
 
         Returns:
-            float32 [H, W, maps], and the name of the layer that they come from.
+            float32 [H, W, maps], and the name of the layer that computes them.
 
         Raises:
             UserError: there is no pooling after the first layer.
@@ -263,22 +263,22 @@ class FigureContext:
 
 @dataclasses.dataclass(frozen=True)
 class Activations:
-    """What a model computes for the centre views of N readable images, in the dataset's order.
+    """The outputs of a model for the centre views of N readable images, in the dataset's order.
 
     Attributes:
         index: int64 [N], the images' positions in the split.
         labels: int64 [N], the true classes; None if unknown.
-        predictions: int64 [N, k], the most probable classes, the most probable first.
-        probabilities: float32 [N, k], of these.
+        predictions: int64 [N, k], the k most probable classes, the most probable first.
+        probabilities: float32 [N, k], their probabilities.
         features: float32 [N, F], of the last hidden layer, fc7.
         pixels: uint8 [N, 3072], the images at 32 × 32.
         thumbnails: uint8 [N, 48, 48, 3].
         peaks: float32 [N, units], the largest response of each unit, or map, of `layer`.
         peak_positions: int64 [N, units, 2], row and column of that response in the map; None for a
             fully connected layer.
-        images: uint8 [N, S, S, 3], which views are cut from; None if they take too much memory.
+        images: uint8 [N, S, S, 3], before the crop; None if they take too much memory.
         layer: e.g. "conv5".
-        unreadable: number of images that could not be decoded and are not among the N.
+        unreadable: number of images that could not be decoded; the N do not include them.
     """
 
     index: np.ndarray
@@ -303,22 +303,22 @@ def record_activations(
     Args:
         classifier: the model.
         split: the images.
-        layer: whose responses are recorded, e.g. "conv5".
+        layer: the layer to record, e.g. "conv5".
         max_images: the most images to run.
-        image_memory: bytes; the images themselves are kept if they take no more.
+        image_memory: bytes; the images are kept if they take no more.
 
     Raises:
         UserError: no such layer, or no image could be decoded.
     """
     stride = max(1, -(-split.examples // max_images))
     number = -(-split.examples // stride)
-    spec = classifier.preprocessor.preprocessing
-    keep = number * spec.image_size**2 * 3 <= image_memory
+    preprocessing = classifier.preprocessor.preprocessing
+    keep = number * preprocessing.image_size**2 * 3 <= image_memory
     step = tf.function(_recording_step(classifier, layer))
     errors = DecodeErrors(split, limit=1.0)
     batches: list[dict[str, np.ndarray]] = []
     with Progress("recording", number, "images") as progress:
-        for batch in evaluation_dataset(split, spec, _BATCH, errors, stride=stride):
+        for batch in evaluation_dataset(split, preprocessing, _BATCH, errors, stride=stride):
             readable = batch["weight"].numpy() > 0
             found = {"index": batch["index"], "labels": batch["label"], **step(batch["image"])}
             if keep:
@@ -335,7 +335,7 @@ def record_activations(
 def _recording_step(
     classifier: Classifier, layer: str
 ) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:  # fmt: skip
-    """Returns a function from uint8 [B, S, S, 3] to columns of `Activations`."""
+    """Returns a function from images, uint8 [B, S, S, 3], to columns of `Activations`."""
     model = classifier.model
     outputs = [model.output, feature_model(model).output, unit_model(model, layer).output]
     all_outputs = keras.Model(model.inputs, outputs)
@@ -369,27 +369,27 @@ def _peaks(maps: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"peaks": maps}
     height, width, units = maps.shape[1:]
     flat = tf.reshape(maps, [-1, height * width, units])
-    place = tf.argmax(flat, axis=1)  # [B, units]
-    positions = tf.stack([place // width, place % width], axis=-1)
+    index = tf.argmax(flat, axis=1)  # [B, units]
+    positions = tf.stack([index // width, index % width], axis=-1)
     return {"peaks": tf.reduce_max(flat, axis=1), "peak_positions": positions}
 
 
 def read_images(
     classifier: Classifier, split: Split, index: Sequence[int]
 ) -> dict[int, np.ndarray]:  # fmt: skip
-    """Reads some images of a split, by their positions in it, up to the last of them.
+    """Reads the images at some positions of a split.
 
     Args:
-        classifier: whose preprocessing resizes them to uint8 [S, S, 3].
+        classifier: its preprocessing resizes the images to uint8 [S, S, 3].
         split: the images.
         index: positions of images that can be decoded, each once.
     """
-    spec = classifier.preprocessor.preprocessing
+    preprocessing = classifier.preprocessor.preprocessing
 
     def decode(records: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """A batch of one record to its position and its image."""
         images, _ = split.parse(records)
-        return records["index"][0], decode_square(split.load(images[0]), spec)
+        return records["index"][0], decode_square(split.load(images[0]), preprocessing)
 
     records = split.in_order().filter(lambda r: tf.reduce_any(r["index"] == np.array(index)))
     records = records.take(len(index)).batch(1)

@@ -35,9 +35,9 @@ class RenderedFigure:
 
     Attributes:
         title: one line.
-        caption: sentences that say what is shown; code stands between backquotes.
+        caption: sentences that explain the drawing; code stands between backquotes.
         figure: the drawing.
-        numbers: the numbers behind it, as values that JSON has.
+        numbers: the numbers behind it, as JSON values.
         save_extra: writes further files into a folder, if there are any.
         name: of its files; set by `figure`.
     """
@@ -106,7 +106,7 @@ class FigureEntry:
         return self.needs == "images" or (self.needs == "photo" and context.photo is None)
 
 
-FIGURES: dict[str, FigureEntry] = {}  # filled by `figure`; `all_figures` returns it complete
+FIGURES: dict[str, FigureEntry] = {}  # filled by `figure`; `all_figures` imports all plots first
 Render = Callable[[FigureContext], RenderedFigure]
 
 
@@ -145,7 +145,7 @@ def find_figures(names: Sequence[str]) -> list[FigureEntry]:
     """Figures by their names.
 
     Raises:
-        UserError: there is no figure of such a name.
+        UserError: a name is unknown.
     """
     known = all_figures()
     if unknown := sorted(set(names) - set(known)):

@@ -1,4 +1,4 @@
-"""Draws figures into a folder, and the HTML page that shows them all and loads no other file."""
+"""Draws figures into a folder, and writes an HTML page that shows all and needs no other file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from alexnet_tf.system.errors import UserError
 from alexnet_tf.system.progress import Progress
 
 PAGE = "index.html"
-_FAILURES = (UserError, OSError, tf.errors.OpError)  # they concern one figure and not the others
+_FAILURES = (UserError, OSError, tf.errors.OpError)  # of one figure; the others are still drawn
 _CSS = """
 body { font: 17px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem;
   color: #1b1b1b; background: #fff; }
@@ -74,11 +74,11 @@ def draw_report(
     drawn: list[RenderedFigure] = []
     missing: dict[str, str] = {}
     try:
-        of_images = [each.name for each in figures if each.needs_dataset(context)]
+        need_images = [each.name for each in figures if each.needs_dataset(context)]
         try:
-            _ = of_images and context.activations  # first: it has a progress bar of its own
+            _ = need_images and context.activations  # first: it has a progress bar of its own
         except _FAILURES as error:
-            missing.update(dict.fromkeys(of_images, _reason(error)))
+            missing.update(dict.fromkeys(need_images, _reason(error)))
         with Progress("drawing", len(figures), "figures") as progress:
             for each in figures:
                 try:

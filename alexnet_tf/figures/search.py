@@ -50,7 +50,7 @@ class Neighbors:
         """Reads the files of `save`.
 
         Raises:
-            UserError: a file is missing or damaged, or the two do not belong together.
+            UserError: a file is missing or damaged, or the two do not match.
         """
         found = cls.__new__(cls)
         try:
@@ -65,14 +65,14 @@ class Neighbors:
             ) from None
         if (found.index.ntotal, found.index.d) != found.features.shape:
             raise UserError(
-                f"features.faiss and features.npz in {folder} do not belong together: "
-                f"{found.index.ntotal} of {found.index.d} numbers and {found.features.shape}. "
+                f"features.faiss and features.npz in {folder} do not match: "
+                f"{(found.index.ntotal, found.index.d)} and {found.features.shape}. "
                 "Draw the figure `neighbours` again"
             )
         return found
 
     def search(self, queries: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """The nearest vectors of each query, the nearest first.
+        """Finds the nearest vectors of each query, the nearest first.
 
         Args:
             queries: float32 [Q, F].
@@ -86,14 +86,14 @@ class Neighbors:
         return np.sqrt(np.maximum(squared, 0)), rows
 
     def search_others(self, members: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """The nearest vectors of some of the indexed vectors, without the vector itself.
+        """Finds the nearest vectors of some indexed vectors, without the vector itself.
 
         Args:
             members: int64 [M], rows of `features`.
             number: of neighbours, fewer if the index has fewer.
 
         Returns:
-            Distances and rows, as `search`.
+            Distances and rows, as from `search`.
         """
         distances, rows = self.search(self.features[members], number + 1)
         itself = rows == members[:, None]
@@ -103,7 +103,7 @@ class Neighbors:
 
 
 def precision(features: np.ndarray, labels: np.ndarray, number: int) -> float:
-    """The share of nearest neighbours with the query's class, over all vectors as queries.
+    """The share of nearest neighbours that have the query's class; every vector is a query once.
 
     Args:
         features: [N, F].

@@ -1,4 +1,4 @@
-"""The common look of all figures: the size of a slide, and text that can be read from the back row.
+"""The common style of all figures: the size of a slide, and text that is legible from the back row.
 
 The colours are from Okabe and Ito (Color Universal Design, 2008) and can be told apart with any
 colour vision. Where a colour has a meaning, a shape or a word says the same.
@@ -39,7 +39,7 @@ _INSTALLED = {font.name for font in font_manager.fontManager.ttflist}
 # of the SVG that lack it.
 FAMILIES = ["DejaVu Sans", *(name for name in _FALLBACKS if name in _INSTALLED), "sans-serif"]
 
-STYLE = {  # of `registry.figure`, whatever style the notebook has set
+STYLE = {  # applied by `registry.figure`; overrides the style of a notebook
     "font.size": MIDDLE,
     "font.family": FAMILIES,
     "axes.titlesize": MIDDLE,
@@ -61,7 +61,7 @@ class Slide(Figure):
     """A figure that a notebook shows without pyplot and its backends."""
 
     def draw(self, renderer: RendererBase) -> None:
-        """Draws as any figure; letters that no font has become boxes without a warning."""
+        """Draws the figure; letters that no font has become boxes, without a warning."""
         with ignore_missing_glyphs():
             super().draw(renderer)
 
@@ -92,7 +92,7 @@ def new_figure(title: str = "", size: tuple[float, float] = SLIDE) -> Figure:
 def show_image(axes: Axes, image: np.ndarray, title: str = "", **options) -> None:
     """Shows pixels, uint8 [H, W, 3], or numbers [H, W] as colours, without ticks.
 
-    Further options are those of imshow.
+    Further options go to imshow.
     """
     axes.imshow(image, **options)
     axes.set_xticks([])

@@ -1,4 +1,4 @@
-"""Examines a dataset as a whole and collects what there is to say about it."""
+"""Examines a dataset and makes a report."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ from alexnet_tf.models.spec import Preprocessing
 from alexnet_tf.system.errors import UserError
 
 _SHOWN = 6  # images on the contact sheet
-_MAX_DISTANCE = 1.0  # of 255 in each pixel, between a mean image and the one that is computed here
+_MAX_DISTANCE = 1.0  # of 255, average over the pixels, between a stored and a computed mean image
 
 
 class DatasetReport:
-    """The report on a dataset, which is printed while it is made.
+    """A report on a dataset; lines are printed when they are added.
 
     Attributes:
         lines: of text.
-        findings: what is wrong or doubtful, a sentence each.
-        facts: everything that was counted, for JSON.
-        sheet: some training images before and after augmentation, PNG; None if none decodes.
+        findings: faults and doubts, a sentence each.
+        facts: all counts, for JSON.
+        sheet: contact sheet of training images before and after augmentation, PNG; None if no
+            image can be decoded.
     """
 
     def __init__(self):
@@ -41,7 +42,7 @@ class DatasetReport:
         self.sheet: bytes | None = None
 
     def say(self, *lines: str) -> None:
-        """Prints lines, and keeps them."""
+        """Prints lines and adds them to the report."""
         self.lines.extend(lines)
         print(*lines, sep="\n", flush=True)
 
@@ -92,7 +93,7 @@ def _damaged_files(dataset: ImageDataset) -> list[str]:
 
 
 def _examine(dataset: ImageDataset, report: DatasetReport) -> None:
-    """Counts what is in the files of both splits."""
+    """Collects statistics of both splits, and compares the splits."""
     classes = dataset.classes
     train, validation = both = [
         collect_stats(split, len(classes)) for split in (dataset.train, dataset.validation)
@@ -137,7 +138,7 @@ def _decode(
 
 
 def _compare_statistics(path: str | None, computed: Statistics, report: DatasetReport) -> None:
-    """Compares the mean image that comes with a dataset with the one computed here."""
+    """Compares the stored mean image of a dataset with the computed one."""
     if path is None:
         return
     try:
@@ -154,7 +155,7 @@ def _compare_statistics(path: str | None, computed: Statistics, report: DatasetR
     distance = abs(stored - computed.mean).mean()
     report.say(f"stored mean image: differs by {distance:.3f} of 255 in a pixel, on average")
     if distance > _MAX_DISTANCE:
-        report.findings.append("the stored mean image belongs to other images")
+        report.findings.append("the stored mean image does not match the training images")
 
 
 def _describe_statistics(statistics: Statistics) -> list[str]:

@@ -1,6 +1,6 @@
 """Statistics of every image of a split: labels, formats, sizes, damage, and hashes for duplicates.
 
-Images are parsed to their end but not decoded at full size, by as many threads as there are cores.
+Images are parsed to their end but not decoded at full size. There is one thread for each core.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from alexnet_tf.data.image_checks import ImageInfo, examine, read_file
 from alexnet_tf.system.progress import Progress
 
 _BATCH = 64  # images that a thread takes at a time
-_AHEAD = 4  # batches waiting for each thread, so that memory stays bounded
+_AHEAD = 4  # batches that wait for each thread; limits the memory
 _GRID = (17, 16)  # pixels: 16 differences in each of 16 rows, 256 bits
 NAMED = 5  # examples in a message
 
@@ -57,7 +57,7 @@ class DatasetStats:
 
     @property
     def images(self) -> int:
-        """How many, readable or not."""
+        """Number of images, readable or not."""
         return int(self.labels.sum())
 
     def add(self, name: str, label: int, image: _Examined) -> None:
@@ -91,12 +91,12 @@ def collect_stats(split: Split, classes: int) -> DatasetStats:
 
     Args:
         split: the images.
-        classes: how many.
+        classes: number of classes.
     """
     stats = DatasetStats(split.name, np.zeros(classes, int))
     threads = os.cpu_count() or 1
     with (
-        futures.ThreadPoolExecutor(threads) as pool,  # Pillow decodes without Python's lock
+        futures.ThreadPoolExecutor(threads) as pool,  # Pillow releases the GIL
         Progress(f"examining {split.name}", split.examples, "images") as progress,
     ):
 
@@ -144,9 +144,9 @@ def _examine(files: bool, image: bytes) -> _Examined:
 
 
 def _perceptual_hash(encoded: bytes) -> bytes | None:
-    """A difference hash: where brightness rises from left to right, in a grid.
+    """A difference hash: one bit for each pair of neighbours in a grid, 1 if brightness rises.
 
-    None if it hardly ever rises or hardly ever falls.
+    None if brightness rises in less than a tenth of the pairs, or in more than nine tenths.
     """
     image = Image.open(io.BytesIO(encoded))
     image.draft("L", (64, 64))

@@ -1,4 +1,4 @@
-"""Images that are in both splits: the same bytes, or the same picture."""
+"""Finds images that are in both splits: identical files, and images that look alike."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _BITS = np.array([number.bit_count() for number in range(256)], np.uint8)  # of 
 
 @dataclasses.dataclass(frozen=True)
 class Duplicates:
-    """Names of examples that are in both splits, a pair for each example of the second.
+    """Examples that are in both splits: a pair of names for each example of the second split.
 
     Attributes:
         exact: the same bytes.
-        alike: similar to the eye: most copies at another quality, size or brightness; not flipped
-            or cropped ones.
+        alike: similar to the eye. These are most copies of another quality, size or brightness, but
+            not flipped or cropped copies.
         relabelled: the pairs of `exact` that have different labels.
     """
 
@@ -60,17 +60,19 @@ def _table(stats: DatasetStats) -> np.ndarray:
 def first_similar(
     one: np.ndarray, other: np.ndarray, pairs_at_a_time: int = _PAIRS
 ) -> dict[int, int]:
-    """For each of `other` that is similar to some of `one`, the first of these, by number.
+    """Finds, for each hash of `other`, the first similar hash of `one`.
+
+    Returns indices of `one` by indices of `other`, without the hashes that have no similar one.
 
     Args:
         one: perceptual hashes, uint8 [N, 32].
         other: the same, [M, 32].
-        pairs_at_a_time: compared together, which takes 100 bytes each.
+        pairs_at_a_time: number of pairs that are compared together; each takes 100 bytes.
     """
     first = np.full(len(other), len(one))
     with Progress("comparing images", _BANDS, "parts") as progress:
         for band in range(_BANDS):
-            for i, j in _sharing(_band(one, band), _band(other, band), pairs_at_a_time):
+            for i, j in _equal_pairs(_band(one, band), _band(other, band), pairs_at_a_time):
                 alike = _BITS[one[i] ^ other[j]].sum(axis=1, dtype=int) <= _MAX_DISTANCE
                 np.minimum.at(first, j[alike], i[alike])
             progress.advance(1)
@@ -82,10 +84,10 @@ def _band(table: np.ndarray, band: int) -> np.ndarray:
     return np.ascontiguousarray(table[:, 2 * band : 2 * band + 2]).view(np.uint16)[:, 0]
 
 
-def _sharing(
+def _equal_pairs(
     one: np.ndarray, other: np.ndarray, pairs_at_a_time: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Numbers of pairs with equal bands, some at a time, int [P] each."""
+    """Yields the indices of pairs with equal bands, some at a time, int [P] each."""
     order = np.argsort(other, kind="stable")
     ordered = other[order]
     starts, ends = (np.searchsorted(ordered, one, side) for side in ("left", "right"))

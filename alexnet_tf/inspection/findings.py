@@ -1,4 +1,4 @@
-"""The statistics of a dataset in words, and what is wrong with it."""
+"""Describes the statistics of a dataset, and lists its faults."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _IMBALANCE = 10  # times as many images in the largest class as in the smallest
 
 
 def describe(stats: DatasetStats, classes: tuple[str, ...]) -> list[str]:
-    """The facts of one split, a line each."""
+    """Describes one split, a line for each fact."""
     counts = stats.labels
     smallest, largest = int(counts.argmin()), int(counts.argmax())
     lines = [
@@ -46,7 +46,7 @@ def describe(stats: DatasetStats, classes: tuple[str, ...]) -> list[str]:
 def describe_duplicates(
     train: DatasetStats, validation: DatasetStats, duplicates: Duplicates
 ) -> list[str]:
-    """Images that are there twice, a line for each kind."""
+    """Describes duplicate images, a line for each kind."""
     lines = []
     for words, pairs in (
         ("in both splits, the same bytes", duplicates.exact),
@@ -57,16 +57,16 @@ def describe_duplicates(
         if pairs or pairs is not duplicates.relabelled:
             lines.append(f"{words}: {len(pairs):,}" + (f" ({shown})" if pairs else ""))
     for stats in (train, validation):
-        again = [names for names in stats.contents.values() if len(names) > 1]
-        shown = "; ".join(" and ".join(names[:2]) for names in sorted(again)[:NAMED])
+        copies = [names for names in stats.contents.values() if len(names) > 1]
+        shown = "; ".join(" and ".join(names[:2]) for names in sorted(copies)[:NAMED])
         lines.append(
-            f"more than once in {stats.name}: {len(again):,}" + (f" ({shown})" if again else "")
+            f"more than once in {stats.name}: {len(copies):,}" + (f" ({shown})" if copies else "")
         )
     return lines
 
 
 def describe_classes(classes: tuple[str, ...]) -> str:
-    """How the order of the labels compares with ImageNet's."""
+    """Compares the order of the labels with ImageNet's."""
     if not all(is_synset(name) for name in classes):
         return "classes: not WordNet synsets, so there is no official order to compare with"
     official = _official_synsets()
@@ -86,7 +86,7 @@ def find_faults(
     duplicates: Duplicates,
     classes: tuple[str, ...],
 ) -> list[str]:
-    """The findings: what is wrong or doubtful, a sentence each; none if all is well."""
+    """Lists faults and doubts, a sentence each."""
     found = [*_faults_of_split(train, classes), *_faults_of_split(validation, classes)]
     if duplicates.exact:
         found.append(
@@ -116,10 +116,13 @@ def _faults_of_split(stats: DatasetStats, classes: tuple[str, ...]) -> list[str]
     if empty:
         found.append(f"{len(empty):,} classes have no {stats.name} images, e.g. {empty[0]}")
     elif stats.labels.max() >= _IMBALANCE * stats.labels.min():
-        found.append(f"the {stats.name} classes differ much in size")
-    again = sum(len(names) - 1 for names in stats.contents.values())
-    if again:
-        found.append(f"{again:,} {stats.name} images are copies of others")
+        found.append(
+            f"the largest {stats.name} class has at least {_IMBALANCE} times as many images as the "
+            "smallest"
+        )
+    copies = sum(len(names) - 1 for names in stats.contents.values())
+    if copies:
+        found.append(f"{copies:,} {stats.name} images are copies of others")
     several = [list(names.values()) for names in stats.labels_of.values() if len(names) > 1]
     if several:
         found.append(
@@ -137,7 +140,7 @@ def conclude(findings: list[str]) -> list[str]:
 
 
 def as_json(stats: DatasetStats, classes: tuple[str, ...]) -> dict[str, Any]:
-    """Everything that was counted in a split, for programs."""
+    """All counts of a split as JSON values."""
     return {
         "images": stats.images,
         "bytes": stats.bytes,
@@ -150,6 +153,6 @@ def as_json(stats: DatasetStats, classes: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _official_synsets() -> list[str]:
-    """ILSVRC-2012's, in label order, from the file that TFDS ships."""
+    """ILSVRC-2012's synsets in label order, from a file of TFDS."""
     package = pathlib.Path(importlib.util.find_spec("tensorflow_datasets").origin).parent
     return (package / "datasets" / "imagenet2012" / "labels.txt").read_text().split()

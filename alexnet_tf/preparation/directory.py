@@ -29,10 +29,10 @@ LEDGER = "unfinished.npz"
 
 @contextlib.contextmanager
 def locked(folder: pathlib.Path) -> Iterator[None]:
-    """Makes the directory if need be, and keeps other runs out of it.
+    """Creates the directory if necessary, and locks it against other runs.
 
     Raises:
-        UserError: it cannot be made, or another process uses it.
+        UserError: the directory cannot be created, or another process uses it.
     """
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -44,12 +44,12 @@ class Ledger:
     """The finished shards of a dataset that is not complete yet: one file, replaced as a whole.
 
     A shard counts as finished once it is in the ledger; its file is complete by then. Its sums for
-    the statistics are added to the ledger's own, 1.5 MB: kept beside each of ImageNet's 1,300
-    shards, they would take 2 GB.
+    the statistics are added to the ledger's sums (1.5 MB). Separate sums for each of ImageNet's
+    1,300 shards would take 2 GB.
 
     Attributes:
         folder: the output directory.
-        identity: all that the files depend on: source, settings, libraries.
+        identity: everything that determines the files: source, settings, libraries.
         shards: summaries of the finished shards, by split and file name.
         counts: int64 [splits, classes], images of each class in these shards.
         moments: sums over the measured examples of these shards.
@@ -63,24 +63,24 @@ class Ledger:
 
     @classmethod
     def open(cls, folder: pathlib.Path, identity: dict[str, Any]) -> Ledger:
-        """Reads what an earlier run has left, or begins.
+        """Reads the ledger of an earlier run, or creates one.
 
         Raises:
-            UserError: the directory holds something else, or was begun with other settings.
+            UserError: the directory holds other files, or a run with other settings.
         """
         ledger = cls(folder, identity)
-        begun = (folder / LEDGER).exists()
-        # A run killed while it began has left half a ledger and nothing else.
+        exists = (folder / LEDGER).exists()
+        # A run that was killed at its start leaves half a ledger and nothing else.
         others = {path.name for path in folder.iterdir()} - {LEDGER + PARTIAL}
-        if others and not begun:
+        if others and not exists:
             raise UserError(
                 f"{folder} holds other files, e.g. {min(others)}. Choose an --output that is new, "
                 "empty, or left by an earlier run of this command"
             )
-        if begun:
+        if exists:
             ledger._load()
         remove_partial_files(folder)
-        if not begun:
+        if not exists:
             ledger._save()
         return ledger
 
@@ -91,7 +91,7 @@ class Ledger:
         }
 
     def add(self, split: str, file: str, result: ShardResult) -> None:
-        """Notes that a shard is finished, and does not return before that is on disk.
+        """Records a finished shard; returns when the record is on disk.
 
         Raises:
             UserError: the disk is full.
@@ -132,8 +132,7 @@ class Ledger:
                 self.moments.products = arrays["products"]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(
-                f"{path} is damaged: {error}. It lists the finished shards; without it, choose "
-                "another --output"
+                f"{path} is damaged: {error}. It lists the finished shards. Choose another --output"
             ) from None
         check_identity(self.folder, text["identity"], self.identity)
         for file, entry in text["entries"].items():
@@ -141,12 +140,12 @@ class Ledger:
             self.shards[split][file] = ShardSummary(**entry, skipped=skipped)
 
     def remove(self) -> None:
-        """Ends it: the dataset is complete."""
+        """Deletes the ledger: the dataset is complete."""
         (self.folder / LEDGER).unlink(missing_ok=True)
 
 
 def remove_partial_files(folder: pathlib.Path) -> None:
-    """Removes what a run that was killed has left half written."""
+    """Removes the incomplete files of a run that was killed."""
     for partial in folder.glob(f"*{PARTIAL}*"):
         partial.unlink()
 
@@ -154,12 +153,15 @@ def remove_partial_files(folder: pathlib.Path) -> None:
 def read_complete(
     folder: pathlib.Path, identity: dict[str, Any], workers: int
 ) -> tuple[dict[str, Any] | None, set[str]]:
-    """The report of a complete dataset, and its shards that have been damaged since.
+    """Reads the report of a complete dataset, and finds shards that were damaged since.
 
-    None and nothing if it is not complete.
+    Returns:
+        The report and the names of the damaged shards; None and an empty set if the dataset is not
+        complete.
 
     Raises:
-        UserError: it was made with other settings, or files that are no shards are damaged.
+        UserError: the dataset was made with other settings, or a file besides the shards is
+            damaged.
     """
     if (folder / LEDGER).exists() or not (folder / METADATA).exists():
         return None, set()
@@ -182,24 +184,24 @@ def read_complete(
 
 
 def check_reproduced(path: pathlib.Path, sha256: str, result: ShardResult) -> None:
-    """Checks that a shard that was lost is made again as it was; removes it if it is not.
+    """Checks that a lost shard has its former content again; removes it if not.
 
     Raises:
-        UserError: it is not.
+        UserError: the content differs.
     """
     if result.summary.sha256 != sha256:
-        path.unlink()  # it may be as long as the lost one, and would be taken for it
+        path.unlink()  # it may be as long as the lost one, and pass for it
         raise UserError(
-            f"{path.name} was lost, and is not the same now that it is made again. Perhaps the "
-            "source has changed. Choose another --output"
+            f"{path.name} was lost, and the new file differs from it. Perhaps the source has "
+            "changed. Choose another --output"
         )
 
 
 def check_identity(folder: pathlib.Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Checks that a directory was begun just as this run would begin it.
+    """Checks that source, settings and libraries are the same as when a directory was begun.
 
     Raises:
-        UserError: it was not; names the first difference.
+        UserError: they are not; the message names the first difference.
     """
     for group in now:
         for name in sorted(set(before[group]) | set(now[group])):
@@ -207,7 +209,7 @@ def check_identity(folder: pathlib.Path, before: dict[str, Any], now: dict[str, 
             if old != new:
                 raise UserError(
                     f"{folder} was begun with other {group}. {name} was {old or 'none'} and is "
-                    f"{new or 'none'} now. Use the former, or choose another --output"
+                    f"{new or 'none'} now. Use the former value, or choose another --output"
                 )
 
 

@@ -1,12 +1,12 @@
-"""ILSVRC's archives as they are downloaded: read where they lie, never unpacked.
+"""ILSVRC's archives as they are downloaded: read in place, never unpacked.
 
 `ILSVRC2012_img_train.tar` holds one archive per class, n01440764.tar, which holds images,
 n01440764_10026.JPEG. `ILSVRC2012_img_val.tar` holds images, ILSVRC2012_val_00000001.JPEG. Their
 classes are in a separate list, one synset per line, in the order of the images' names.
 
-The headers are read once, one in every 110 KB: this takes minutes and is bound by the disk. Names
-in an archive are never used as paths. Entries that are no plain files, such as links or devices,
-are ignored and counted.
+The headers are read once, about one in every 110 KB: this takes minutes, and the disk limits the
+speed. Names in an archive are never used as paths. Entries that are not plain files, such as links
+or devices, are ignored and counted.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ def open_imagenet(data_dir: str, val_labels: str) -> Source:
     """Indexes the two archives.
 
     Args:
-        data_dir: the folder they are in.
-        val_labels: a text file, the synset of each validation image in the order of their names.
+        data_dir: the folder that holds them.
+        val_labels: a text file with the synset of each validation image, in the order of the
+            images' names.
 
     Raises:
         UserError: an archive is missing, damaged, compressed or of another layout, or the list has
@@ -104,14 +105,14 @@ def _index_validation(archive: _Archive, classes: tuple[str, ...], val_labels: s
         raise UserError(f"Expected --val_labels to be a text file. Received: {error}") from None
     if len(synsets) != count:
         raise UserError(
-            f"Expected as many lines in --val_labels as there are images in {archive.path}, "
-            f"{count:,}. Received: {len(synsets):,} in {val_labels}"
+            f"Expected one line in --val_labels for each of the {count:,} images in "
+            f"{archive.path}. Received: {len(synsets):,} lines in {val_labels}"
         )
     unknown = sorted(set(synsets) - set(classes))
     if unknown:
         raise UserError(
             f"Expected classes of the training set in --val_labels={val_labels}. "
-            f"Received: {unknown[0]} ({len(unknown)} such in all)"
+            f"Received: {unknown[0]} ({len(unknown)} unknown classes in all)"
         )
     label = {name: number for number, name in enumerate(classes)}
     labels = [0] * count
@@ -123,10 +124,10 @@ def _index_validation(archive: _Archive, classes: tuple[str, ...], val_labels: s
 
 
 class _Headers:
-    """A file of which `tarfile` may read headers, but not more than a header's bytes.
+    """A file for `tarfile` that refuses to read more bytes at once than a header may have.
 
-    Long names are headers that state their own length: a negative one would read the whole archive
-    into memory.
+    Long names are headers that state their own length. A negative length would read the whole
+    archive into memory.
     """
 
     def __init__(self, file: BinaryIO):
@@ -134,14 +135,14 @@ class _Headers:
         self.seek, self.tell = file.seek, file.tell
 
     def read(self, size: int) -> bytes:
-        """As of a file."""
+        """Reads as a file does, a megabyte at most."""
         if not 0 <= size <= _MB:
             raise tarfile.ReadError(f"a header of {size:,} bytes")
         return self._file.read(size)
 
 
 class _Archive:
-    """A tar archive that is open for its headers to be read, with a progress bar.
+    """An open tar archive; its headers are read with a progress bar.
 
     Attributes:
         path: of the file.
@@ -167,7 +168,7 @@ class _Archive:
         """The plain files of the archive in [start, start + size) of the file.
 
         Raises:
-            UserError: no tar archive, or a damaged one.
+            UserError: the file is not a tar archive, or is damaged.
         """
         end = start + (self._size if size is None else size)
         self._file.seek(start)
@@ -182,8 +183,8 @@ class _Archive:
         try:
             with tarfile.open(fileobj=_Headers(self._file), mode="r:") as tar:
                 while (entry := tar.next()) is not None:
-                    tar.members.clear()  # which keeps a kilobyte for each
-                    if entry.size < 0 or entry.offset_data <= offset:  # or it would never end
+                    tar.members.clear()  # tarfile keeps a kilobyte for each entry
+                    if entry.size < 0 or entry.offset_data <= offset:  # else an endless loop
                         raise tarfile.ReadError("an entry of negative length")
                     offset = entry.offset_data
                     if offset + entry.size > end:
@@ -195,10 +196,10 @@ class _Archive:
                     self._show(offset)
                 offset = tar.offset
             self._file.seek(offset)
-            # Python's reader takes a damaged header for the end; the end is a block of zeros.
+            # tarfile takes a damaged header for the end. The true end is a block of zeros.
             if self._file.read(tarfile.BLOCKSIZE).strip(b"\0") or offset >= end:
                 raise tarfile.ReadError("no header and no end")
-        except Exception as error:  # whatever Python's reader makes of a stranger's bytes
+        except Exception as error:  # tarfile raises many kinds for damaged archives
             raise UserError(
                 f"Expected a whole tar archive. Received: {self.path}, damaged or cut short about "
                 f"byte {offset:,} of {self._size:,} ({error or type(error).__name__})"

@@ -1,9 +1,9 @@
-"""What a dataset has besides its shards: statistics, reports, and TFDS's description.
+"""Writes the files of a dataset besides its shards: statistics, reports, and TFDS's description.
 
-report.json is for programs, report.txt for people: both say what became of every example. Neither
-holds a time or a path of this machine: the same files with the same settings give the same bytes,
-whether or not the preparation was interrupted. (Times of change are a part of what a folder's files
-are.)
+report.json is for programs, report.txt for people; both account for every example. Neither holds a
+time or a path of this machine: the same files with the same settings give the same bytes, whether
+or not the preparation was interrupted. (For a folder, the same files includes their modification
+times.)
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NAMED = 100  # skipped images in the text; report.json has them all
 
 
 def write_metadata(source: Source, ledger: Ledger) -> dict[str, Any]:
-    """Writes all of it, once every shard is in the ledger; then the ledger is removed.
+    """Writes these files once every shard is in the ledger, and then removes the ledger.
 
     Returns:
         The report.
@@ -41,25 +41,25 @@ def write_metadata(source: Source, ledger: Ledger) -> dict[str, Any]:
     report = _make_report(ledger, source.classes, source.ignored)
     for name, split in report["prepared"].items():
         if not split["examples"]:
-            raise UserError(f"No image of {name} can be used")
+            raise UserError(f"None of the {name} images can be used")
     shards = ledger.digests().keys()
     with writing_to(folder, tf.errors.OpError):
         Statistics.of(ledger.moments).save(str(folder / STATISTICS))
-        _describe_to_tfds(folder, source, report)
+        _write_tfds_metadata(folder, source, report)
         written = {path.name for path in folder.iterdir()} - {*shards, LEDGER, REPORT, TEXT}
-        for name in sorted(written):  # on disk before the ledger goes, which could restore them
+        for name in sorted(written):  # on disk before the ledger is removed
             fsync_path(folder / name)
             report["files"][name] = file_sha256(folder / name)
         for name, text in ((REPORT, json.dumps(report, indent=1)), (TEXT, _report_text(report))):
             partial = folder / (name + PARTIAL)
             partial.write_text(text.rstrip() + "\n", errors="backslashreplace", encoding="utf-8")
-            atomic_rename(partial, folder / name)  # and with it, all names in the directory
+            atomic_rename(partial, folder / name)  # this also flushes the directory to disk
         ledger.remove()
     return report
 
 
-def _describe_to_tfds(folder: pathlib.Path, source: Source, report: dict[str, Any]) -> None:
-    """Features and splits, for `tfds.builder_from_directory`."""
+def _write_tfds_metadata(folder: pathlib.Path, source: Source, report: dict[str, Any]) -> None:
+    """Writes features and splits for `tfds.builder_from_directory`."""
     size = report["settings"]["size"]
     tfds.folder_dataset.write_metadata(
         data_dir=folder,
@@ -84,7 +84,7 @@ def _describe_to_tfds(folder: pathlib.Path, source: Source, report: dict[str, An
 
 
 def _make_report(ledger: Ledger, classes: tuple[str, ...], ignored: int) -> dict[str, Any]:
-    """report.json."""
+    """Returns the content of report.json."""
     splits = {}
     for (name, shards), counts in zip(ledger.shards.items(), ledger.counts.tolist(), strict=True):
         summaries = [shards[file] for file in sorted(shards)]
@@ -107,12 +107,12 @@ def _make_report(ledger: Ledger, classes: tuple[str, ...], ignored: int) -> dict
         "ignored": ignored,
         "measured": ledger.moments.pictures,
         "prepared": splits,
-        "files": {},  # name → SHA-256 of the files that are no shards, once they are written
+        "files": {},  # name → SHA-256 of the files besides the shards, added when they are written
     }
 
 
 def _report_text(report: dict[str, Any]) -> str:
-    """report.txt."""
+    """Returns the content of report.txt."""
     settings, source = report["settings"], report["source"]
     versions = ", ".join(f"{name} {version}" for name, version in report["libraries"].items())
     lines = [
@@ -124,7 +124,7 @@ def _report_text(report: dict[str, Any]) -> str:
         f"statistics  of {report['measured']:,} training images",
     ]
     if report["ignored"]:
-        lines.append(f"ignored     {report['ignored']:,} entries that are no files")
+        lines.append(f"ignored     {report['ignored']:,} entries that are not files")
     for name, split in report["prepared"].items():
         counts = split["classes"].values()
         lines += [

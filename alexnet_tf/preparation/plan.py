@@ -1,8 +1,8 @@
-"""Which example goes into which shard, and where: a pure function of the seed and the examples.
+"""Assigns each example to a shard and a position in it: a pure function of seed and examples.
 
-An example's place is the rank of a hash of (seed, split, name). Archives are sorted by class; so
-every part of a shard is a fair mixture of all classes, and readers need only a small shuffle
-buffer.
+An example's position is the rank of a hash of (seed, split, name). Although archives are sorted by
+class, every part of a shard is then a fair mixture of all classes, and readers need only a small
+shuffle buffer.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from alexnet_tf.preparation.sources import ExampleReader, Source
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """All that a dataset depends on, besides its source and the libraries.
+    """Everything that determines a dataset, besides its source and the libraries.
 
     Attributes:
         size: S, pixels.
         quality: JPEG quality, 1 to 95.
-        shard_examples: about how many examples a shard has.
+        shard_examples: approximate number of examples in a shard.
         seed: of the order of the examples.
     """
 
@@ -37,9 +37,9 @@ class Shard:
     """A file that will be written.
 
     Attributes:
-        file: its name, as TFDS has it.
+        file: its name, in TFDS's form.
         split: its split's name.
-        indices: int64 [N], the numbers of its examples in the order of its records.
+        indices: int64 [N], the indices of its examples in the order of its records.
         measured: bool [N], whether an example counts for the statistics.
     """
 
@@ -50,28 +50,28 @@ class Shard:
 
 
 def plan(source: Source, settings: Settings, measured: int) -> list[Shard]:
-    """Lays all splits out. The shards of a split differ in length by one at most.
+    """Plans the shards of all splits. The shards of a split differ in length by one at most.
 
     Args:
         source: the examples.
         settings: seed and length of the shards are used.
-        measured: how many training examples count for the statistics, at most; spread evenly.
+        measured: the most training examples that count for the statistics; they are evenly spaced.
     """
     shards = []
     for split, reader in source.splits.items():
         order = _order(reader, f"{settings.seed} {split} ", settings.shard_examples)
-        every = -(-reader.count // measured)
-        numbers = np.arange(reader.count)
-        marks = (numbers % every == 0) if split == "train" else np.zeros(reader.count, bool)
+        stride = -(-reader.count // measured)
+        every_stride = np.arange(reader.count) % stride == 0
+        counted = every_stride if split == "train" else np.zeros(reader.count, bool)
         bounds = _bounds(reader.count, settings.shard_examples)
         for number, (first, end) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
             file = f"{source.dataset}-{split}.tfrecord-{number:05d}-of-{len(bounds) - 1:05d}"
-            shards.append(Shard(file, split, order[first:end], marks[first:end]))
+            shards.append(Shard(file, split, order[first:end], counted[first:end]))
     return shards
 
 
 def _order(reader: ExampleReader, salt: str, shard_examples: int) -> np.ndarray:
-    """Numbers of examples in the order of the records of all shards, int64 [N]."""
+    """Indices of the examples in the order of the records of all shards, int64 [N]."""
     hashes = np.empty(reader.count, np.uint64)
     for index in range(reader.count):
         name = f"{salt}{reader.key(index)}".encode(errors="surrogateescape")

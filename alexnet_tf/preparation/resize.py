@@ -7,16 +7,16 @@ The common case, an upright RGB JPEG, goes through libraries that use vector ins
 are installed: simplejpeg decodes and encodes, with libjpeg-turbo as Pillow does, but a whole image
 at a time; cykooz.resizer, which has no wheels for Linux on ARM, resizes four times faster.
 
-Pillow reads every header, and does all the rest: of the decoders that were tried it reports damage
-best. OpenCV fills the missing part of a truncated file with grey and says nothing.
+Pillow reads every header and handles all other cases, because it detects damage best of the
+decoders that were tried. OpenCV silently fills the missing part of a truncated file with grey.
 
 Milliseconds for one of 200 photographs of ImageNet, 472×397 pixels on average, on one core of a
 2.6 GHz AMD EPYC, as `tools/benchmark_preparation.py` measures them:
 
     a plain script with Pillow, bilinear                         3.5
     the same, bicubic                                            4.3
-    this                                                         2.3
-    this with Pillow alone                                       3.1
+    this module                                                  2.3
+    this module with Pillow alone                                3.1
 
 The filter is a triangle that widens with the scale: Pillow's BILINEAR, and also TensorFlow's
 antialiased bilinear resizing in `alexnet_tf.data.decode`. So the network sees the same image
@@ -54,8 +54,8 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
 SIZE = 256  # pixels: paper §2
 QUALITY = 90  # of the JPEGs; the paper does not say
 
-# More pixels or bytes are left to Pillow, which copies less and averages blocks of pixels first.
-_MANY = 2**22
+# Images with more pixels or bytes are left to Pillow, which copies less and averages blocks first.
+_LARGE = 2**22
 _GREY = ("1", "LA")
 
 # Markers of a JPEG's segments, and the usual length of the two that describe its channels.
@@ -95,32 +95,32 @@ def prepare(encoded: bytes, size: int = SIZE, quality: int = QUALITY) -> Prepare
         quality: JPEG quality, 1 to 95.
 
     Raises:
-        InvalidImage: it is no image, or damaged, or too large.
-        MemoryError: there is not enough memory, although it is not too large.
+        InvalidImage: the bytes are not an image, or it is damaged or too large.
+        MemoryError: there is not enough memory, although the image is not too large.
     """
     try:
         image = open_picture(encoded)
         odd = notes(image, encoded)
         small = ("enlarged",) if min(image.size) < size else ()
         width, height = image.size
-        # A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, but not to less than 2 S: what is
-        # left to the filter then hides how well the decoder averages, at a cost of 4 % in time.
+        # A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, but not to less than 2 S: then
+        # the filter hides how well the decoder averages. This costs 4 % in time.
         image.draft(image.mode, (2 * size, 2 * size))
         if not odd and (kept := _square_already(image, encoded, size)):
-            image.load()  # is it whole?
+            image.load()  # fails for a truncated file
             return Prepared(kept, ("kept",))
         jpeg = None
-        many = max(image.width * image.height, len(encoded)) > _MANY
-        if image.mode == "RGB" and not odd and not many:
+        large = max(image.width * image.height, len(encoded)) > _LARGE
+        if image.mode == "RGB" and not odd and not large:
             box = _scaled(central_box(width, height, size), (width, height), image.size)
             try:
                 jpeg = prepare_jpeg(encoded, image.size, box, size, quality)
             except ValueError:
-                odd = ("blemished",)  # unless Pillow finds it to be worse
+                odd = ("blemished",)  # unless Pillow refuses it
         return Prepared(jpeg or _prepare_any(image, (width, height), size, quality), odd + small)
     except MemoryError:
         raise
-    except Exception as error:  # whatever a decoder makes of a stranger's bytes
+    except Exception as error:  # decoders raise many kinds for damaged images
         raise InvalidImage(reason_of(error)) from None
 
 
@@ -131,9 +131,9 @@ def libraries() -> dict[str, str]:
 
 
 def central_box(width: int, height: int, size: int) -> Box:
-    """The central square, in pixels of the original: resizing and cropping become one step.
+    """The central square in pixels of the original, so that resizing and cropping are one step.
 
-    Rounds as the two steps would: first the longer side, then the offset.
+    It rounds as two steps would: first the longer side, then the offset.
     """
     scale = size / min(width, height)
     resized = max(size, round(width * scale)), max(size, round(height * scale))
@@ -142,13 +142,13 @@ def central_box(width: int, height: int, size: int) -> Box:
 
 
 def _scaled(box: Box, size: tuple[int, int], other: tuple[int, int]) -> Box:
-    """A box in an image of one size, in pixels of the same image at another size."""
+    """Converts a box from pixels of an image at one size to pixels of it at another size."""
     x, y = other[0] / size[0], other[1] / size[1]
     return box[0] * x, box[1] * y, box[2] * x, box[3] * y
 
 
 def _square_already(image: Image.Image, encoded: bytes, size: int) -> bytes | None:
-    """The JPEG without its metadata, if it is the square already; else None."""
+    """The JPEG without its metadata if it already has the right size; else None."""
     if (
         (format_of(image), image.mode, image.size) != ("JPEG", "RGB", (size, size))
         or not has_one_scan(image, encoded)
@@ -168,7 +168,7 @@ def _strip_metadata(jpeg: bytes) -> bytes | None:
     while jpeg[start] == _MARKER:
         kind, length = jpeg[start + 1], int.from_bytes(jpeg[start + 2 : start + 4], "big")
         if kind == _START_OF_SCAN:
-            end = jpeg.find(_END, start + 2 + length)  # which no pixels contain
+            end = jpeg.find(_END, start + 2 + length)  # pixel data never contain it
             return None if end < 0 else b"".join(parts) + jpeg[start : end + len(_END)]
         if kind in _COLOUR_SPACES:
             if length != _COLOUR_SPACES[kind]:
@@ -183,7 +183,7 @@ def _strip_metadata(jpeg: bytes) -> bytes | None:
 def prepare_jpeg(
     encoded: bytes, shape: tuple[int, int], box: Box, size: int, quality: int
 ) -> bytes | None:
-    """Decodes a JPEG, resizes a part of it and encodes that.
+    """Decodes a JPEG, resizes a part of it and encodes the result.
 
     Args:
         encoded: an RGB JPEG.
@@ -196,7 +196,7 @@ def prepare_jpeg(
         A JPEG of S×S pixels; None if the libraries are not installed.
 
     Raises:
-        ValueError: libjpeg-turbo warns of the original, even if it can decode it.
+        ValueError: libjpeg-turbo warns about the original, even if it decodes it.
     """
     if simplejpeg is None:
         return None
@@ -211,7 +211,7 @@ def prepare_jpeg(
 
 
 def _resize(pixels: np.ndarray, box: Box, size: int) -> np.ndarray:
-    """uint8 [H, W, 4] to [S, S, 4], by a triangle that widens with the scale."""
+    """Resizes uint8 [H, W, 4] to [S, S, 4] with a triangle filter that widens with the scale."""
     left, top, right, bottom = box
     height, width, _ = pixels.shape
     kind = cykooz_resizer.PixelType.U8x4
@@ -227,16 +227,16 @@ def _resize(pixels: np.ndarray, box: Box, size: int) -> np.ndarray:
 
 
 def _prepare_any(image: Image.Image, original: tuple[int, int], size: int, quality: int) -> bytes:
-    """With Pillow alone; `original` is the width and height before `draft`."""
+    """Prepares any image with Pillow; `original` is the width and height before `draft`."""
     turn = UPRIGHT.get(orientation(image))
-    image = _averageable(image)
+    image = _decode_for_resizing(image)
     if turn is not None:
         turned = image.transpose(turn)
         if turned.size != image.size:
             original = original[::-1]
         image = turned
     box = _scaled(central_box(*original, size), original, image.size)
-    gap = 2.0 if image.width * image.height > _MANY else None
+    gap = 2.0 if image.width * image.height > _LARGE else None
     square = image.resize((size, size), Image.Resampling.BILINEAR, box=box, reducing_gap=gap)
     square = square.convert("RGB")
     square.info.clear()  # the original's comments and profiles
@@ -245,11 +245,11 @@ def _prepare_any(image: Image.Image, original: tuple[int, int], size: int, quali
     return buffer.getvalue()
 
 
-def _averageable(image: Image.Image) -> Image.Image:
-    """Decoded, in a mode whose values can be averaged and without alpha; RGB can wait."""
+def _decode_for_resizing(image: Image.Image) -> Image.Image:
+    """Decodes into a mode without palette and alpha; conversion to RGB can follow resizing."""
     image.load()
     if image.mode in ("L", "RGB", "CMYK"):
         return image
-    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip to 8; it does scale 3 × 16
+    if image.mode.startswith("I"):  # Pillow would clip 16 bits to 8; it scales only 3 × 16 bits
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     return image.convert("L" if image.mode in _GREY else "RGB")

@@ -1,4 +1,4 @@
-"""A whole preparation: from a source to a directory that TFDS reads, or to where it was stopped."""
+"""Runs a whole preparation: from a source to a directory that TFDS reads."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Result:
 
     Attributes:
         report: report.json; None if the preparation was interrupted.
-        images: in the shards that this run has finished, used or skipped.
-        interrupted_by: the signal, or None.
+        images: number of images, used or skipped, in the shards that this run finished.
+        interrupted_by: the signal that interrupted it, or None.
     """
 
     report: dict[str, Any] | None
@@ -53,15 +53,15 @@ def prepare_dataset(
     max_skipped: float,
     new_pool: Callable[[int], Pool] = Pool,
 ) -> Result:
-    """Makes the shards that no earlier run has finished, then the statistics and reports.
+    """Makes the shards that are missing, then the statistics and reports.
 
     Args:
         source: the images.
         output: the directory: new, empty, or left by an earlier run.
         settings: of the dataset.
         workers: processes.
-        max_skipped: the share of a split's images that may be unusable.
-        new_pool: makes a pool of so many processes.
+        max_skipped: the largest share of a split's images that may be unusable.
+        new_pool: makes a pool with the given number of processes.
 
     Raises:
         UserError: class names that TFDS cannot keep, a directory that holds something else or is in
@@ -85,7 +85,7 @@ def prepare_dataset(
             finished = digests.keys() - damaged
             directory.remove_partial_files(folder)
             if damaged:
-                print(f"shards that are missing or have changed are made again: {len(damaged):,}")
+                print(f"missing or changed shards, which are made again: {len(damaged):,}")
 
         def finish(shard: Shard, result: ShardResult) -> None:
             if shard.file in digests:
@@ -102,7 +102,7 @@ def prepare_dataset(
 
 
 def _check_skipped(ledger: directory.Ledger, source: Source, share: float) -> None:
-    """Ends the run where more than a share of a split's images cannot be used."""
+    """Ends the run if too large a share of a split's images cannot be used."""
     for split, reader in source.splits.items():
         skipped = [item for shard in ledger.shards[split].values() for item in shard.skipped]
         if len(skipped) > share * reader.count:
@@ -126,8 +126,7 @@ def _make_shards(
 ) -> tuple[int, signal.Signals | None]:
     """Makes shards until all are made or a signal comes.
 
-    Memory is bounded whatever the size of the dataset: each process holds one shard, and this one
-    the list of names.
+    Each worker process holds one shard in memory, and this process holds the list of names.
 
     Returns:
         The number of images in the finished shards, and the signal.
@@ -176,7 +175,7 @@ def _scratch(path: pathlib.Path) -> pathlib.Path:
 
 
 def _check_class_names(classes: tuple[str, ...]) -> None:
-    """Refuses names that would not come back from TFDS's list of them, a line of UTF-8 each."""
+    """Refuses names that TFDS's list, one line of UTF-8 for each name, cannot represent."""
     for name in classes:
         kept = name.encode(errors="ignore").decode().strip()
         if kept != name or name.splitlines() != [name]:
@@ -187,7 +186,7 @@ def _check_class_names(classes: tuple[str, ...]) -> None:
 
 
 def _identity(source: Source, settings: Settings) -> dict[str, Any]:
-    """All that the bytes of the dataset depend on; a run continues only where this is the same."""
+    """Everything that determines the dataset's bytes; a run resumes only if it is unchanged."""
     names = "\0".join(source.classes).encode(errors="surrogateescape")
     return {
         "source": {

@@ -31,25 +31,25 @@ from alexnet_tf.preparation.tfrecord import frame_records, serialize_example
 from alexnet_tf.system.errors import UserError
 from alexnet_tf.system.files import atomic_rename
 
-PARTIAL = ".partial"  # ends the name of a file that is being written
+PARTIAL = ".partial"  # suffix of a file that is being written
 
-RETRY_WAITS = (0.2, 2.0)  # seconds, after a disk or memory has failed
+RETRY_WAITS = (0.2, 2.0)  # seconds, after a disk error or a lack of memory
 
 
 @dataclasses.dataclass(frozen=True)
 class ShardTask:
-    """All that `make_shard` has to know.
+    """The input of `make_shard`.
 
     Attributes:
         path: the file to write.
-        examples: in the order of the source, so that a disk's head sweeps one way.
+        examples: in the order of the source, so that a hard disk reads in one direction.
         positions: int64 [N], the index of each example's record.
         measured: bool [N], whether an example counts for the statistics.
-        classes: C, how many there are.
+        classes: C, the number of classes.
         size: S, pixels.
         quality: JPEG quality, 1 to 95.
-        unusable: number of an example to the reason why it must not be opened, e.g. since it has
-            ended an earlier process.
+        unusable: from the number of an example to the reason not to open it, e.g. because it killed
+            an earlier process.
     """
 
     path: pathlib.Path
@@ -64,13 +64,13 @@ class ShardTask:
 
 @dataclasses.dataclass(frozen=True)
 class ShardSummary:
-    """What the reports say of a shard.
+    """The facts about a shard for the reports.
 
     Attributes:
-        examples: how many it holds.
+        examples: number of its examples.
         bytes: of the file.
         sha256: of the file, in hexadecimal.
-        notes: oddities of the originals, and how often each came.
+        notes: oddities of the originals, and the number of images with each.
         skipped: name and reason of each image that cannot be used.
     """
 
@@ -83,7 +83,7 @@ class ShardSummary:
 
 @dataclasses.dataclass(frozen=True)
 class ShardResult:
-    """What `make_shard` returns.
+    """The result of `make_shard`.
 
     Attributes:
         summary: for the reports.
@@ -104,10 +104,10 @@ def make_shard(
     """Reads and prepares all images of a shard, and writes it.
 
     Args:
-        task: which, and how.
+        task: the shard.
         on_image: called with the number of each example before it is opened, and with N before the
             file is written.
-        threads: how many images may be prepared at a time; asked before each.
+        threads: returns the number of images to prepare at a time; called before each image.
 
     Raises:
         UserError: an image that cannot be read now, too little memory, or a full disk.
@@ -131,16 +131,16 @@ def make_shard(
     on_image(len(task.examples))
     usable = [record for record in records if record is not None]
     size, digest = _write_shard(task.path, usable)
-    found = dict(sorted(notes.items())), sorted(skipped)
-    return ShardResult(ShardSummary(len(usable), size, digest, *found), counts, moments)
+    summary = ShardSummary(len(usable), size, digest, dict(sorted(notes.items())), sorted(skipped))
+    return ShardResult(summary, counts, moments)
 
 
 def _prepare_all(
     task: ShardTask, on_image: Callable[[int], None], threads: Callable[[], int]
 ) -> Iterator[Prepared | str]:
-    """An image, or the reason why it cannot be used, for each example in turn."""
+    """Yields for each example the prepared image, or the reason why it cannot be used."""
     pending: collections.deque[concurrent.futures.Future] = collections.deque()
-    with concurrent.futures.ThreadPoolExecutor() as executor:  # decoders free Python's lock
+    with concurrent.futures.ThreadPoolExecutor() as executor:  # decoders release the GIL
         for number in range(len(task.examples)):
             pending.append(executor.submit(_prepare_example, task, number, on_image))
             while len(pending) >= threads():
@@ -152,10 +152,10 @@ def _prepare_all(
 def _prepare_example(
     task: ShardTask, number: int, on_image: Callable[[int], None]
 ) -> Prepared | str:
-    """Prepares one image; a disk or memory that fails may be better the next time.
+    """Prepares one image; tries again after a disk error or a lack of memory.
 
     Raises:
-        UserError: it did not get better.
+        UserError: every attempt failed.
     """
     if number in task.unusable:
         return task.unusable[number]
@@ -170,8 +170,8 @@ def _prepare_example(
             if wait is None:
                 reason = getattr(error, "strerror", None) or "not enough memory"
                 raise UserError(
-                    f"Could not read or prepare {image}: {reason} ({len(RETRY_WAITS) + 1} times). "
-                    "Repair that and run the same command again to continue"
+                    f"Could not read or prepare {image}, in {1 + len(RETRY_WAITS)} attempts: "
+                    f"{reason}. Solve this and run the same command again to continue"
                 ) from None
             time.sleep(wait)
     raise AssertionError("unreachable")
@@ -179,15 +179,15 @@ def _prepare_example(
 
 @functools.lru_cache(maxsize=16)
 def _descriptor(path: str) -> int:
-    """An archive, opened once a process."""
+    """The descriptor of an archive, which is opened once per process."""
     return os.open(path, os.O_RDONLY)
 
 
 def read_image(image: FileRange) -> bytes:
-    """Encoded bytes from where they are.
+    """Reads the encoded bytes of an image.
 
     Raises:
-        InvalidImage: too many bytes.
+        InvalidImage: there are too many bytes.
         OSError: they cannot be read.
     """
     if image.size is None:
@@ -216,7 +216,7 @@ def _write_shard(path: pathlib.Path, records: list[bytes]) -> tuple[int, str]:
 
 @contextlib.contextmanager
 def writing_to(folder: pathlib.Path, *others: type[Exception]) -> Iterator[None]:
-    """Turns an `OSError`, or another error that says the same, into one line.
+    """Turns an `OSError`, or one of `others`, into a `UserError` of one line.
 
     Raises:
         UserError: the disk is full, or cannot be written.
@@ -226,6 +226,6 @@ def writing_to(folder: pathlib.Path, *others: type[Exception]) -> Iterator[None]
     except (OSError, *others) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "message", error)
         raise UserError(
-            f"Could not write to {folder}: {reason}. Repair that and run the same command again to "
+            f"Could not write to {folder}: {reason}. Solve this and run the same command again to "
             "continue"
         ) from None

@@ -1,8 +1,8 @@
-"""Sources of images: classes, and splits of numbered examples that say where their bytes are.
+"""Sources of images: classes, and splits of numbered examples with the location of their bytes.
 
-A source reads no image: workers do. ILSVRC's archives are in `imagenet_tars.py`; this file has
-folders and datasets of TensorFlow Datasets (TFDS). Only these two import TensorFlow, when they are
-opened, since worker processes import this file.
+A source reads no image; worker processes do. ILSVRC's archives are in `imagenet_tars.py`; this file
+has folders and datasets of TensorFlow Datasets (TFDS). Worker processes import this file, so
+TensorFlow is imported only when a folder or a TFDS dataset is opened.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BATCH = 64  # examples taken out of TensorFlow at a time
 
 @dataclasses.dataclass(frozen=True)
 class FileRange:
-    """Where encoded bytes are: a part of a file, or all of it where `size` is None."""
+    """The location of encoded bytes: a part of a file, or the whole file if `size` is None."""
 
     path: str
     offset: int = 0
@@ -45,7 +45,7 @@ class Example:
     Attributes:
         file_name: its name in the source; it need not be a path that exists.
         label: the number of its class.
-        image: where the encoded bytes are.
+        image: the location of the encoded bytes.
     """
 
     file_name: str
@@ -57,7 +57,7 @@ class ExampleReader(abc.ABC):
     """The examples of one split, numbered in the order in which the source holds them.
 
     Attributes:
-        count: how many.
+        count: number of examples.
         in_order_only: whether examples must be read in the source's order.
     """
 
@@ -66,16 +66,16 @@ class ExampleReader(abc.ABC):
 
     @abc.abstractmethod
     def key(self, index: int) -> str:
-        """What places an example in the prepared dataset, together with the seed."""
+        """The key that, with the seed, determines an example's position in the prepared dataset."""
 
     @abc.abstractmethod
     def examples(self, indices: np.ndarray, scratch: pathlib.Path) -> Iterator[Example]:
-        """Examples by number.
+        """Yields examples by index.
 
         Args:
-            indices: int64 [N], rising.
-            scratch: a file that may be written, for images that are in no file of their own; it
-                must be kept until the images have been read.
+            indices: int64 [N], increasing.
+            scratch: a file to which images without a file of their own may be copied; it must be
+                kept until the images have been read.
         """
 
     @abc.abstractmethod
@@ -88,11 +88,11 @@ class Source:
     """A source of images.
 
     Attributes:
-        dataset: its name, with which the names of the shards begin: letters, digits and "_".
-        description: where it comes from, one line.
+        dataset: its name, the prefix of the shards' names: letters, digits and "_".
+        description: its origin, one line.
         classes: names in label order.
         splits: name to examples; "train" is the first.
-        ignored: entries that are no files, e.g. links.
+        ignored: number of entries that are not files, e.g. links.
     """
 
     dataset: str
@@ -106,11 +106,11 @@ class FileReader(ExampleReader):
     """Examples in files, in any order.
 
     Args:
-        path: the one file that holds all examples, or the folder in which file names begin.
+        path: the file that holds all examples, or the folder of all files.
         names: of the examples; in a folder these are relative paths.
         labels: of the examples.
         ranges: int64 [N, 2], offset and size of each example in the file, bytes; None in a folder.
-        stamps: int64 [N, 2], size and time of change of each file in a folder, as a part of the
+        stamps: int64 [N, 2], size and modification time of each file in a folder, for the
             fingerprint.
     """
 
@@ -122,18 +122,18 @@ class FileReader(ExampleReader):
         ranges: np.ndarray | None = None,
         stamps: Sequence[tuple[int, int]] | None = None,
     ):
-        # ImageNet's names take 100 MB as they are, and would take as much again as `Example`s.
+        # ImageNet's names take 100 MB; a list of `Example`s would double that.
         self.count = len(names)
         self._path, self._names, self._ranges = path, names, ranges
         self._labels = np.asarray(labels, np.int32)
         self._stamps = None if stamps is None else np.asarray(stamps, np.int64)
 
     def key(self, index: int) -> str:
-        """Its name."""
+        """The example's name."""
         return self._names[index]
 
     def examples(self, indices: np.ndarray, scratch: pathlib.Path) -> Iterator[Example]:
-        """As `ExampleReader` has it."""
+        """Yields examples, see `ExampleReader.examples`."""
         for index in indices.tolist():
             name = self._names[index]
             if self._ranges is None:
@@ -143,7 +143,7 @@ class FileReader(ExampleReader):
             yield Example(name, int(self._labels[index]), image)
 
     def fingerprint(self) -> str:
-        """A digest of names, labels, and offsets, sizes and stamps where there are any."""
+        """A digest of names, labels, offsets and sizes (of ranges) and stamps (of files)."""
         digest = hashlib.sha256("\0".join(self._names).encode(errors="surrogateescape"))
         digest.update(self._labels.tobytes())
         if self._ranges is not None:
@@ -156,16 +156,16 @@ class FileReader(ExampleReader):
 def open_folders(data_dir: str, output: str | None = None) -> Source:
     """Lists train/<class>/* and val/<class>/*, or validation/<class>/*.
 
-    Every file that is not hidden counts as an image, also behind a link. Files that turn out to be
-    something else are skipped and reported later.
+    Every file that is not hidden counts as an image, and so does a link to a file. Files that are
+    not images are skipped and reported later.
 
     Args:
         data_dir: the folder that has train/ and val/ in it.
-        output: where the dataset will be written.
+        output: the directory of the prepared dataset.
 
     Raises:
         UserError: no such folders, no classes, a class in validation that is not in training, or an
-            output inside of train/ or val/, which would be a class of the next run.
+            output inside train/ or val/, where the next run would take it for a class.
     """
     from alexnet_tf.data.image_folder import class_names, split_folders
 
@@ -195,7 +195,7 @@ def open_folders(data_dir: str, output: str | None = None) -> Source:
 def _list_files(
     folder: pathlib.Path, classes: tuple[str, ...]
 ) -> tuple[list[tuple[str, int, tuple[int, int]]], int]:
-    """Relative path, label and stamp of each file, and how many other entries there are."""
+    """Lists relative path, label and stamp of each file, and counts other entries."""
     files, others = [], 0
     for label, name in enumerate(classes):
         if not (folder / name).is_dir():
@@ -212,14 +212,14 @@ def _list_files(
 
 
 def open_tfds_source(name: str, data_dir: str | None) -> Source:
-    """Opens a dataset of TFDS by name, and lets TFDS prepare it first if need be.
+    """Opens a dataset of TFDS by name; TFDS prepares it first if necessary.
 
     Args:
         name: e.g. "imagenet2012" or "cifar10:3.0.2".
         data_dir: where TFDS keeps datasets; None for its default.
 
     Raises:
-        UserError: no such dataset, or one that is no image classification.
+        UserError: no such dataset, or not one for image classification.
     """
     from alexnet_tf.data.tfds import builder_of_name, image_and_label
 
@@ -241,11 +241,11 @@ def open_tfds_source(name: str, data_dir: str | None) -> Source:
 
 
 class TfdsReader(ExampleReader):
-    """A split of a TFDS dataset, its images as they are stored, without decoding.
+    """A split of a TFDS dataset; images are read as they are stored, without decoding.
 
-    TFDS has shuffled the examples already and reads them in one order only, so each stays in the
-    shard to which its number belongs. The images of a shard are copied to a scratch file, so that
-    workers read images of every source in the same way.
+    TFDS has shuffled the examples already and reads them in one order only, so a shard gets
+    consecutive examples. Its images are copied to a scratch file, so that workers read images of
+    every source in the same way.
     """
 
     in_order_only = True
@@ -256,11 +256,11 @@ class TfdsReader(ExampleReader):
         self._image, self._label = image, label
 
     def key(self, index: int) -> str:
-        """Its number: its name is not known before it is read."""
+        """The example's index: its name is unknown until it is read."""
         return str(index)
 
     def examples(self, indices: np.ndarray, scratch: pathlib.Path) -> Iterator[Example]:
-        """As `ExampleReader` has it; the numbers must follow one another."""
+        """Yields examples, see `ExampleReader.examples`; the indices must be consecutive."""
         index = int(indices[0])
         with scratch.open("wb") as file:
             for features in self._read(index, int(indices[-1]) + 1):

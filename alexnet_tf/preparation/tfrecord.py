@@ -17,14 +17,14 @@ import numpy as np
 
 _POLYNOMIAL = np.uint32(0x82F63B78)  # CRC32C (Castagnoli), RFC 3720, least significant bit first
 _BLOCK = 256  # bytes: a message is cut into blocks, and the checksums of all blocks grow together
-_BATCH = 64  # records: what is in work at a time fits into a processor's cache
+_BATCH = 64  # records that are processed together; they fit into the processor's cache
 _BYTES, _INT64S = 1, 3  # fields of tf.train.Feature
 
 
 def serialize_example(jpeg: bytes, label: int, file_name: str) -> bytes:
     """One record: the features "file_name", "image" and "label", sorted as TensorFlow sorts them.
 
-    The bytes are those of `tf.train.Example(...).SerializeToString(deterministic=True)`.
+    The bytes equal `tf.train.Example(...).SerializeToString(deterministic=True)`.
     """
     features = (
         ("file_name", _BYTES, file_name.encode(errors="surrogateescape")),
@@ -49,7 +49,7 @@ def frame_records(records: Sequence[bytes]) -> Iterator[bytes]:
 
 
 def _field(number: int, data: bytes) -> bytes:
-    """A field of a protocol buffer that begins with its length."""
+    """A length-delimited field of a protocol buffer."""
     return b"".join((bytes([number << 3 | 2]), _varint(len(data)), data))
 
 
@@ -62,7 +62,7 @@ def _varint(value: int) -> bytes:
 
 
 def _mask(crcs: np.ndarray) -> list[bytes]:
-    """As TensorFlow masks checksums, so that data may hold checksums of its own."""
+    """Masks checksums as TensorFlow does, because the data may contain checksums too."""
     rotated = crcs >> np.uint32(15) | crcs << np.uint32(17)
     return [crc.tobytes() for crc in (rotated + np.uint32(0xA282EAD8)).astype("<u4")]
 
@@ -97,7 +97,7 @@ def crc32c(messages: Sequence[bytes]) -> np.ndarray:
 
 @functools.cache
 def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What two bytes do to a checksum; what a block of zeros does to its lower and upper half."""
+    """Tables: a checksum after two bytes; its lower and its upper half after a block of zeros."""
     numbers = np.arange(2**16, dtype=np.uint32)
     step = numbers
     for _ in range(16):

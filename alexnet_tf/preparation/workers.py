@@ -1,7 +1,7 @@
-"""A pool of processes that make shards, whatever single images do to them.
+"""A pool of processes that make shards, and that survives images that kill or hang a process.
 
-They import no TensorFlow. Each takes some 60 MB and one shard, 25 MB with the defaults; and less
-than 1 GB more while it decodes an image as large as `image_checks.py` allows.
+The processes do not import TensorFlow. Each takes about 60 MB and one shard (25 MB with the
+defaults), and less than 1 GB more while it decodes an image as large as `image_checks.py` allows.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from concurrent.futures import Future
 from alexnet_tf.preparation.shards import ShardResult, ShardTask, make_shard
 from alexnet_tf.system.errors import UserError
 
-_SECONDS = 0.2  # between two looks at the processes
+_POLL_SECONDS = 0.2  # between two checks of the processes
 # An image takes milliseconds, and 2 s at most by `image_checks.py`'s limits; the rest is for slow
 # disks and busy machines.
 _PATIENCE = 150.0  # seconds
-_IN_A_ROW = 8  # images in a row that may end their process: more is not the images' fault
+_MAX_LOST_IN_A_ROW = 8  # processes; if more are lost, the images are not the cause
 
-# Reasons why an image cannot be used, besides those of `InvalidImage`.
+# Reasons why an image cannot be used, besides the reasons of `InvalidImage`.
 ENDS = "ends the decoder"
 LASTS = "takes too long"
 
@@ -37,14 +37,14 @@ _CONTEXT = multiprocessing.get_context("spawn")
 
 @dataclasses.dataclass(eq=False)
 class _Job:
-    """A shard in work.
+    """A shard that is being made.
 
     Attributes:
         task: the shard.
-        alone: whether it is made again, one image at a time, while the other processes rest.
-        shown: images that were reported as done; they are not reported again.
-        position: number of the image in work, as last seen; -1 before the first.
-        since: when that changed.
+        alone: whether this is another attempt, one image at a time, while other processes are idle.
+        shown: number of images already reported as done.
+        position: number of the current image when last checked; -1 before the first.
+        since: time of the last change of `position`.
     """
 
     task: ShardTask
@@ -57,15 +57,15 @@ class _Job:
 
 
 class Pool:
-    """Processes that make shards, in a context.
+    """A context manager that runs processes which make shards.
 
-    An image that ends its process, or keeps it busy for ever, costs only itself. A shard whose
-    process was lost is made again, alone and with one image at a time. If that process is lost as
-    well, the image in work is to blame: it is left out and the shard is made again.
+    Only the image that kills or hangs a process is left out. If a process is lost, its shard is
+    made again, alone and one image at a time. If that process is lost too, the current image is the
+    cause: it is left out, and the shard is made again.
 
     Args:
-        workers: how many processes.
-        make: what they do, as `make_shard`.
+        workers: number of processes.
+        make: the function that they run, with the signature of `make_shard`.
         patience: seconds without a new image until a process counts as hung.
     """
 
@@ -86,7 +86,7 @@ class Pool:
         return self
 
     def __exit__(self, *exception) -> None:
-        """Ends the processes at once, even where one hangs."""
+        """Kills the processes at once, even one that hangs."""
         for worker in [*self._idle, *(job.worker for job in self._jobs)]:
             worker.kill()
         self._exchange.shutdown()
@@ -100,34 +100,33 @@ class Pool:
         """Makes shards, and yields each with its result as soon as it is finished.
 
         Args:
-            tasks: taken only as fast as the processes work; one is taken ahead.
-            stop: asked all the time; once it says yes, no more results come.
-            advance: called with the number of images that were done since the last call.
+            tasks: taken only as fast as the processes work, plus one in advance.
+            stop: called repeatedly; once it returns True, no more results come.
+            advance: called with the number of images done since the last call.
 
         Raises:
-            UserError: an image cannot be read, a disk is full, or the processes die whatever they
-                do.
+            UserError: an image cannot be read, a disk is full, or too many processes in a row die.
         """
         jobs = map(_Job, tasks)
         ahead = next(jobs, None)
-        again: list[_Job] = []  # their processes were lost
+        retries: list[_Job] = []  # jobs that have lost their processes
         while not stop():
-            while ahead and not again and len(self._jobs) < self._workers:
+            while ahead and not retries and len(self._jobs) < self._workers:
                 self._start(ahead)
                 ahead = next(jobs, None)
-            if again and not self._jobs:
-                self._start(again.pop())
+            if retries and not self._jobs:
+                self._start(retries.pop())
             if not self._jobs:
                 return
             self._share_cores()
             futures = [job.future for job in self._jobs]
-            concurrent.futures.wait(futures, _SECONDS, concurrent.futures.FIRST_COMPLETED)
+            concurrent.futures.wait(futures, _POLL_SECONDS, concurrent.futures.FIRST_COMPLETED)
             for job in list(self._jobs):
                 advance(self._observe(job))
                 if reason := self._lost(job):
                     self._jobs.remove(job)
-                    self._prepare_again(job, reason)
-                    again.append(job)
+                    self._prepare_retry(job, reason)
+                    retries.append(job)
                 elif job.future.done():
                     self._jobs.remove(job)
                     self._idle.append(job.worker)
@@ -143,12 +142,12 @@ class Pool:
         job.future = self._exchange.submit(job.worker.make, job.task)
 
     def _share_cores(self) -> None:
-        """Where there are fewer shards than processes, each process prepares several images."""
+        """With fewer shards than processes, each process prepares several images at a time."""
         alone = self._jobs[0].alone
         self._threads.value = 1 if alone else max(1, self._workers // len(self._jobs))
 
     def _observe(self, job: _Job) -> int:
-        """Looks how far a job is; returns how many images are done for the first time."""
+        """Updates the progress of a job; returns the number of newly finished images."""
         position = job.worker.position.value
         if position != job.position:
             job.position, job.since = position, time.monotonic()
@@ -157,16 +156,16 @@ class Pool:
         return new
 
     def _lost(self, job: _Job) -> str | None:
-        """Why a job will have no result; None if it may have one."""
+        """Returns why a job will have no result, or None if it may have one."""
         if job.future.done():
             return ENDS if isinstance(job.future.exception(), (EOFError, OSError)) else None
-        # A disk may take any time to write the file, and no image is to blame for it.
+        # A slow disk may delay the writing of the file; no image is the cause of that.
         writes = job.position == len(job.task.examples)
         hangs = not writes and time.monotonic() - job.since > self._patience
         return LASTS if hangs else None
 
-    def _prepare_again(self, job: _Job, reason: str) -> None:
-        """Ends a job's process. If it had no other work, the image in work will be left out.
+    def _prepare_retry(self, job: _Job, reason: str) -> None:
+        """Kills a job's process; if the job was alone, its next attempt omits the current image.
 
         Raises:
             UserError: too many processes in a row were lost.
@@ -176,11 +175,11 @@ class Pool:
         if job.alone:
             if 0 <= position < len(task.examples):
                 if position > 0 and position - 1 not in task.unusable:
-                    self._lost_in_a_row = 0  # the image before this one was prepared
+                    self._lost_in_a_row = 0  # the image before this one succeeded
                 job.task = dataclasses.replace(task, unusable={**task.unusable, position: reason})
             self._lost_in_a_row += 1
         job.alone = True
-        if self._lost_in_a_row > _IN_A_ROW:
+        if self._lost_in_a_row > _MAX_LOST_IN_A_ROW:
             raise UserError(
                 f"{self._lost_in_a_row} worker processes died one after the other, as happens when "
                 "memory runs out. Run the same command again to continue, perhaps with fewer "
@@ -192,7 +191,7 @@ class _Worker:
     """A process, as its parent sees it.
 
     Attributes:
-        position: number of the image in work, in shared memory, which outlives the process.
+        position: number of the current image, in shared memory, which outlives the process.
     """
 
     def __init__(self, make: Callable[..., ShardResult], threads: multiprocessing.RawValue):
@@ -201,16 +200,18 @@ class _Worker:
         self._process = _CONTEXT.Process(
             target=_serve, args=(theirs, make, self.position, threads), daemon=True
         )
-        # The process inherits what is blocked: Ctrl-C is for the parent alone.
+        # The process inherits the blocked signals: only the parent handles Ctrl-C.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        theirs.close()  # so that the process's end is the end of the pipe
+        theirs.close()  # so that the pipe ends with the process
 
     def make(self, task: ShardTask) -> ShardResult:
-        """Has a shard made; runs in a thread, as a process that hangs may not even take its task.
+        """Sends a task to the process and waits for the result.
+
+        Call it in a thread: a process that hangs may not even take its task.
 
         Raises:
             EOFError, OSError: the process has ended.
@@ -223,13 +224,13 @@ class _Worker:
         return outcome
 
     def kill(self) -> None:
-        """Ends the process; nothing it does is needed any more."""
+        """Kills the process; its work is not needed any more."""
         self._process.kill()
         self._process.join()
 
 
 def _serve(connection, make, position, threads) -> None:  # noqa: ANN001
-    """What a worker process does: it makes shards until its parent has no more."""
+    """The main function of a worker process: makes shards until the pipe is closed."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
     def on_image(number: int) -> None:
@@ -248,11 +249,11 @@ def _serve(connection, make, position, threads) -> None:  # noqa: ANN001
                     "continue, perhaps with fewer --workers"
                 )
             except Exception:
-                outcome = RuntimeError(traceback.format_exc())  # the traceback's frames stay here
+                outcome = RuntimeError(traceback.format_exc())  # a traceback cannot be sent
             connection.send(outcome)
 
 
 def _end_with_parent() -> None:
-    # A parent killed outright tells no one, and a child must not write where another run may work.
+    # A killed parent cannot stop its children, and they must not write beside a later run.
     multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
     os._exit(1)

@@ -61,7 +61,7 @@ def _towers(variant: Variant, options: Options) -> str:
 
 
 def _order(index: int) -> Callable[[Variant, Options], str]:
-    """Reads the order of operations in a convolutional layer."""
+    """Returns a function that describes the order of operations in a convolutional layer."""
 
     def read(variant: Variant, options: Options) -> str:
         """The convolution and its operations."""
@@ -286,7 +286,7 @@ FIXED: dict[str, Fixed] = {
     ),
 }
 
-# Points on which a source says nothing, so that its recipe here follows our choice.
+# Points on which a source is silent; its recipe here follows our choice.
 NOT_SAID: dict[str, tuple[str, ...]] = {
     "paper": ("order of images",),
     "slides": ("order of images", "colour noise"),  # the slides: RGB values are altered
@@ -296,8 +296,8 @@ NOT_SAID: dict[str, tuple[str, ...]] = {
 _ZEROS = "the zeros are not said; ours"
 _PATIENCE = "the number of validations is not said; ours"
 _BIAS_DECAY = "the decay of biases is not said; ours"
-_ACROSS = "by the letter across all maps; the code behind the results: inside"
-# Details that a source does not say, or says otherwise than its recipe here.
+_ACROSS = "taken literally, across all maps; in the original code, inside each tower"
+# Details that a source does not mention, or gives in another way than its recipe here.
 NOTES: dict[str, dict[str, str]] = {
     "paper": {
         "input": _ZEROS,
@@ -308,7 +308,7 @@ NOTES: dict[str, dict[str, str]] = {
     "slides": {
         "input": _ZEROS,
         "normalisation": _ACROSS,
-        "initial biases": "by the letter 1 in fc8 as well",
+        "initial biases": "taken literally, 1 in fc8 as well",
         "learning rate": _PATIENCE,
         "weight decay": _BIAS_DECAY,
     },

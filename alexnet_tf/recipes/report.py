@@ -1,7 +1,7 @@
 """The report of `--recipe_report`: on which points the sources disagree, and which a run follows.
 
-points.py has the points. A source is represented by its variant in `models/variants.py` and its
-flagfile in `configs/`.
+points.py has the points. Each source has a variant in `models/variants.py` and a flagfile in
+`configs/`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def compare(
 ) -> Iterator[tuple[str, str, dict[str, str]]]:
     """Every point, with what the run does there and what each source does.
 
-    A source that says nothing on a point has the text "not said; ours: ...".
+    If a source is silent on a point, its text is "not said; ours: ...".
 
     Args:
         recipe: the run's variant and options.

@@ -1,1 +1,1 @@
-"""Exports a trained network as a SavedModel, serves it over HTTP, and asks a server."""
+"""Exports a trained network as a SavedModel, serves it over HTTP, and queries a server."""

@@ -1,4 +1,4 @@
-"""Computes requests together that arrive at the same time.
+"""Batches requests that arrive at the same time.
 
 While one batch is computed, requests wait; all that have arrived by then form the next batch. So
 no request waits for others to arrive, and batches grow with the load.
@@ -32,10 +32,10 @@ class Batcher:
     Args:
         function: from an array of B rows to arrays of B rows; called in another thread, one call
             at a time.
-        executor: of that thread.
-        concurrency: limits rows; shared with other batchers.
+        executor: runs the function; it has one thread.
+        concurrency: limits the rows of all batchers that share it.
         max_batch: rows per call; a longer request is computed alone.
-        max_cost: per call, in the unit of the requests' cost; likewise.
+        max_cost: total cost of the requests per call; a costlier request is computed alone.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Batcher:
 
         Args:
             batch: the rows.
-            cost: that `max_cost` limits, e.g. pixels to decode.
+            cost: counts towards `max_cost`, e.g. pixels to decode.
 
         Raises:
             OverloadedError: too many rows wait.

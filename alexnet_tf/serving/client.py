@@ -19,7 +19,7 @@ _OUTPUTS = ("classes", "scores", "valid")
 _TOO_LARGE, _BUSY = 413, 429  # HTTP status codes
 _MAX_PAUSE = 10.0  # seconds, whatever Retry-After says
 
-# Another server's answer, or a broken one, raises one of these.
+# Errors that a damaged answer, or the answer of another kind of server, may raise.
 _INVALID_ANSWER = (
     OSError,
     http.client.HTTPException,
@@ -38,7 +38,7 @@ class TooLargeError(Exception):
 
 
 class RestClient:
-    """Calls a model over HTTP. A busy server is asked again until the time is up.
+    """Calls a model over HTTP. If the server is busy, it retries until the timeout.
 
     Args:
         server: http://host:port.
@@ -161,12 +161,12 @@ def make_client(server: str, model: str, timeout: float) -> AskFn:
 
 
 def split_requests(ask: AskFn, signature: str, max_bytes: int) -> PredictFn:
-    """Splits a list of files into requests, in halves until the server takes them.
+    """Splits a list of files into requests: in halves, until the server accepts them.
 
     Args:
         ask: sends one request.
-        signature: that it names.
-        max_bytes: of the files in one request, unless it has a single file.
+        signature: name of the signature.
+        max_bytes: of the files in one request; a single file may be larger.
     """
 
     def predict(files: list[bytes]) -> list[Prediction]:

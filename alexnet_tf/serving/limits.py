@@ -33,7 +33,7 @@ class Limits:
         max_batch: images of several requests that are computed together.
         max_pending_images: of all requests that are being answered.
         max_rate: requests a second from one address, on average; 0 for any number.
-        timeout: seconds for a request to arrive, and again to be answered.
+        timeout: seconds for a request to arrive, and the same for its answer.
     """
 
     max_request_bytes: int = 16 * 2**20
@@ -59,12 +59,12 @@ class RateLimiter:
 
     Args:
         max_rate: requests a second; 0 for any number.
-        clock: seconds, as of `time.monotonic`.
+        clock: returns seconds, like `time.monotonic`.
     """
 
     def __init__(self, max_rate: float, clock: Callable[[], float] = time.monotonic):
         self._max_rate, self._clock = max_rate, clock
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, at this time
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens and time
 
     def check(self, address: str) -> None:
         """Counts a request.
@@ -92,7 +92,7 @@ class ConcurrencyLimiter:
     """Limits the rows that wait or are computed, over all batchers.
 
     Args:
-        max_rows: how many.
+        max_rows: the limit.
     """
 
     def __init__(self, max_rows: int):
@@ -100,7 +100,7 @@ class ConcurrencyLimiter:
 
     @contextlib.contextmanager
     def hold(self, rows: int) -> Iterator[None]:
-        """Holds rows until the context ends.
+        """Reserves rows until the context ends.
 
         Raises:
             OverloadedError: not enough are free.

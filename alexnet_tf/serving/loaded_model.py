@@ -1,4 +1,4 @@
-"""A SavedModel that is loaded from disk."""
+"""A SavedModel, loaded from disk."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LoadedModel:
         functions: signature name to a function from one tensor to a dictionary of tensors.
 
     Args:
-        path: as of `find_version`.
+        path: see `find_version`.
 
     Raises:
         UserError: there is no SavedModel, or `export` did not write it.

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-# Tells browsers to run nothing but the server's own page, and to frame it nowhere.
+# Tells browsers to run only the server's own scripts, and to refuse its page in a frame.
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data: blob:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
@@ -63,7 +63,7 @@ def idle_timeout_protocol(seconds: float) -> type[H11Protocol]:
     """
 
     class IdleTimeoutProtocol(H11Protocol):
-        """Checks its own state now and then."""
+        """Checks its own state at intervals."""
 
         def connection_made(self, transport) -> None:  # noqa: ANN001 - as in the base class
             """Starts checking."""

@@ -113,8 +113,9 @@ def _is_public(name: str, value: object) -> bool:
 
 
 def _markdown(facts: dict) -> str:
-    spec = facts["preprocessing"]
-    side = "both sides" if spec["resize"] == "warp" else "the shorter side"
+    preprocessing = facts["preprocessing"]
+    image_size, crop_size = preprocessing["image_size"], preprocessing["crop_size"]
+    side = "both sides" if preprocessing["resize"] == "warp" else "the shorter side"
     lines = [
         f"# AlexNet, variant `{facts['variant']}`",
         "",
@@ -124,8 +125,8 @@ def _markdown(facts: dict) -> str:
         f"{facts['step']:,} steps.",
         *([f"- Recipe: {facts['recipe']}."] if facts["recipe"] else []),
         f"- Validation with one centre view: {Validation(**facts['validation'])}.",
-        f"- Preprocessing, part of the SavedModel: resize {side} to {spec['image_size']} pixels, "
-        f"take the central square; views of {spec['crop_size']}×{spec['crop_size']} pixels.",
+        f"- Preprocessing, part of the SavedModel: resize {side} to {image_size} pixels, "
+        f"take the central square; views of {crop_size}×{crop_size} pixels.",
         "- Versions: " + ", ".join(f"{k} {v}" for k, v in facts["versions"].items()) + ".",
         "",
         "The model always predicts one of its classes, even for an image that shows none of them.",

@@ -73,7 +73,7 @@ class RequestParser:
         return self._request(signature, rest.parse_classify(values), rest.format_classifications)
 
     def explain(self, body: bytes) -> InferenceRequest:
-        """Parses the page's request, whose body is an image file."""
+        """Parses the page's request; its body is an image file."""
         labels = self._model.labels
         batch = rest.as_objects([body])
         return self._request("look_inside", batch, lambda outputs: explain(outputs, labels))

@@ -142,7 +142,7 @@ def parse_classify(values: dict[str, Any]) -> np.ndarray:
     """Parses a classify request to serialised tf.Examples, objects [B].
 
     Raises:
-        RequestError: the values are no examples.
+        RequestError: the values are not examples.
     """
     examples, context = values.get("examples"), values.get("context", {})
     if not isinstance(examples, list) or not all(isinstance(e, dict) for e in examples):

@@ -1,4 +1,4 @@
-"""Writes a SavedModel for TensorFlow Serving, and knows the layout of its directory.
+"""Writes a SavedModel for TensorFlow Serving, and reads the files of its directory.
 
 BASE/<version>/
     saved_model.pb, variables/                  signatures.py lists the signatures
@@ -61,7 +61,7 @@ def export(
         The new directory.
 
     Raises:
-        UserError: as of `write_version`, or the graph has an operation that check_ops refuses.
+        UserError: see `write_version` and `check_ops`.
     """
     return write_version(base, functools.partial(_write, classifier, card), version)
 
@@ -95,7 +95,7 @@ def write_version(
             scratch = pathlib.Path(tempfile.mkdtemp(prefix=_INCOMPLETE, dir=base))
             try:
                 write(scratch)
-                scratch.chmod(0o755)  # mkdtemp lets only the owner in
+                scratch.chmod(0o755)  # mkdtemp gives access to the owner only
                 for folder, _, names in os.walk(scratch):
                     for name in (*names, "."):
                         fsync_path(pathlib.Path(folder, name))
@@ -118,7 +118,7 @@ def find_version(path: str | os.PathLike) -> pathlib.Path:
     """Finds the directory of a SavedModel.
 
     Args:
-        path: that directory, or the directory of all versions, of which the newest is taken.
+        path: that directory, or the directory of all versions; the newest is taken.
 
     Raises:
         UserError: there is no SavedModel.

@@ -5,7 +5,7 @@ GET  /v1/models/NAME[/versions/N]/metadata       signatures
 POST /v1/models/NAME[/versions/N]:predict        rest.py has the format
 POST /v1/models/NAME[/versions/N]:classify
 GET  /                                           the page
-POST /explain                                    an image file, answered with the page's contents
+POST /explain                                    an image file; the page shows the answer
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class Server:
         model: loaded.
         name: of the model in URLs.
         limits: of all requests.
-        hosts: names of the server; "*" for any. A server on the loopback interface takes only
-            its own, so that no web site can reach it through its visitors' browsers.
+        hosts: host names of the server; "*" for any. A server on the loopback interface accepts
+            only its own names, so that no web site can reach it through a visitor's browser.
 
     Attributes:
         app: the ASGI application.

@@ -36,8 +36,8 @@ CLASSIFY = "classify"
 SIGNATURES = ("serving_default", "ten_view", "images", "features", "look_inside", CLASSIFY)
 
 
-# A graph computes, and reaches nothing outside of it: no Python (PyFunc), no files, no network, no
-# random numbers, no state but the weights.
+# A graph only computes: no Python (PyFunc), no files, no network, no random numbers, and no state
+# besides the weights.
 # Decoding, and the dataset that drops an image which cannot be decoded (data/decode.py).
 _IMAGE_OPS = """
     BatchDatasetV2 ConcatenateDataset DatasetToSingleElement DecodeImage DecodeJpeg DecodeRaw
@@ -48,7 +48,7 @@ _NETWORK_OPS = """
     AvgPool BiasAdd Conv2D LeakyRelu LogSoftmax MatMul MaxPool Pad ReadVariableOp Relu Rsqrt
     Sigmoid Sqrt Square StopGradient Tanh TopKV2
 """
-# Arithmetic, shapes, branches, and the loops of data/graph_checks.py, whose steps are limited.
+# Arithmetic, shapes, branches, and the loops of data/graph_checks.py, which are limited in steps.
 _ARITHMETIC_OPS = """
     AddV2 All Assert Cast ClipByValue ConcatV2 Const EnsureShape Equal Exp ExpandDims Fill FloorDiv
     FloorMod GatherV2 Greater GreaterEqual Identity If IsFinite Less LessEqual Log
@@ -56,7 +56,7 @@ _ARITHMETIC_OPS = """
     ReverseV2 Round ScatterNd SelectV2 Shape Size Split Squeeze StatelessCase StatelessIf
     StatelessWhile StridedSlice Sub Sum Unpack While
 """
-# Calls of functions of the same graph, whose operations are checked as well.
+# Calls of functions of the same graph; `check_ops` checks the operations of these as well.
 _CALL_OPS = "PartitionedCall StatefulPartitionedCall"
 ALLOWED_OPS = frozenset((_IMAGE_OPS + _NETWORK_OPS + _ARITHMETIC_OPS + _CALL_OPS).split())
 
@@ -65,7 +65,7 @@ def check_ops(name: str, function: tf.types.experimental.ConcreteFunction) -> No
     """Checks that a signature's graph, with all functions that it calls, has allowed operations.
 
     Raises:
-        UserError: it has others.
+        UserError: it has other operations.
     """
     graph = function.graph.as_graph_def()
     functions = {each.signature.name for each in graph.library.function}
@@ -111,9 +111,9 @@ class Servable(tf.Module):
         Returns:
             Signature name to function.
         """
-        side = self._classifier.preprocessor.preprocessing.image_size
+        size = self._classifier.preprocessor.preprocessing.image_size
         encoded = tf.TensorSpec([None], tf.string, name="image_bytes")
-        squares = tf.TensorSpec([None, side, side, 3], tf.uint8, name="images")
+        squares = tf.TensorSpec([None, size, size, 3], tf.uint8, name="images")
         examples = tf.TensorSpec([None], tf.string, name="inputs")
         functions = {
             "serving_default": (self._one_view, encoded),
@@ -125,8 +125,8 @@ class Servable(tf.Module):
         }
         traced = {}
         for name in names:
-            function, spec = functions[name]
-            traced[name] = tf.function(function, input_signature=[spec]).get_concrete_function()
+            function, argument = functions[name]
+            traced[name] = tf.function(function, input_signature=[argument]).get_concrete_function()
         return traced
 
     def _one_view(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -103,7 +103,7 @@ class Options:
     )
     plateau_patience: int = _option(
         0,
-        "if positive, divide the learning rate by ten after so many validations without a lower "
+        "if positive, divide the learning rate by ten after this many validations without a lower "
         "error, in place of --decay_epochs",
         lower_bound=0,
     )
@@ -168,7 +168,7 @@ class Options:
         "layer (paper §3.2)",
     )
     logical_cpus: int = _option(
-        1, "split the CPU into so many devices, to try --strategy=mirrored", lower_bound=1
+        1, "split the CPU into this many devices, to try --strategy=mirrored", lower_bound=1
     )
     precision: str = _option(
         "float32",

@@ -37,7 +37,7 @@ def test_unknown_classes_are_left_out(unlabelled, tmp_path):
     assert set(figures["predictions"].numbers) == {"images", "shown"}
     assert "not known" in figures["predictions"].caption
     assert set(figures["neighbours"].numbers) == {"images", "distances"}
-    assert "whose responses vary most" in figures["units"].caption
+    assert "have the most varied responses" in figures["units"].caption
     assert set(figures["units"].numbers["units"][0]) == {"unit", "largest response"}
     with pytest.raises(UserError, match="Expected images labelled .* Received: no labels"):
         render("confusions", unlabelled)

@@ -76,5 +76,5 @@ def test_an_index_of_other_features_is_an_error(tmp_path):
     index = (tmp_path / "features.faiss").read_bytes()
     Neighbors(POINTS[:9]).save(tmp_path)
     (tmp_path / "features.faiss").write_bytes(index)
-    with pytest.raises(UserError, match=r"do not belong together: 60 of 7 numbers and \(9, 7\)"):
+    with pytest.raises(UserError, match=r"do not match: \(60, 7\) and \(9, 7\)"):
         Neighbors.load(tmp_path)

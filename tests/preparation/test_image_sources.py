@@ -63,7 +63,7 @@ def test_the_fingerprint_changes_with_a_file(tmp_path):
     [
         (["train/a/1.jpg"], "val/<class>/"),
         (["val/a/1.jpg"], "train/<class>/"),
-        (["train/1.jpg", "val/a/1.jpg"], "one folder a class"),
+        (["train/1.jpg", "val/a/1.jpg"], "one folder for each class"),
         (["train/a/1.jpg", "val/b/1.jpg"], "e.g. b"),
         (["train/a/1.jpg", "val/a/.1.jpg"], "hold no images"),
     ],

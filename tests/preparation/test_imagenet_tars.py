@@ -65,7 +65,9 @@ def test_the_fingerprint_changes_with_the_archive(folder):
 @pytest.mark.parametrize("labels", [LABELS[:2], [*LABELS, "n01"]])
 def test_a_list_of_another_length_is_refused(folder, labels):
     (folder / "labels.txt").write_text("\n".join(labels))
-    with pytest.raises(UserError, match=rf"3\. Received: {len(labels)} in .*labels.txt"):
+    with pytest.raises(
+        UserError, match=rf"the 3 images .* Received: {len(labels)} lines in .*labels.txt"
+    ):
         opened(folder)
 
 

@@ -94,7 +94,7 @@ def test_a_disk_that_fails_once_is_asked_again(task, monkeypatch, hasty):
 def test_what_cannot_be_read_is_named_and_never_skipped(task, tmp_path, size, hasty):
     gone = FileRange(str(tmp_path / "gone.jpg"), 7, size)
     task.examples[1] = dataclasses.replace(task.examples[1], image=gone)
-    with pytest.raises(UserError, match=r"gone.jpg: No such file or directory \(3 times\)"):
+    with pytest.raises(UserError, match=r"gone.jpg, in 3 attempts: No such file or directory"):
         make_shard(task)
     assert not task.path.exists()
 
@@ -105,7 +105,7 @@ def test_an_archive_that_was_cut_meanwhile_is_no_truncated_image(task, tmp_path,
     os.truncate(file, len(GOOD[0]) // 2)
     cut = FileRange(str(file), 0, len(GOOD[0]))
     task.examples[1] = dataclasses.replace(task.examples[1], image=cut)
-    with pytest.raises(UserError, match=r"byte 0 of .*a.tar: the archive has become shorter"):
+    with pytest.raises(UserError, match=r"byte 0 of .*a.tar, .* the archive has become shorter"):
         make_shard(task)
 
 

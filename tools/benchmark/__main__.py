@@ -1,4 +1,4 @@
-"""Measures the speed of this package beside other libraries that do the same work.
+"""Compares the speed of this package with other libraries that do the same work.
 
 python -m tools.benchmark train                     a training step, float32 and bfloat16
 python -m tools.benchmark train --peers=torch,keras --variant=one_weird_trick --batch_size=128
@@ -8,8 +8,8 @@ python -m tools.benchmark input --photos=DIR        squares made from photograph
 python -m tools.benchmark scaling --batch_size=32   one replica, one per core, one process per core
 
 Each contestant is built and warmed up in its own process. Then they take turns on the same cores,
-one at a time, round after round (A B C A B C ...). The table shows for each its median speed, how
-many times as fast ours is (medians and ranges of ratios within a round), its arithmetic as a share
+one at a time, round after round (A B C A B C ...). The table shows for each its median speed, the
+ratio of our speed to it (median and range of the ratios within a round), its arithmetic as a share
 of this machine's matrix products, and its peak memory.
 
 Libraries that are not installed are left out. This installs all of them:
@@ -48,7 +48,7 @@ _OTHERS = ("torch", "onnxruntime", "opencv", "dali")  # contestants that need no
 
 
 def main(argv: list[str]) -> None:
-    """Runs a benchmark and prints its table; or runs as one contestant (--contestant)."""
+    """Runs a benchmark and prints its table; with --contestant, runs only this contestant."""
     if len(argv) != 1 or argv[0] not in _KINDS:
         raise UserError(f"Expected one of {', '.join(_KINDS)}. Received: {' '.join(argv)!r}")
     usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count())
@@ -86,7 +86,7 @@ def main(argv: list[str]) -> None:
 
 
 def _choose(contestants: dict[str, Contestant], names: list[str]) -> dict[str, Contestant]:
-    """The peers that --peers names, ours, and the matrix products in their precisions."""
+    """Chooses the peers of --peers, our contestants, and matrix products in the same precisions."""
     if unknown := set(names) - set(contestants):
         raise UserError(
             f"Expected --peers among {', '.join(contestants)}. "
@@ -112,7 +112,7 @@ if __name__ == "__main__":
     )
     absl_flags.DEFINE_string("photos", None, "for input: a folder of photographs, at any depth")
     absl_flags.DEFINE_float(
-        "price", 0.0, "for scaling: dollars an hour of a machine like this", lower_bound=0
+        "price", 0.0, "for scaling: price of a machine like this, dollars per hour", lower_bound=0
     )
     absl_flags.DEFINE_string("json", None, "file to write all results to")
     absl_flags.DEFINE_string("contestant", None, "internal: run as this contestant")

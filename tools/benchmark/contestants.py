@@ -34,7 +34,7 @@ class Contestant:
     """One row of the table.
 
     Attributes:
-        about: a few words.
+        about: a short description.
         make: builds the contestant, in its own process; an ImportError leaves the row out.
         gigaflop: operations per unit of work, to compare with matrix products; 0 if there is no
             meaningful number.

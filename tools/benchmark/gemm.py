@@ -12,7 +12,7 @@ def contestant(precision: str) -> Contestant:
     """Products of square matrices by TensorFlow, in one precision."""
 
     def make(settings: Settings) -> Turn:
-        """Two products a step."""
+        """Two products per step."""
         import tensorflow as tf
 
         matrix = tf.cast(tf.random.stateless_uniform([_SIZE, _SIZE], (0, 0)), precision)

@@ -1,10 +1,10 @@
-"""The training input: JPEGs to batches of crops.
+"""The training input: from JPEGs to batches of crops.
 
 Every contestant decodes JPEGs of 256×256 pixels, made from photographs, takes random crops of
 224×224 (paper §4.1) and yields batches:
 
-    ours         alexnet_tf's: uint8, and the random numbers of flip and PCA noise, which the device
-                 applies
+    ours         alexnet_tf: uint8 crops, with random numbers for flip and PCA noise, which the
+                 device applies
     plain        the tf.data pipeline of most tutorials: flip and PCA noise on the host, in float32
     torch        the same with PyTorch's DataLoader and Pillow
     torch_uint8  flipped only, in uint8
@@ -23,9 +23,9 @@ from alexnet_tf.system.errors import UserError
 from tools.benchmark.contestants import Contestant, Settings, Turn
 
 _SIZE, _CROP = 256, 224  # pixels: paper §2, §4.1
-_BATCHES = 20  # for each of the settings' steps: they are quicker than a network's
+_BATCHES = 20  # per step of the settings, because a batch is read faster than a network is trained
 _RECORDS = "squares.tfrecord"
-_EPOCH = 5000  # images at least, some of them again: short epochs would measure their beginnings
+_EPOCH = 5000  # images at least, some of them repeated: short epochs would measure their starts
 
 
 def contestants(variant: str) -> dict[str, Contestant]:
@@ -54,7 +54,7 @@ def _turn(settings: Settings, make: Callable[[Settings], Iterator]) -> Turn:
     batches = make(settings)
 
     def turn() -> float:
-        """Images read."""
+        """Reads batches; returns the number of images."""
         count = settings.steps * _BATCHES
         for _ in itertools.islice(batches, count):
             pass
@@ -182,7 +182,7 @@ def make_squares(photos: str | None, folder: str) -> dict[str, str]:
 
     Args:
         photos: a folder of photographs, at any depth.
-        folder: where to.
+        folder: the directory to write to.
 
     Returns:
         A description of them, for the report.

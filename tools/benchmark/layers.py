@@ -10,7 +10,7 @@ _CALLS = 4  # per step of the settings, because layers are faster than networks
 
 
 def contestants(variant: str) -> dict[str, Contestant]:
-    """The contestants by name, each of ours before the layer it is compared with."""
+    """The contestants by name; each layer of ours precedes the one that it is compared with."""
     del variant  # sizes are always the paper's
 
     def row(about: str, shape: tuple[int, int, int], make: Callable, **how) -> Contestant:

@@ -48,7 +48,7 @@ def table(
     Args:
         contestants: by name.
         results: by name, as `rounds.take_rounds` returns them.
-        gemm: gigaflop a second of matrix products, by precision.
+        gemm: gigaflop per second of matrix products, by precision.
     """
     rows = [
         "| | units/s, median (range) | ours, times as fast (range) | GFLOP/s "

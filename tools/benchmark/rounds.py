@@ -54,7 +54,7 @@ class _Process:
         )
 
     def take_turn(self) -> dict:
-        """Makes it work once; returns its rate and memory."""
+        """Lets the contestant work once; returns its rate and memory."""
         self._process.stdin.write("\n")
         self._process.stdin.flush()
         return self.receive()
@@ -77,7 +77,7 @@ def take_rounds(names: list[str], rounds: int, command: list[str]) -> dict[str, 
         command: starts a contestant, with `--contestant=NAME` added.
 
     Returns:
-        By name: `missing`, the reason if it could not be built; or `rates` (units of work a
+        By name: `missing`, the reason if it could not be built; or `rates` (units of work per
         second), `warm_up` (seconds from start until ready) and `memory` (peak, GB).
 
     Raises:

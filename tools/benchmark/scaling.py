@@ -27,8 +27,12 @@ def contestants(variant: str) -> dict[str, Contestant]:
     gigaflop = gigaflop_of(variant)
     return {
         "one": Contestant("one replica on one core", _one, gigaflop),
-        "replicas": Contestant("one a core in one process", _replicas, gigaflop, against="one"),
-        "workers": Contestant("a process a core, on loopback", _workers, gigaflop, against="one"),
+        "replicas": Contestant(
+            "one replica per core, in one process", _replicas, gigaflop, against="one"
+        ),
+        "workers": Contestant(
+            "one process per core, over loopback", _workers, gigaflop, against="one"
+        ),
     }
 
 
@@ -38,7 +42,7 @@ def remarks(settings: Settings, results: dict[str, dict], price: float) -> list[
     Args:
         settings: of the measurement.
         results: of `rounds.take_rounds`.
-        price: of this machine, dollars an hour; 0 if unknown.
+        price: of this machine, dollars per hour; 0 if unknown.
     """
     rates = {
         name: statistics.median(result["rates"])
@@ -60,7 +64,7 @@ def remarks(settings: Settings, results: dict[str, dict], price: float) -> list[
         f"replicas sends {2 * (count - 1) / count * gradient / 1e6:,.1f} MB"
     )
     days = _IMAGES * _EPOCHS / max(rates.values()) / 86_400
-    cost = f", {24 * days * price:,.0f} dollars at {price:g} an hour" if price else ""
+    cost = f", {24 * days * price:,.0f} dollars at {price:g} per hour" if price else ""
     lines.append(
         f"{_EPOCHS} epochs of ImageNet's {_IMAGES:,} images at the highest of these rates: "
         f"{days:,.1f} days{cost}"
@@ -85,7 +89,7 @@ def _replicas(settings: Settings) -> Turn:
 
 
 def _workers(settings: Settings) -> Turn:
-    """Worker 0; the other workers train as long as it does."""
+    """Worker 0; it starts the other workers, which train until it ends."""
     from alexnet_tf.launch import free_ports
 
     if len(settings.cores) == 1:

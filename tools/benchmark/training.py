@@ -34,7 +34,7 @@ def contestants(variant: str) -> dict[str, Contestant]:
 
     def torch(about: str, **how) -> Contestant:
         def make(settings: Settings) -> Turn:
-            """The import is the peer's own, and may fail."""
+            """Imports PyTorch only here, because the import may fail."""
             from tools.benchmark.peers import pytorch
 
             return pytorch.make_training(settings, **how)
@@ -55,7 +55,7 @@ def contestants(variant: str) -> dict[str, Contestant]:
 
 
 def gigaflop_of(variant: str) -> float:
-    """Gigaflop an image: forward, gradients of weights, gradients of all inputs but the image."""
+    """Gigaflop per image: forward, gradients of weights, gradients of all inputs but the image."""
     layers = layer_summary(get_variant(variant), CLASSES)
     passes = [2 if number == 0 else 3 for number in range(len(layers))]
     return sum(
@@ -84,7 +84,7 @@ def train_on(
         precision: as in `Options`.
 
     Returns:
-        A turn, which returns the images trained on by all replicas.
+        A turn, which returns the number of images that all replicas trained on.
     """
     import numpy as np
     import tensorflow as tf
@@ -108,9 +108,9 @@ def train_on(
     preprocessor = Preprocessor(variant.preprocessing, statistics)
     train_steps = make_train_steps(strategy, network, preprocessor, batch_size)
 
-    def make_batches(reader: int, readers: int) -> tf.data.Dataset:
+    def make_batches(shard_index: int, num_shards: int) -> tf.data.Dataset:
         """One batch, repeated."""
-        size, draw = batch_size // readers, np.random.default_rng(reader)
+        size, draw = batch_size // num_shards, np.random.default_rng(shard_index)
         batch = {
             "image": draw.integers(0, 256, (size, crop, crop, 3), np.uint8),
             "label": draw.integers(0, CLASSES, size),
@@ -125,7 +125,7 @@ def train_on(
     batches = iter(distribute(strategy, make_batches, batch_size))
 
     def turn() -> float:
-        """Images trained on."""
+        """Trains; returns the number of images."""
         for _ in range(settings.steps):
             train_steps(batches, tf.constant(1))["loss"].numpy()
         return settings.steps * batch_size
@@ -145,7 +145,7 @@ def _plain_keras(settings: Settings) -> Turn:
     labels = draw.integers(0, CLASSES, size)
 
     def turn() -> float:
-        """Images trained on; an epoch is one batch."""
+        """Trains; returns the number of images. An epoch is one batch."""
         model.fit(images, labels, batch_size=size, epochs=settings.steps, verbose=0)
         return settings.steps * size
 

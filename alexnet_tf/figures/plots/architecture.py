@@ -23,7 +23,7 @@ _ROWS = ("", "output", "kernels", "parameters", "multiply-adds")
 
 
 def draw_architecture(variant: Variant, classes: int = 1000) -> Figure:
-    """Boxes for the layers by tower, lines for the connections, and a table below."""
+    """Draws a box for each layer and tower, lines for the connections, and a table below."""
     layers = layer_summary(variant, classes)
     towers = num_towers(variant)
     parameters, multiply_adds = _totals(layers)
@@ -58,7 +58,7 @@ def draw_architecture(variant: Variant, classes: int = 1000) -> Figure:
 
 
 class _Box(typing.NamedTuple):
-    """One tower's part of a layer: left edge, middle, height, length, whether it has depth."""
+    """The box of a tower in a layer: left edge, middle, height, length, whether it is deep."""
 
     x: float
     y: float

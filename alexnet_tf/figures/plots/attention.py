@@ -29,7 +29,7 @@ _NOTICEABLE = 0.05  # smaller changes of a share count as none
 
 
 def occlusion_map(model: keras.Model, image: tf.Tensor, label: int) -> np.ndarray:
-    """The probability of a class while a square hides each place of an image in turn.
+    """The probability of a class while a square hides each part of an image in turn.
 
     Args:
         model: to logits.
@@ -37,7 +37,7 @@ def occlusion_map(model: keras.Model, image: tf.Tensor, label: int) -> np.ndarra
         label: the class.
 
     Returns:
-        float32 [C, C], for each pixel the mean probability over the squares that hide it, 0 to 1.
+        float32 [C, C], for each pixel the mean probability over all squares that hide it, 0 to 1.
     """
     side = image.shape[0]
     hidden = max(2, side // _PARTS)
@@ -106,7 +106,7 @@ def guided_model(model: keras.Model) -> keras.Model:
     """
 
     def guide(layer: keras.Layer) -> keras.Layer:
-        """The layer that takes a layer's place."""
+        """Returns the replacement of a layer."""
         if isinstance(layer, (keras.layers.ReLU, NoisyReLU)):
             return GuidedReLU(name=layer.name)
         return layer.__class__.from_config(layer.get_config())
@@ -133,10 +133,10 @@ def as_colours(gradient: np.ndarray, channels: str = "rgb") -> np.ndarray:
 
 
 def is_flat(share: np.ndarray) -> bool:
-    """Whether occlusion leaves a prediction as it is, wherever the square is.
+    """Whether the prediction stays the same wherever the square is.
 
     Args:
-        share: float32 [C, C], of the probability that is left.
+        share: float32 [C, C], the share of the probability that is left.
     """
     return bool(np.abs(share - 1).max() < _NOTICEABLE)
 
@@ -144,7 +144,7 @@ def is_flat(share: np.ndarray) -> bool:
 def draw_attention(
     images: np.ndarray, maps: list[list[np.ndarray]], names: list[list[str]], guided: bool = True
 ) -> Figure:
-    """A row for each image: itself, occlusion, input gradient, guided gradients of class and unit.
+    """Draws a row for each image: image, occlusion, input gradient, gradients of class and unit.
 
     Args:
         images: uint8 [n, C, C, 3], the network's view.
@@ -161,7 +161,7 @@ def draw_attention(
               f"{kind}\nof the class", f"{kind}\nof a unit")  # fmt: skip
     for axes, title in zip(cells[0], titles, strict=True):
         axes.set_title(title)
-    # A hidden region may speak for another class; then more than the whole probability is left.
+    # A region may support another class; hiding it raises the probability above its full value.
     most = max(float(share.max()) for share, *_ in maps)
     most = most if most > 1 + _NOTICEABLE else 1
     for row, image, (share, strength, of_class, of_unit), (name, probability, unit) in zip(
@@ -225,21 +225,21 @@ def _caption(context: FigureContext, guided: bool, flat: bool) -> str:
     unchanged = (
         ' "No change": the prediction stays the same wherever the square is.' if flat else ""
     )
-    unit = "that was asked for" if context.units else "with the strongest response"
+    unit = "chosen by you" if context.units else "with the strongest response"
     return (
         f"Each row: an image and its most probable class. Occlusion: a grey square, a quarter of "
         f"the side wide, hides each place in turn; the colour shows the share of the class's "
-        f"probability that is left. Dark places are those the network needs; above 1 it is surer "
-        f"without them.{unchanged} Input gradient: how strongly each pixel changes the class's "
-        f"logit (the largest of the three colours). {kind} of the class and of a unit of "
-        f"{context.layer} {unit}, at the place in the image where it responds most."
+        f"probability that is left. The network needs the dark places; where the share is above 1, "
+        f"it is more certain without the place.{unchanged} Input gradient: how strongly each pixel "
+        f"changes the class's logit (the largest of the three colours). {kind} of the class and of "
+        f"a unit of {context.layer} {unit}, at the place in the image where it responds most."
     )
 
 
 def _choose_unit(context: FigureContext, response: np.ndarray, turn: int) -> tuple[int, ...]:
-    """A unit of a layer's response to an image, preceded by its row and column if it has any.
+    """Chooses a unit of a layer; returns its row and column, if the layer has maps, and its number.
 
-    The units of the context take turns; without any it is the unit with the largest response.
+    The units of the context take turns. Without them, it is the unit with the largest response.
 
     Args:
         context: with the units.

@@ -23,15 +23,16 @@ _VIEW = 1.5  # inches, the width of a view
 _VIEWS = ("top left", "top right", "bottom left", "bottom right", "centre")  # Preprocessor.views
 
 
-def draw_crops(photo: np.ndarray, spec: Preprocessing, seed: int = 0) -> Figure:
-    """A photograph, uint8 [S, S, 3], with three crops framed, and a random sample of all crops."""
-    random, crop = np.random.default_rng(seed), spec.crop_size
+def draw_crops(photo: np.ndarray, preprocessing: Preprocessing, seed: int = 0) -> Figure:
+    """Draws a photograph, uint8 [S, S, 3], with three crops framed, and a random sample of all."""
+    random, crop = np.random.default_rng(seed), preprocessing.crop_size
     number = _ROWS * _COLUMNS
-    ends = (spec.image_size - crop + 1,) * 2
-    sample = random.choice(count_crops(spec), number, replace=count_crops(spec) < number)
+    ends = (preprocessing.image_size - crop + 1,) * 2
+    crops = count_crops(preprocessing)
+    sample = random.choice(crops, number, replace=crops < number)
     flip = sample % 2 == 1
     offsets = np.stack(np.unravel_index(sample // 2, ends), axis=-1)  # [number, 2]
-    drawing = style.new_figure(f"A sample of the {count_crops(spec):,} crops of one photograph")
+    drawing = style.new_figure(f"A sample of the {crops:,} crops of one photograph")
     left, right = drawing.subfigures(1, 2, width_ratios=(1, 1.75))
     axes = left.subplots()
     style.show_image(axes, photo, f"{len(photo)} × {len(photo)} pixels; crops: {crop} × {crop}")
@@ -48,37 +49,37 @@ def draw_crops(photo: np.ndarray, spec: Preprocessing, seed: int = 0) -> Figure:
     return drawing
 
 
-def count_crops(spec: Preprocessing) -> int:
+def count_crops(preprocessing: Preprocessing) -> int:
     """The number of different crops of one photograph, reflections included."""
-    return (spec.image_size - spec.crop_size + 1) ** 2 * 2
+    return (preprocessing.image_size - preprocessing.crop_size + 1) ** 2 * 2
 
 
 @figure("crops", needs="photo", order=60)
 def render_crops(context: FigureContext) -> RenderedFigure:
     """Crops of the photograph."""
-    spec = context.variant.preprocessing
-    end = spec.image_size - spec.crop_size
+    preprocessing = context.variant.preprocessing
+    end, crops = preprocessing.image_size - preprocessing.crop_size, count_crops(preprocessing)
     other = (
         " This variant itself trains on parts of any size and shape (RandomResizedCrop)."
-        if "resized_crop" in spec.augmentations else ""
+        if "resized_crop" in preprocessing.augmentations else ""
     )  # fmt: skip
     return RenderedFigure(
         "Random crops and reflections",
         f"In training, each image is cropped at a random place and reflected at random. Left: the "
         f"photograph with three of its crops framed. Right: a random sample of its crops, "
-        f"{spec.crop_size} of {spec.image_size} pixels wide, each with its offset; ↔ marks "
-        f"reflections. Offsets run from 0 to {end}, so there are {end + 1}² · 2 = "
-        f"{count_crops(spec):,} crops. (The paper counts 32² · 2 = 2048, but offsets from 0 to 32 "
-        f"give 33² · 2 = 2178.){other}",
-        draw_crops(context.photo_image, spec),
-        {"crops": count_crops(spec), "offsets": [0, end]},
+        f"{preprocessing.crop_size} of {preprocessing.image_size} pixels wide, each with its "
+        f"offset; ↔ marks reflections. Offsets run from 0 to {end}, so there are {end + 1}² · 2 = "
+        f"{crops:,} crops. (The paper counts 32² · 2 = 2048, but offsets from 0 to 32 give "
+        f"33² · 2 = 2178.){other}",
+        draw_crops(context.photo_image, preprocessing),
+        {"crops": crops, "offsets": [0, end]},
     )
 
 
 def draw_ten_views(
     photo: np.ndarray, preprocessor: Preprocessor, probabilities: np.ndarray, names: tuple[str, ...]
 ) -> Figure:
-    """A photograph, uint8 [S, S, 3], with the five crops framed, and the prediction for each view.
+    """Draws a photograph, uint8 [S, S, 3], with five crops framed, and each view's prediction.
 
     `probabilities` are float32 [10, classes].
     """
@@ -87,11 +88,11 @@ def draw_ten_views(
     left, right = drawing.subfigures(1, 2, width_ratios=(1, 2.4))
     axes = left.subplots()
     style.show_image(axes, photo, "the five crops")
-    spec = preprocessor.preprocessing
-    end = spec.image_size - spec.crop_size
+    preprocessing = preprocessor.preprocessing
+    end = preprocessing.image_size - preprocessing.crop_size
     offsets = [(0, 0), (0, end), (end, 0), (end, end), (end // 2, end // 2)]
     for offset, colour in zip(offsets, style.CYCLE, strict=False):
-        style.outline(axes, offset, (spec.crop_size, spec.crop_size), colour)
+        style.outline(axes, offset, (preprocessing.crop_size, preprocessing.crop_size), colour)
     cells = right.subplots(2, 5)
     for i, (axes, view, row) in enumerate(zip(cells.flat, views, probabilities, strict=True)):
         style.show_image(axes, view)
@@ -128,7 +129,7 @@ def render_ten_views(context: FigureContext) -> RenderedFigure:
 
 
 def draw_pca_noise(photo: np.ndarray, preprocessor: Preprocessor) -> Figure:
-    """A photograph, uint8 [S, S, 3], with multiples of each principal component added."""
+    """Draws a photograph, uint8 [S, S, 3], with multiples of each principal component added."""
     sigma = preprocessor.preprocessing.pca_noise.sigma
     drawing = style.new_figure("Colour noise along the principal components of RGB")
     cells = drawing.subplots(3, len(_SIGMAS))
@@ -147,10 +148,10 @@ def draw_pca_noise(photo: np.ndarray, preprocessor: Preprocessor) -> Figure:
 
 def with_pca_noise(preprocessor: Preprocessor) -> Preprocessor:
     """The same preprocessor, with the paper's PCA noise if the variant has none."""
-    spec = preprocessor.preprocessing
-    if spec.pca_noise is None:
-        spec = dataclasses.replace(spec, pca_noise=PCANoise())
-        preprocessor = Preprocessor(spec, preprocessor.statistics)
+    preprocessing = preprocessor.preprocessing
+    if preprocessing.pca_noise is None:
+        preprocessing = dataclasses.replace(preprocessing, pca_noise=PCANoise())
+        preprocessor = Preprocessor(preprocessing, preprocessor.statistics)
     return preprocessor
 
 

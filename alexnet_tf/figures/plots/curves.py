@@ -34,7 +34,7 @@ class Run:
     """One run's curves.
 
     Attributes:
-        name: the last parts of its path, as many as tell the runs apart.
+        name: the last parts of its path, as many as distinguish the runs.
         training, validation: top-1 error, a fraction.
         rate: learning rate.
     """
@@ -67,7 +67,7 @@ def read_runs(model_dirs: Sequence[pathlib.Path]) -> list[Run]:
 
 
 def distinguish(paths: list[pathlib.Path]) -> list[str]:
-    """The last parts of each path, as many as make all names different."""
+    """The last parts of each path, as many as are needed for different names."""
     for parts in range(1, 1 + max((len(path.parts) for path in paths), default=0)):
         names = ["/".join(path.parts[-parts:]) for path in paths]
         if len(set(names)) == len(paths):
@@ -87,7 +87,7 @@ def read_run(model_dir: pathlib.Path, name: str) -> Run:
 
 
 def _read(folder: pathlib.Path, tags: tuple[str, ...]) -> dict[str, Curve]:
-    """Scalars of one writer, in order; the later one if a step was run twice."""
+    """Reads one writer's scalars, in order; if a step was run twice, the later value counts."""
     if not folder.is_dir():
         return {tag: (np.array([], np.int64), np.array([])) for tag in tags}
     events = EventAccumulator(str(folder), {"tensors": 0}).Reload()
@@ -104,7 +104,7 @@ def _read(folder: pathlib.Path, tags: tuple[str, ...]) -> dict[str, Curve]:
 
 
 def draw_curves(runs: list[Run]) -> Figure:
-    """Smoothed training error, validation error with marks, dotted lines for changes of the rate.
+    """Draws training error (smoothed), validation error (marks) and changes of the rate (dotted).
 
     Raises:
         UserError: more runs than colours.
@@ -137,7 +137,7 @@ def draw_curves(runs: list[Run]) -> Figure:
 
 
 def _mark_rates(axes: Axes, runs: list[Run]) -> None:
-    """Lines in the runs' colours, grey where runs agree, labelled with the new rate.
+    """Draws lines in the runs' colours, grey where runs agree, labelled with the new rate.
 
     A label that would overlap another goes one row down; if no row is free, it is left out.
     """

@@ -34,9 +34,9 @@ def draw_neighbors(
     queries: np.ndarray, neighbors: np.ndarray, names: list[str], neighbor_names: list[list[str]],
     same: list[list[bool | None]],
 ) -> Figure:  # fmt: skip
-    """A row for each query, uint8 [Q, S, S, 3], and its neighbours, uint8 [Q, n, S, S, 3].
+    """Draws a row for each query, uint8 [Q, S, S, 3], and its neighbours, uint8 [Q, n, S, S, 3].
 
-    `same` says whether a neighbour has its query's class, or None if that is unknown.
+    `same` is whether a neighbour has its query's class; None if unknown.
     """
     drawing = style.new_figure("Images that excite the same neurons (fc7)")
     columns = neighbors.shape[1]
@@ -61,7 +61,7 @@ def draw_neighbors(
 
 
 def _draw_neighbor(axes: Axes, image: np.ndarray, name: str, hit: bool | None, room: float) -> None:
-    """An image with its class, framed and marked if it is known whether that is the query's."""
+    """Draws an image with its class; frame and mark show whether it is the query's class."""
     style.show_image(axes, image)
     if hit is not None:
         style.frame(axes, style.BLUE if hit else style.ORANGE, 3, "-" if hit else "--")
@@ -116,7 +116,7 @@ def render_neighbors(context: FigureContext) -> RenderedFigure:
 
 
 def _precisions(activations: Activations) -> tuple[dict[str, float], str]:
-    """How often neighbours have the query's class, as numbers and as a sentence."""
+    """The share of neighbours with the query's class, as numbers and as a sentence."""
     labels, nearest = activations.labels, min(NEAREST, len(activations.index) - 1)
     if labels is None:
         return {}, "The images' classes are not known."
@@ -147,11 +147,11 @@ def _save_index(activations: Activations, folder: pathlib.Path) -> None:
 def write_projector(context: FigureContext, folder: pathlib.Path, points: int = POINTS) -> None:
     """Writes a log directory for `tensorboard --logdir=FOLDER`, page "Projector".
 
-    The folder can be moved, because TensorBoard finds the features by the file `checkpoint` in it.
+    The folder can be moved: TensorBoard finds the features by the file `checkpoint` in it.
 
     Args:
         context: the model and its images.
-        folder: created if need be.
+        folder: created if necessary.
         points: at most, evenly spaced.
     """
     activations = context.activations
@@ -163,7 +163,7 @@ def write_projector(context: FigureContext, folder: pathlib.Path, points: int = 
     for row, name in zip(rows, context.true_names(rows), strict=True):
         prediction = context.class_names[activations.predictions[row, 0]]
         table.append([*[name] * known, prediction, str(activations.index[row])])
-    # TensorBoard knows no quotation marks; names contain neither tabs nor line breaks.
+    # TensorBoard does not parse quotation marks; names contain neither tabs nor line breaks.
     text = "".join("\t".join(line) + "\n" for line in table)
     (folder / "metadata.tsv").write_text(text, encoding="utf-8")
     sprite_sheet(activations.thumbnails[rows]).save(folder / "sprite.png")
@@ -201,7 +201,7 @@ def principal_components(features: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def draw_map(positions: np.ndarray, thumbnails: np.ndarray) -> Figure:
-    """Thumbnails, uint8 [N, 48, 48, 3], at positions [N, 2], across and up."""
+    """Draws thumbnails, uint8 [N, 48, 48, 3], at positions [N, 2], across and up."""
     drawing = style.new_figure("Images by their activations in the last hidden layer (fc7)")
     axes = drawing.subplots()
     axes.set_axis_off()

@@ -64,21 +64,21 @@ def orientation_scores(kernels: np.ndarray) -> np.ndarray:
 
 
 def more_coloured(first: np.ndarray, second: np.ndarray) -> float:
-    """The share of pairs of kernels in which the second tower's is the more coloured.
+    """The share of pairs, a kernel of each tower, in which the second tower's is more coloured.
 
     Args:
         first: colour scores of one tower's kernels.
         second: of the other tower's.
 
     Returns:
-        0 to 1, ties counted as half a pair: 0.5 if the towers do not differ.
+        0 to 1; ties count as half a pair; 0.5 if the towers do not differ.
     """
     difference = second[:, None] - first[None, :]
     return float((difference > 0).mean() + 0.5 * (difference == 0).mean())
 
 
 def draw_first_layer(kernels: np.ndarray, towers: int, channels: str) -> Figure:
-    """The kernels, [K, K, 3, F], of each tower, and each as a point: how oriented, how coloured."""
+    """Draws the kernels, [K, K, 3, F], by tower, and their scores for orientation and colour."""
     colours = [TOWERS[i % len(TOWERS)] for i in range(towers)]
     drawing = new_figure(f"The {kernels.shape[-1]} kernels of the first layer")
     left, right = drawing.subplots(1, 2, width_ratios=(1.35, 1))
@@ -136,11 +136,11 @@ def render_first_layer(context: FigureContext) -> RenderedFigure:
         share = more_coloured(first, second)
         numbers["tower 2 more coloured than tower 1"] = share
         caption += (
-            f"In the paper the kernels of one tower are largely colour-agnostic and those of the "
+            f"In the paper one tower's kernels are largely colour-agnostic, the kernels of the "
             f"other colour-specific (§6.1). Here the mean colour is {first.mean():.2f} in tower 1 "
-            f"and {second.mean():.2f} in tower 2. If one kernel is taken from each tower, tower "
-            f"2's is the more coloured in {share:.0%} of all pairs: 50 % means no difference, 0 % "
-            f"or 100 % the paper's finding in full."
+            f"and {second.mean():.2f} in tower 2. For all pairs of one kernel from each tower, the "
+            f"one of tower 2 is more coloured in {share:.0%}: 50 % means no difference, 0 % or "
+            f"100 % a complete one."
         )
     numbers["kernels"] = [
         {"kernel": i, "tower": 1 + i * towers // len(oriented),

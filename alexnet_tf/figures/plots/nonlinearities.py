@@ -23,8 +23,8 @@ from alexnet_tf.models.variants import PAPER
 NAMES = typing.get_args(ActivationName)
 _IMAGES = 256  # for which units are measured
 _BATCH = 32
-# Derivative above which a unit passes the gradient on; a unit that never does has stopped learning.
-# It is twice a leaky ReLU's slope below 0, so that rounding does not decide whether that counts.
+# With a larger derivative a unit passes the gradient on. A unit that never does stops learning.
+# The limit is twice a leaky ReLU's slope below 0, so that rounding does not decide.
 _PASSES_ON = 0.02
 _LINES = ("-", "--", ":", "-.", "-")
 
@@ -37,7 +37,7 @@ class Activity:
         name: of the layer.
         units: number of maps, or of units of a fully connected layer.
         dead: number of units that never passed on more than 2 % of the gradient, anywhere.
-        active: share of all responses (units, places and images) that passed on more.
+        active: share of all responses (units, positions and images) that passed on more.
     """
 
     name: str
@@ -76,7 +76,7 @@ def measure_activity(model: keras.Model, inputs: tf.Tensor) -> list[Activity]:
 
 
 def draw_nonlinearities(activities: list[Activity]) -> Figure:
-    """The functions, and for each layer the shares of dead units and of active responses."""
+    """Draws the functions, and each layer's shares of dead units and active responses."""
     drawing = new_figure("Nonlinearities and dead units")
     left, right = drawing.subplots(1, 2)
     _draw_functions(left)
@@ -102,7 +102,7 @@ def draw_nonlinearities(activities: list[Activity]) -> Figure:
 
 
 def _draw_functions(axes: Axes) -> None:
-    """Each function, by its layer; for the noisy one also the range of 8 in 10 draws."""
+    """Draws each function, as its layer computes it; of the noisy one also the 10 to 90 % range."""
     x = np.linspace(-3, 3, 241, dtype=np.float32)
     for name, colour, line in zip(NAMES, CYCLE, _LINES, strict=False):
         layer = make_layer(ACTIVATION, 0, dataclasses.replace(PAPER, activation=name))

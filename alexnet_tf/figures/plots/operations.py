@@ -1,7 +1,7 @@
-"""Three operations shown on real numbers: convolution, max pooling, response normalisation.
+"""Three operations, drawn with numbers: convolution, max pooling, response normalisation.
 
 Convolution is the lecture's example (McCraith, 2016). Pooling (paper §3.4) and normalisation (§3.3)
-are those of a model's first layer on a photograph.
+are applied to a photograph's feature maps in a model's first layer.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ NO_CURVE = np.float32([
 ])  # fmt: skip
 _FIELDS = ((1, 1), (1, 9))  # row and column of the curve and of the other pattern in the image
 _COLOURS = (style.BLUE, style.ORANGE)
-_CUT = 9  # the side of the part of a map that is shown in numbers
-# Side, with a stride of 2, colour and name.
+_CUT = 9  # pixels, the side of the part of a map that is shown in numbers
+# Pooling windows with a stride of 2: side, colour and name.
 _WINDOWS = ((3, style.BLUE, "overlapping"), (2, style.ORANGE, "not overlapping"))
 _NAMED = 3  # maps that are named as damped most
-_LEAST_DAMPING = 0.001  # of a response; less is not named
+_LEAST_DAMPING = 0.001  # share of a response; maps with less are not named
 
 
 def worked_image() -> np.ndarray:
@@ -74,7 +74,7 @@ def convolve(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 
 def draw_convolution() -> Figure:
-    """The image, the filter, the products in two receptive fields, their sums, all responses."""
+    """Draws image, filter, products in two receptive fields, their sums, and all responses."""
     image, responses = worked_image(), convolve(worked_image(), CURVE_DETECTOR)
     drawing = style.new_figure("A convolution: multiply place by place, and add up")
     left, right = drawing.subfigures(1, 2, width_ratios=(1, 2.3))
@@ -140,7 +140,7 @@ def pool(feature_map: np.ndarray, size: int, stride: int = 2) -> np.ndarray:
 def liveliest_part(feature_map: np.ndarray, side: int) -> tuple[int, int]:
     """Row and column, both even, of the part, [side, side], with the largest variance.
 
-    Pooling by 2 also begins at even places, so that the pooled part is a part of the pooled map.
+    Pooling by 2 also begins at even positions, so the pooled part is a part of the pooled map.
 
     Raises:
         UserError: the map is smaller.
@@ -156,7 +156,7 @@ def liveliest_part(feature_map: np.ndarray, side: int) -> tuple[int, int]:
 
 
 def draw_pooling(feature_map: np.ndarray, title: str = "a feature map") -> Figure:
-    """A map, float32 [H, W], a part of it in numbers with windows, and both poolings of it.
+    """Draws a map, float32 [H, W], a part of it in numbers with windows, and both poolings.
 
     Raises:
         UserError: the map is smaller than the part.
@@ -230,7 +230,7 @@ class Normalization:
     Attributes:
         before, after: float32 [H, W, maps].
         alone: the factor k ** -β for a small response with silent neighbours.
-        row, column: the place where the neighbours damped most.
+        row, column: the position with the strongest damping by neighbours.
     """
 
     before: np.ndarray
@@ -241,17 +241,14 @@ class Normalization:
 
     @property
     def damping(self) -> np.ndarray:
-        """Factors [maps] at that place: 1 for no damping by the neighbours, less for damping.
-
-        They are also 1 where the response is 0.
-        """
+        """Factors [maps] at that position; 1 without damping by neighbours or without response."""
         before, after = (x[self.row, self.column] for x in (self.before, self.after))
         responds = before != 0
         return np.where(responds, after / np.where(responds, before, 1) / self.alone, 1)
 
     @property
     def most_damped(self) -> list[int]:
-        """The maps that were damped most, without close neighbours of each other."""
+        """The maps that are damped most, no two of them close to each other."""
         damping, chosen = self.damping, []
         for place in map(int, np.argsort(damping, kind="stable")):
             apart = all(abs(place - other) > len(damping) / 20 for other in chosen)
@@ -270,7 +267,7 @@ def normalize(layer: LocalResponseNormalization, before: np.ndarray) -> Normaliz
 
 
 def draw_normalization(done: Normalization) -> Figure:
-    """All maps at one place before and after, their damping, and the most damped map."""
+    """Draws all maps at one position before and after, their damping, and the most damped map."""
     drawing = style.new_figure("Response normalisation: strong neighbours damp each other")
     left, right = drawing.subfigures(1, 2, width_ratios=(2.6, 1))
     above, below = left.subplots(2, 1, sharex=True)

@@ -24,7 +24,7 @@ def draw_predictions(
     images: np.ndarray, predictions: np.ndarray, probabilities: np.ndarray,
     classes: tuple[str, ...], titles: list[str], labels: np.ndarray | None,
 ) -> Figure:  # fmt: skip
-    """Each image above bars of its most probable classes; the true class is orange and marked.
+    """Draws each image above bars of its most probable classes; the true class is orange.
 
     Images are uint8 [n, S, S, 3], eight at most; predictions and probabilities are [n, k], the most
     probable class first; labels are int64 [n], or None if unknown.
@@ -53,7 +53,7 @@ def draw_predictions(
 def _draw_bars(
     axes: Axes, names: list[str], probabilities: np.ndarray, correct: np.ndarray, room: float
 ) -> None:
-    """Bars [k] of probabilities with names; a whole bar is `room` inches long."""
+    """Draws bars [k] of probabilities with names; a bar for 1 is `room` inches long."""
     places = np.arange(len(names))
     axes.barh(places, probabilities, 0.85, color=np.where(correct, style.ORANGE, style.BLUE))
     axes.set_xlim(0, 1)
@@ -81,7 +81,7 @@ def _draw_bars(
 
 
 def choose(context: FigureContext) -> np.ndarray:
-    """Rows of eight images: four of the sample, and below them four with a wrong prediction."""
+    """Chooses the rows of eight images: four of the sample, then four with a wrong prediction."""
     activations, sample = context.activations, context.sample
     if not context.labels_are_classes:
         return sample
@@ -150,7 +150,7 @@ def _results(context: FigureContext) -> tuple[str, dict]:
 
 
 def count_pairs(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
-    """How often each class, row, is predicted as each class, column: int64 [classes, classes].
+    """Counts predictions of each class (column) for each true class (row): [classes, classes].
 
     Labels and predictions are int64 [N].
     """
@@ -171,7 +171,7 @@ def most_confused(labels: np.ndarray, predictions: np.ndarray) -> list[tuple[int
 def draw_confusions(
     labels: np.ndarray, predictions: np.ndarray, classes: tuple[str, ...]
 ) -> Figure:
-    """The most frequent confusions, and for twelve classes or fewer the whole matrix."""
+    """Draws the most frequent confusions, and for twelve classes or fewer the whole matrix."""
     drawing = style.new_figure("Which classes are confused")
     if len(classes) <= _MATRIX:
         left, right = drawing.subplots(1, 2, width_ratios=(1.25, 1))
@@ -226,8 +226,12 @@ def render_confusions(context: FigureContext) -> RenderedFigure:
     labels, predictions = context.activations.labels, context.activations.predictions[:, 0]
     pairs = most_confused(labels, predictions)
     matrix = len(classes) <= _MATRIX
-    text = "Left: for each true class (row), the per cent of its images predicted as each class; "
-    text = text + "the diagonal is correct. " if matrix else ""
+    text = ""
+    if matrix:
+        text = (
+            "Left: for each true class (row), the percentage of its images predicted as each "
+            "class; the diagonal is correct. "
+        )
     if pairs:
         text += f"{'Right' if matrix else 'Shown'}: the {min(_PAIRS, len(pairs))} most frequent "
         text += "confusions. "

@@ -1,4 +1,4 @@
-"""The images that excite single units most, and where."""
+"""The images that excite single units most, with the receptive field of the response."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def top_images(activations: Activations, unit: int, number: int = _IMAGES) -> np
 
 
 def most_telling(activations: Activations, number: int = _UNITS) -> list[int]:
-    """Units that differ most between classes: each the best of its class, no class twice.
+    """Chooses units that differ most between classes: the best unit of each class, no class twice.
 
-    A unit's score for a class is its mean response to the class minus that to all images, in
-    standard deviations. If there are fewer classes than wanted units, or none are known, the units
-    whose responses vary most follow.
+    A unit's score for a class is its mean response to the class minus its mean response to all
+    images, in standard deviations. If there are not enough classes, the units with the most varied
+    responses follow.
     """
     peaks, classes = activations.peaks, activations.labels
     spread = peaks.std(axis=0)
@@ -34,12 +34,12 @@ def most_telling(activations: Activations, number: int = _UNITS) -> list[int]:
     if len(labels) > 1:
         deviations = (peaks - peaks.mean(axis=0)) / np.maximum(spread, 1e-6)
         means = np.stack([deviations[classes == label].mean(axis=0) for label in labels])
-        served: set[int] = set()
+        used: set[int] = set()
         order = np.argsort(-means, axis=None, kind="stable")
         for label, unit in zip(*np.unravel_index(order, means.shape), strict=True):
-            if label not in served and unit not in found:
+            if label not in used and unit not in found:
                 found.append(int(unit))
-                served.add(label)
+                used.add(label)
             if len(found) == min(number, len(labels)):
                 break
     varied = (int(unit) for unit in np.argsort(-spread, kind="stable"))
@@ -50,7 +50,7 @@ def draw_units(
     layer: LayerSummary, activations: Activations, tops: dict[int, np.ndarray],
     images: np.ndarray, names: list[list[str]], crop: int, rectified: bool = True,
 ) -> Figure:  # fmt: skip
-    """A row for each unit; in images of a map, the unit's receptive field there is framed.
+    """Draws a row for each unit; if it has a map, the receptive field of its response is framed.
 
     Args:
         layer: with the units.
@@ -102,18 +102,23 @@ def render_units(context: FigureContext) -> RenderedFigure:
     names = [context.true_names(rows) for rows in tops.values()]
     # 0 has no meaning for tanh, nor for the last layer, which has no nonlinearity.
     rectified = layer is not layers[-1] and "relu" in context.variant.activation
-    differ = "whose responses vary most" if activations.labels is None else (
-        "that differ most between classes")  # fmt: skip
-    chosen = "that were asked for" if context.units else differ
+    if context.units:
+        chosen = "were chosen by you"
+    elif activations.labels is None:
+        chosen = "have the most varied responses"
+    else:
+        chosen = "differ most between classes"
     field = (
-        " The red frame is the part of the image that the unit sees there." if layer.field else ""
+        " The red frame is the unit's receptive field: the part of the image that it sees."
+        if layer.field
+        else ""
     )
     crop = context.variant.preprocessing.crop_size
     return RenderedFigure(
         f"What excites units of {layer.name}",
-        f"Each row: a unit of {layer.name}, and the images to which it responds most of "
-        f"{len(activations.index):,}, the strongest response on the left. These are units {chosen}."
-        f"{field}",
+        f"Each row: a unit of {layer.name}, and the images, out of "
+        f"{len(activations.index):,}, to which it responds most, the strongest response on the "
+        f"left. These units {chosen}.{field}",
         draw_units(layer, activations, tops, images, names, crop, rectified),
         {
             "units": [

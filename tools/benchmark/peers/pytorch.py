@@ -30,7 +30,7 @@ class Normalization(nn.Module):
 
 
 class UnscaledDropout(nn.Module):
-    """The paper's: a mask in training, × (1 - rate) at test."""
+    """The paper's dropout: a mask in training, × (1 - rate) at test."""
 
     def __init__(self, rate: float):
         super().__init__()
