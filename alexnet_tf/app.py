@@ -25,14 +25,22 @@ from alexnet_tf.system.keras_setup import check_backend, reset_formats
 def run(
     main: Callable[[list[str]], int | None],
     needs_tensorflow: Callable[[], bool] = lambda: True,
+    flags_only: bool = False,
 ) -> None:
     """Parses the flags, calls `main` with the arguments that are left, and exits.
 
     Args:
         main: returns the exit code, or None for 0.
-        needs_tensorflow: asked after the flags are parsed; importing it takes seconds.
+        needs_tensorflow: called after the flags are parsed; importing TensorFlow takes seconds.
+        flags_only: whether any other argument is an error.
     """
-    app.run(lambda argv: _guarded(main, argv, needs_tensorflow()), flags_parser=_parse)
+
+    def checked(arguments: list[str]) -> int | None:
+        if flags_only and arguments:
+            raise UserError(f"Expected flags only. Received: {arguments[0]}")
+        return main(arguments)
+
+    app.run(lambda argv: _guarded(checked, argv, needs_tensorflow()), flags_parser=_parse)
 
 
 def _parse(argv: list[str]) -> list[str]:

@@ -21,8 +21,6 @@ def main(argv: list[str]) -> int:
     from alexnet_tf.data.sources import open_dataset
     from alexnet_tf.inspection.dataset_report import inspect_dataset
 
-    if argv:
-        raise UserError(f"Expected flags only. Received: {argv[0]}")
     preprocessing = get_variant(_FLAGS.variant).preprocessing
     output = _make_directory(_FLAGS.output)
     dataset = open_dataset(_FLAGS.dataset, _FLAGS.data_dir, max_unreadable=1.0)
@@ -57,4 +55,4 @@ if __name__ == "__main__":
     absl_flags.DEFINE_integer(
         "seed", 0, "seed of the choice of images for batch.png", lower_bound=0
     )
-    app.run(main)
+    app.run(main, flags_only=True)

@@ -46,8 +46,6 @@ def main(argv: list[str]) -> None:
         worker_scope,
     )
 
-    if argv:
-        raise UserError(f"Expected flags only. Received: {argv[0]}")
     _check_outputs()
     facts = {name: _FLAGS[name].value for name in (*_SHARED, *_CLUSTER)}
     cluster = join_cluster(_FLAGS.workers, _FLAGS.worker_index, facts, _FLAGS.worker_timeout)
@@ -131,4 +129,4 @@ if __name__ == "__main__":
     absl_flags.DEFINE_string("csv", None, "file for the predictions, one line an image")
     absl_flags.DEFINE_integer("batch_size", 64, "images per step; --views multiplies its memory")
     flags.define_as_in_training("max_unreadable", "strategy", "logical_cpus", "tpu", *_CLUSTER)
-    app.run(main)
+    app.run(main, flags_only=True)

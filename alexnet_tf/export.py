@@ -14,12 +14,9 @@ _FLAGS = absl_flags.FLAGS
 
 def main(argv: list[str]) -> int:
     """Exports; returns the exit code."""
-    from alexnet_tf.system.errors import UserError
     from alexnet_tf.training.directory import ModelDirectory
     from alexnet_tf.training.exporting import export_run
 
-    if argv:
-        raise UserError(f"Expected flags only. Received: {argv[0]}")
     target, card = export_run(
         ModelDirectory(_FLAGS.model_dir), _FLAGS.output, _FLAGS.version, _FLAGS.checkpoint
     )
@@ -36,4 +33,4 @@ if __name__ == "__main__":
         "version", None, "number of the new version; default: the next one",
         lower_bound=1, upper_bound=2**63 - 1,  # int64, as in TensorFlow Serving
     )  # fmt: skip
-    app.run(main)
+    app.run(main, flags_only=True)

@@ -30,11 +30,8 @@ def main(argv: list[str]) -> int:
     """Prepares and reports; returns the exit code, 128 plus the signal's number if interrupted."""
     from alexnet_tf.preparation.plan import Settings
     from alexnet_tf.preparation.run import prepare_dataset
-    from alexnet_tf.system.errors import UserError
     from alexnet_tf.system.processes import usable_cores
 
-    if argv:
-        raise UserError(f"Expected flags only. Received: {argv[0]}")
     settings = Settings(_FLAGS.size, _FLAGS.quality, _FLAGS.shard_examples, _FLAGS.seed)
     started = time.monotonic()
     result = prepare_dataset(
@@ -136,4 +133,4 @@ if __name__ == "__main__":
         "imagenet: a text file with the synset of each validation image, one per line, in the "
         "order of the images' names; default: the list in TFDS, for all 50,000 images",
     )  # fmt: skip
-    app.run(main)
+    app.run(main, flags_only=True)

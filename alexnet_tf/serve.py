@@ -24,8 +24,6 @@ def main(argv: list[str]) -> int:
     """Serves until Ctrl-C; returns the exit code."""
     from alexnet_tf.system.errors import UserError
 
-    if argv:
-        raise UserError(f"Expected flags only. Received: {argv[0]}")
     try:
         from alexnet_tf.serving.server import LOOPBACK, Server, listen, web_server
     except ModuleNotFoundError as error:
@@ -91,4 +89,4 @@ if __name__ == "__main__":
     absl_flags.DEFINE_float(
         "timeout", 30.0, "seconds for a request to arrive, and to be answered", lower_bound=0.1
     )
-    app.run(main)
+    app.run(main, flags_only=True)

@@ -16,7 +16,6 @@ from absl import flags as absl_flags
 
 from alexnet_tf import app, flagfiles, flags
 from alexnet_tf.models.variants import get_variant
-from alexnet_tf.system.errors import UserError
 
 if typing.TYPE_CHECKING:  # they import TensorFlow, which --help need not wait for
     from alexnet_tf.training.options import Options
@@ -28,8 +27,6 @@ _FLAGS = absl_flags.FLAGS
 
 def main(argv: list[str]) -> int:
     """Trains, reports and exports; returns the exit code, as shells count signals."""
-    if argv:
-        raise UserError(f"Expected flags only. Received: {argv[0]}")
     options = flags.read_options()
     if _FLAGS.recipe_report:
         print(recipe_report(options))
@@ -91,7 +88,7 @@ def run() -> None:
     absl_flags.DEFINE_bool(
         "recipe_report", False, "print where the sources disagree and whom the flags follow; exit"
     )
-    app.run(main, needs_tensorflow=lambda: not _FLAGS.recipe_report)
+    app.run(main, flags_only=True, needs_tensorflow=lambda: not _FLAGS.recipe_report)
 
 
 if __name__ == "__main__":

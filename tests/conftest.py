@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import os
+import pathlib
 import signal
 
 import pytest
@@ -39,11 +40,12 @@ def _seed():
 
 @pytest.fixture(autouse=True)
 def _release_memory():
-    """Frees what TensorFlow and the C library keep after a test.
+    """Frees what TensorFlow, Python and the C library keep after a test.
 
     TensorFlow keeps each use of tf.custom_gradient in a graph for the life of the process, and the
     weights with it. A program trains few networks; the tests train hundreds, which would be 10 GB.
     """
+    before = _resident_memory()
     yield
     from tensorflow.python.framework import ops
 
@@ -51,10 +53,19 @@ def _release_memory():
     names = [name for name in kept if name.startswith("CustomGradient-")]
     for name in names:
         del kept[name]
-    if names:
+    if names or _resident_memory() > before + 100e6:
         gc.collect()
         if hasattr(_LIBC, "malloc_trim"):  # glibc
             _LIBC.malloc_trim(0)
+
+
+def _resident_memory():
+    """Bytes of this process; 0 where the system does not say."""
+    try:
+        pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.fixture(scope="session")

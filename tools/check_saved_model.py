@@ -58,8 +58,6 @@ def main(argv: list[str]) -> int:
     from alexnet_tf.training.directory import ModelDirectory
     from alexnet_tf.training.distributed import make_strategy
 
-    if argv:
-        raise UserError(f"Expected flags only. Received: {argv[0]}")
     directory = ModelDirectory(_FLAGS.model_dir)
     classifier, metadata, _ = directory.load(_FLAGS.checkpoint)
     saved_model = find_version(_FLAGS.saved_model or directory.saved_model)
@@ -118,4 +116,4 @@ if __name__ == "__main__":
     absl_flags.DEFINE_integer(
         "images", 2000, "number of images, from the first one on", lower_bound=1
     )
-    app.run(main)
+    app.run(main, flags_only=True)

@@ -168,10 +168,6 @@ class Fuzzer:
 
 def main(argv: list[str]) -> int:
     """Fuzzes; returns the exit code."""
-    from alexnet_tf.system.errors import UserError
-
-    if argv:
-        raise UserError(f"Expected flags only. Received: {argv[0]}")
     photographs = read_photographs(_FLAGS.photos)
     with (
         serving(_FLAGS.saved_model) as served,
@@ -204,4 +200,4 @@ if __name__ == "__main__":
     absl_flags.DEFINE_integer("requests", 20_000, "number of requests", lower_bound=1)
     absl_flags.DEFINE_integer("seed", 0, "random seed of the mutations", lower_bound=0)
     absl_flags.DEFINE_float("max_memory_gb", 2.0, "memory limit of the server", lower_bound=0)
-    app.run(main)
+    app.run(main, flags_only=True)

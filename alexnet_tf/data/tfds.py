@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import hashlib
 import io
 import json
 import os
@@ -23,6 +22,7 @@ import tensorflow_datasets as tfds
 
 from alexnet_tf.data.dataset import ImageDataset, Records, Split
 from alexnet_tf.system.errors import UserError, first_line
+from alexnet_tf.system.files import file_sha256
 from alexnet_tf.system.progress import Progress
 
 METADATA = "dataset_info.json"  # TFDS writes it into every dataset
@@ -272,13 +272,7 @@ def verified_files(folder: pathlib.Path, expected: dict[str, str], threads: int)
 
 def _sha256(path: pathlib.Path) -> str | None:
     """In hexadecimal; None if there is no such file."""
-    if not path.exists():
-        return None
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(2**20):
-            digest.update(piece)
-    return digest.hexdigest()
+    return file_sha256(path) if path.exists() else None
 
 
 def _shards(report: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

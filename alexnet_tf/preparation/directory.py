@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import pathlib
 import zipfile
@@ -211,12 +210,3 @@ def check_identity(folder: pathlib.Path, before: dict[str, Any], now: dict[str, 
                     f"{folder} was begun with other {group}. {name} was {old or 'none'} and is "
                     f"{new or 'none'} now. Use the former value, or choose another --output"
                 )
-
-
-def file_sha256(path: pathlib.Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(2**20):
-            digest.update(piece)
-    return digest.hexdigest()

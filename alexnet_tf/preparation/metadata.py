@@ -18,11 +18,11 @@ import tensorflow_datasets as tfds
 
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.data.tfds import REPORT, STATISTICS
-from alexnet_tf.preparation.directory import LEDGER, Ledger, file_sha256
+from alexnet_tf.preparation.directory import LEDGER, Ledger
 from alexnet_tf.preparation.shards import PARTIAL, writing_to
 from alexnet_tf.preparation.sources import Source
 from alexnet_tf.system.errors import UserError
-from alexnet_tf.system.files import atomic_rename, fsync_path
+from alexnet_tf.system.files import atomic_rename, file_sha256, fsync_path
 
 TEXT = "report.txt"
 _NAMED = 100  # skipped images in the text; report.json has them all

@@ -28,7 +28,7 @@ import tensorflow as tf
 
 from alexnet_tf.evaluation.predictions import Evaluation
 from alexnet_tf.system.errors import UserError, first_line
-from alexnet_tf.system.files import atomic_rename, fsync_path, reason_of
+from alexnet_tf.system.files import atomic_rename, file_sha256, fsync_path, reason_of
 from alexnet_tf.training.distributed import WorkerSync
 from alexnet_tf.training.network import TrainableNetwork
 from alexnet_tf.training.options import Options
@@ -397,8 +397,4 @@ def _read_manifest(directory: pathlib.Path) -> dict:
 
 
 def _checksum(path: pathlib.Path) -> dict[str, int | str]:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return {"bytes": path.stat().st_size, "sha256": digest.hexdigest()}
+    return {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
