@@ -133,6 +133,7 @@ def examine(tmp_path, *arguments):
     return done, output
 
 
+@pytest.mark.slow
 def test_the_command_reports_and_draws(tmp_path):
     folder = write_folder(tmp_path / "images", train=3, val=1)
     ring = folder / "val" / "ring"
@@ -174,6 +175,7 @@ def test_a_dataset_of_other_squares_than_the_variants(tmp_path):
     assert "stored mean image: differs by 0.00" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_dataset_in_which_nothing_can_be_decoded(tmp_path):
     folder = write_folder(tmp_path / "images", train=1, val=1)
     for path in (folder / "train").rglob("*.jpg"):

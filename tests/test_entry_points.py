@@ -85,6 +85,7 @@ def test_evaluation_writes_json(trained, tmp_path, views):
     assert (result["top1_error"] * 20) == pytest.approx(round(result["top1_error"] * 20))
 
 
+@pytest.mark.slow
 def test_evaluation_takes_a_validation_set_by_itself_of_some_of_the_classes(
     trained, folder, tmp_path
 ):
@@ -178,6 +179,7 @@ def test_prediction_goes_through_folders_and_takes_a_saved_model(trained, folder
         assert complaint in done.stderr
 
 
+@pytest.mark.slow
 def test_prediction_names_bad_files_and_goes_on(trained, folder, tmp_path):
     model_dir, _ = trained
     text = tmp_path / "text.jpg"
@@ -205,6 +207,7 @@ def test_the_saved_model_gives_evaluations_answers_without_this_package(trained)
         assert f"{signature}: the same five classes on 20 of 20 images" in done.stdout
 
 
+@pytest.mark.slow
 def test_an_empty_folder_is_named_beside_a_good_file(trained, folder, tmp_path):
     photograph = next((folder / "val" / "ring").iterdir())
     done = run("predict", f"--model_dir={trained[0]}", tmp_path, photograph)
@@ -213,6 +216,7 @@ def test_an_empty_folder_is_named_beside_a_good_file(trained, folder, tmp_path):
     assert done.stdout.startswith(f"{photograph}\n")
 
 
+@pytest.mark.slow
 def test_export_writes_the_next_version(trained, tmp_path):
     done = run("export", f"--model_dir={trained[0]}", f"--output={tmp_path}")
     assert done.returncode == 0, done.stderr
@@ -222,6 +226,7 @@ def test_export_writes_the_next_version(trained, tmp_path):
     assert "does not exist yet" in again.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_the_same_command_goes_on(folder, tmp_path):
     arguments = (*SMALL, "--epochs=400", f"--data_dir={folder}", f"--model_dir={tmp_path}/run")
     process = subprocess.Popen(

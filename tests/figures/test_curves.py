@@ -79,6 +79,7 @@ def test_more_runs_than_colours_are_refused():
         draw_curves([make_run(str(i), np.full(30, 0.01)) for i in range(8)])
 
 
+@pytest.mark.slow
 def test_a_run_without_validation_has_no_lowest_error(context, model_dir, tmp_path):
     shutil.copytree(model_dir / "tensorboard" / "train", tmp_path / "tensorboard" / "train")
     without = dataclasses.replace(context, run_dirs=(tmp_path,))

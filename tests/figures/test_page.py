@@ -95,6 +95,7 @@ def test_tensorboard_projects_fc7(drawn, browser):
         assert [name for name in fetched(browser) if not name.startswith(inside)] == []
 
 
+@pytest.mark.slow
 def test_the_projector_has_a_row_and_a_picture_for_each_point(drawn):
     folder = drawn / "projector"
     with open(folder / "metadata.tsv", newline="") as file:
@@ -121,6 +122,7 @@ def test_a_list_of_dictionaries_is_a_table():
     assert "<tr><th><b>kernel</b></th></tr><tr><td>7</td></tr><tr><td>8</td></tr>" in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
@@ -141,6 +143,7 @@ def test_a_folder_that_cannot_be_made():
         make_folder("/dev/null/x")
 
 
+@pytest.mark.slow
 def test_images_of_other_classes_and_a_photograph(model_dir, tmp_path):
     for split in ("train", "val"):
         for name in ("cat", "dog"):

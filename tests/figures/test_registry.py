@@ -74,6 +74,7 @@ def test_every_figure_of_every_variant_is_drawn(variant):
     assert "training set" not in render("lighting", context).caption
 
 
+@pytest.mark.slow
 def test_imagenets_longest_names_can_be_read():
     context = make_context(classes=LONGEST[:10])
     for name in OF_CLASSES:

@@ -327,6 +327,7 @@ def test_names_that_tfds_cannot_keep_are_refused_before_any_work(folder, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_shard_that_is_not_as_it_was_written_is_named(whole, tmp_path):
     mine = tmp_path / "mine"
     shutil.copytree(whole, mine)

@@ -238,6 +238,7 @@ def test_a_graph_that_calls_python_or_reads_files_is_not_exported(classifier, tm
         check_ops("read", read.get_concrete_function())
 
 
+@pytest.mark.slow
 def test_tensorflows_own_command_shows_and_runs_the_model(exported, classifier, squares, tmp_path):
     def saved_model_cli(*arguments):
         command = [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli", *arguments]

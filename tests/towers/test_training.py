@@ -61,6 +61,7 @@ def test_stopped_and_resumed_towers_are_the_same(folder, tmp_path):
         np.testing.assert_allclose(parts[name], values, rtol=1e-5, atol=3e-7, err_msg=name)
 
 
+@pytest.mark.slow
 def test_the_table_is_read_from_the_graph(folder, tmp_path, capsys):
     train(options(folder, tmp_path, steps=1, tower_devices=DEVICES))
     rows = re.findall(r"^  (\S+) +(CPU:\d) +([\d,]+) +([\d,]+)$", capsys.readouterr().out, re.M)

@@ -105,6 +105,7 @@ def test_one_may_set_the_learning_rate(folder, tmp_path):
     assert 0 < abs(seen[2] - seen[1]).max() < momentum_goes_on
 
 
+@pytest.mark.slow
 def test_what_they_have_made_of_the_rate_outlasts_a_stop(folder, tmp_path):
     """A new process, and a schedule that divides the rate by ten, go on from there."""
     rates = []

@@ -25,7 +25,12 @@ def undisturbed(folder, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "step, number", [(3, signal.SIGINT), (5, signal.SIGTERM), (7, signal.SIGINT)]
+    "step, number",
+    [
+        (3, signal.SIGINT),
+        pytest.param(5, signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(7, signal.SIGINT, marks=pytest.mark.slow),
+    ],
 )
 def test_stopped_and_resumed_is_the_same_as_undisturbed(
     folder, undisturbed, tmp_path, capsys, step, number
@@ -52,6 +57,7 @@ def test_a_run_resumes_to_the_bit_with_parts_plateaus_and_bfloat16(folder, tmp_p
     assert_equal_weights(whole, run.train(options(folder, tmp_path / "halves", **changes)))
 
 
+@pytest.mark.slow
 def test_a_complete_run_is_only_evaluated_again(folder, tmp_path):
     first = run.train(options(folder, tmp_path, epochs=1.0))
     again = run.train(options(folder, tmp_path, epochs=1.0))
@@ -211,6 +217,7 @@ def test_a_run_resumes_from_the_newest_undamaged_checkpoint(folder, undisturbed,
     assert not (store.path / "00000010.damaged").exists()  # written anew
 
 
+@pytest.mark.slow
 def test_checkpoints_are_written_between_validations(folder, tmp_path):
     saved = []
 
