@@ -45,9 +45,6 @@ def test_the_table_of_variants_is_true():
     [
         ("recipes", "| channels | RGB | RGB | RGB | BGR | RGB |"),
         ("recipes", "| order of images | not said; ours: shuffled in each epoch | not said; ours"),
-        ("paper", "| §4.2 | dropout | `layers/dropout.py`, "),
-        ("paper", "| figure 2 | the architecture, drawn | `figures/plots/architecture.py`, "),
-        ("dependencies", "| `uvicorn>=0.30` | `[serve]`, `[test]` |"),
         ("flags-train", "| `--cache` | `none` | "),
         ("flags-train", "runs/&lt;dataset>-&lt;variant> |"),
         ("flags-evaluate", "| `--split` | `validation` | images to evaluate on: `validation`, `"),
@@ -63,8 +60,8 @@ def test_flags_of_training_are_in_the_order_of_its_options():
 
 
 def test_the_command_prints_a_table():
-    done = commands.run("tools.tables", "dependencies")
-    assert done.stdout.startswith("<!-- table: dependencies -->\n| package |"), done.stderr
-    done = commands.run("tools.tables", "dependence")
+    done = commands.run("tools.tables", "recipes")
+    assert done.stdout.startswith("<!-- table: recipes -->\n|  | paper |"), done.stderr
+    done = commands.run("tools.tables", "recipe")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "Received: dependence" in done.stderr
+    assert "Received: recipe" in done.stderr

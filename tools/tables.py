@@ -13,11 +13,9 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import re
-import runpy
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
-from unittest import mock
 from xml.etree import ElementTree
 
 from absl import flags as absl_flags
@@ -35,20 +33,6 @@ ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / "alexnet_tf"
 _FLAGS = absl_flags.FLAGS
 _MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-_PAPER = {  # section of the paper: its topic
-    "§2": "the dataset: shorter side to 256, central square, mean image",
-    "§3.1": "ReLU",
-    "§3.2": "two towers",
-    "§3.3": "local response normalisation",
-    "§3.4": "overlapping pooling",
-    "§3.5": "overall architecture",
-    "figure 2": "the architecture, drawn",
-    "§4.1": "crops, flips and PCA colour noise; ten views",
-    "§4.2": "dropout",
-    "§5": "update rule, initial values, learning rate",
-    "§6": "results; averages of several networks",
-    "§6.1": "first-layer kernels, nearest images by fc7",
-}
 
 
 def main(argv: list[str]) -> None:
@@ -130,20 +114,6 @@ def recipes_table() -> str:
     return _table(["", *SOURCES], rows)
 
 
-def paper_table() -> str:
-    """The files that cite each section of the paper."""
-    cited: dict[str, list[str]] = {}
-    for file in sorted(PACKAGE.rglob("*.py")):
-        text = re.sub(r"\s*\n\s*#?\s*", " ", file.read_text(encoding="utf-8"))
-        citations = re.findall(r"paper,? ((?:(?:§\d(?:\.\d)?|figure \d)(?:,| and| to)? ?)+)", text)
-        for section in set(re.findall(r"§\d(?:\.\d)?|figure \d", " ".join(citations))):
-            cited.setdefault(section, []).append(f"`{file.relative_to(PACKAGE)}`")
-    rows = [
-        [section, topic, ", ".join(cited.get(section, []))] for section, topic in _PAPER.items()
-    ]
-    return _table(["paper", "topic", "cited in"], [row for row in rows if row[2]])
-
-
 def folders_table() -> str:
     """The folders of the package, from the map in `alexnet_tf.__doc__`."""
     rows = []
@@ -153,19 +123,6 @@ def folders_table() -> str:
         # Rounded, so that the table does not change with every commit.
         rows.append([f"`{folder}`", holds, len(files), f"{round(lines, -2):,}"])
     return _table(["folder", "what it holds", "files", "lines, about"], rows)
-
-
-def dependencies_table() -> str:
-    """The packages that setup.py requires, with their extras."""
-    with mock.patch("setuptools.setup") as setup:
-        runpy.run_path(str(ROOT / "setup.py"))
-    arguments = setup.call_args.kwargs
-    extras: dict[str, list[str]] = {name: [] for name in arguments["install_requires"]}
-    for extra, requirements in arguments["extras_require"].items():
-        for requirement in requirements:
-            extras.setdefault(requirement, []).append(f"`[{extra}]`")
-    rows = [[f"`{requirement}`", ", ".join(names)] for requirement, names in extras.items()]
-    return _table(["package", "only with the extra"], rows)
 
 
 def flags_table(module: str) -> str:
@@ -182,15 +139,11 @@ def flags_table(module: str) -> str:
     )  # fmt: skip
     # Other flags than key flags are absl's own.
     found = [flag for flag in ElementTree.fromstring(done.stdout) if flag.find("key") is not None]
-    groups = {field.name: field.metadata.get("group") for field in dataclasses.fields(Options)}
-    order = {name: index for index, name in enumerate(groups)}
+    order = {field.name: index for index, field in enumerate(dataclasses.fields(Options))}
     found.sort(key=lambda flag: order.get(flag.findtext("name"), len(order)))  # absl: by name
-    rows, group = [], None
+    rows = []
     for flag in found:
         name, default, meaning = map(flag.findtext, ("name", "default", "meaning"))
-        if groups.get(name) not in (None, group):
-            group = groups[name]
-            rows.append([f"**{group}**", "", ""])
         meaning = re.sub(r"^<[^>]*>: ", "", meaning)  # absl's list of the values of an enum
         values = [f"`{value.text}`" for value in flag.findall("enum_value")]
         meaning = f"{meaning}: {', '.join(values)}" if values else meaning
@@ -203,9 +156,7 @@ _ENTRY_POINTS = ("train", "evaluate", "predict", "export", "prepare", "doctor", 
 TABLES: dict[str, Callable[[], str]] = {
     "variants": variants_table,
     "recipes": recipes_table,
-    "paper": paper_table,
     "folders": folders_table,
-    "dependencies": dependencies_table,
     **{
         f"flags-{name}": lambda name=name: flags_table(f"alexnet_tf.{name}")
         for name in _ENTRY_POINTS
