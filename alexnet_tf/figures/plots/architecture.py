@@ -52,7 +52,7 @@ def draw_architecture(variant: Variant, classes: int = 1000) -> Figure:
         for i in range(towers):
             colour = TOWERS[i % len(TOWERS)]
             axes.text(-1.05, towers - 0.3 - i, f"tower {i + 1}", color=colour, weight="bold")
-        axes.text(-1.05, -0.12, "red: connections between towers", fontsize=SMALL)
+        axes.text(-1.05, -0.12, "orange: connections between towers", fontsize=SMALL)
     _write_table(axes, layers)
     return drawing
 
