@@ -15,7 +15,7 @@ import re
 
 from absl import flags as absl_flags
 
-from alexnet_tf import app
+from alexnet_tf import app, flags
 
 _FLAGS = absl_flags.FLAGS
 
@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
     hosts = _FLAGS.allowed_hosts or (list(LOOPBACK) if _FLAGS.host in LOOPBACK else ["*"])
     # An address in use is reported at once, before the seconds that loading takes.
     with contextlib.closing(listen(_FLAGS.host, _FLAGS.port)) as listener:
-        model = LoadedModel(_FLAGS.saved_model)
+        model = LoadedModel(_FLAGS.saved_model, _FLAGS.trust_model)
         model.warm_up()
         server = Server(model, _FLAGS.name, limits, hosts)
         host = f"[{_FLAGS.host}]" if ":" in _FLAGS.host else _FLAGS.host
@@ -64,6 +64,7 @@ if __name__ == "__main__":
         "saved_model", None, "directory that alexnet_tf.export wrote; of several versions, the "
         "newest is served", required=True,
     )  # fmt: skip
+    flags.define_trust_model()
     absl_flags.DEFINE_string("name", "alexnet", "name of the model in URLs")
     absl_flags.register_validator(
         "name", lambda name: re.fullmatch(r"[\w.-]+", name), "must be letters, digits, _ . -"

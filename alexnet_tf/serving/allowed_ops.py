@@ -30,10 +30,9 @@ ALLOWED_OPS = frozenset((_IMAGE_OPS + _NETWORK_OPS + _ARITHMETIC_OPS + _CALL_OPS
 
 # TensorFlow adds these to every SavedModel: variables outside of functions, and two functions that
 # save and restore the weights, which only TensorFlow Serving calls.
-VARIABLE_OPS = frozenset("AssignVariableOp VarHandleOp VarIsInitializedOp".split())
-SAVER_OPS = frozenset(
-    """
+_VARIABLE_OPS = "AssignVariableOp VarHandleOp VarIsInitializedOp"
+_SAVER_OPS = """
     AssignVariableOp DisableCopyOnRead MergeV2Checkpoints RestoreV2 SaveV2 Select ShardedFilename
     StaticRegexFullMatch
-    """.split()
-)
+"""
+VARIABLE_OPS, SAVER_OPS = frozenset(_VARIABLE_OPS.split()), frozenset(_SAVER_OPS.split())

@@ -138,11 +138,11 @@ def _faults_of_nodes(graph: meta_graph_pb2.MetaGraphDef) -> Iterator[str]:
         yield "it defines gradients"
     savers = _saver_functions(graph, functions)
     reachable = set(_called_by_objects(graph.object_graph_def))
-    constant_bytes = 0
+    constant_bytes, others = 0, set()
     for name, node in _nodes(graph):
         extra = SAVER_OPS if name in savers else () if name else VARIABLE_OPS
         if node.op not in ALLOWED_OPS and node.op not in extra:
-            yield f"its graph contains the operation {node.op[:100]!r}"
+            others.add(node.op[:100])
         called = set(_called(node))
         if unknown := called - functions.keys():
             yield f"its graph calls {min(unknown)[:100]!r}, which it does not define"
@@ -151,6 +151,8 @@ def _faults_of_nodes(graph: meta_graph_pb2.MetaGraphDef) -> Iterator[str]:
         constant_bytes += sum(tensor_bytes(tensor) for tensor in _tensors(node))
         if constant_bytes > MAX_TENSOR_BYTES:
             yield f"its constants take more than {MAX_TENSOR_BYTES:,} bytes"
+    if others:
+        yield f"its graph contains {', '.join(map(repr, sorted(others)[:10]))}"
     # TensorFlow's loader ignores the saver, but runs other functions.
     if savers & reachable:
         yield "it saves or restores files when it is called"
