@@ -25,7 +25,8 @@ def main(argv: list[str]) -> int:
     from alexnet_tf.system.errors import UserError
 
     try:
-        from alexnet_tf.serving.server import LOOPBACK, Server, listen, web_server
+        from alexnet_tf.serving.server import LOOPBACK, Server
+        from alexnet_tf.serving.web_server import listen, web_server
     except ModuleNotFoundError as error:
         raise UserError(
             f"The server needs the package {error.name}. Install it with: "

@@ -96,6 +96,8 @@ def _read(response: http.client.HTTPResponse) -> bytes:
     body = response.read(_MAX_ANSWER + 1)
     if len(body) > _MAX_ANSWER:
         raise ValueError(f"more than {_MAX_ANSWER:,} bytes")
+    if response.length:  # with a limit, `read` does not complain
+        raise http.client.IncompleteRead(body, response.length)
     return body
 
 

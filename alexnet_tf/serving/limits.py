@@ -24,7 +24,7 @@ class Limits:
     """A request beyond one of these limits is answered with 408, 413, 429 or 504.
 
     Attributes:
-        max_request_bytes: of one request's body.
+        max_request_bytes: of one request's body, and of its encoded images.
         max_pending_bytes: of all requests that are being read or answered.
         max_images: per request.
         max_values: numbers and names per answer, unless it is about a single image.
@@ -33,11 +33,11 @@ class Limits:
         max_batch: images of several requests that are computed together.
         max_pending_images: of all requests that are being answered.
         max_rate: requests a second from one address, on average; 0 for any number.
-        timeout: seconds for a request to arrive, and the same for its answer.
+        timeout: seconds for a request to arrive, and the same for its answer, parsing included.
     """
 
     max_request_bytes: int = 16 * 2**20
-    max_pending_bytes: int = 256 * 2**20
+    max_pending_bytes: int = 128 * 2**20
     max_images: int = 64
     max_values: int = 2_000_000
     max_pixels: int = 100_000_000
@@ -83,7 +83,7 @@ class RateLimiter:
         if tokens < 1:
             raise RequestError(
                 f"Too many requests from your address. At most {self._max_rate:g} a second are "
-                "allowed.",
+                "allowed (--max_rate).",
                 429,
             )
 

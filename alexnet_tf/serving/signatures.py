@@ -30,9 +30,9 @@ import tensorflow as tf
 from alexnet_tf.evaluation.classifier import TOP, Classifier
 from alexnet_tf.models.feature_extraction import feature_model, first_layer_model
 from alexnet_tf.serving.allowed_ops import ALLOWED_OPS
+from alexnet_tf.serving.rest import EXAMPLE_KEY
 from alexnet_tf.system.errors import UserError
 
-EXAMPLE_KEY = "image/encoded"  # feature of a tf.Example, as in TensorFlow's own image datasets
 CLASSIFY = "classify"
 SIGNATURES = ("serving_default", "ten_view", "images", "features", "look_inside", CLASSIFY)
 
