@@ -16,8 +16,8 @@ PREPARE = [
     "cykooz.resizer>=3.0; sys_platform != 'linux' or platform_machine == 'x86_64'",
 ]
 
-# `alexnet_tf.serve`: the REST server and its page.
-SERVE = ["starlette>=0.40", "uvicorn>=0.30"]
+# `alexnet_tf.serve`: the REST server, its page and its metrics.
+SERVE = ["starlette>=0.40", "uvicorn>=0.30", "prometheus_client>=0.20"]
 
 # `alexnet_tf.figures`: drawing, and nearest neighbours.
 FIGURES = ["matplotlib>=3.9", "faiss-cpu>=1.10"]

@@ -19,8 +19,8 @@ import tensorflow as tf
 # A number takes up to 24 bytes in memory, an empty list 72, a string 50, an object 230. Counted are
 # the signs of all of them, before anything is parsed; those in strings count, too.
 _MAX_SIGNS = (
-    (b",", 5_000_000, "values"),  # 25 images of 256 x 256 pixels
-    (b"[", 2_000_000, "lists"),
+    (b",", 3_000_000, "values"),  # 15 images of 256 x 256 pixels
+    (b"[", 1_200_000, "lists"),
     (b"{", 20_000, "objects"),
     (b'"', 200_000, "quotation marks"),
 )

@@ -75,7 +75,7 @@ def test_wrong_values_are_named(values, argument, complaint):
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"\xff", b"1", b"[" * 100_000, b'{"a":' * 100_000, b"9" * 10_000]
+    "body", [b"", b"{", b"[]", b"\xff", b"1", b"[" * 100_000, b'{"a":' * 20_000, b"9" * 10_000]
 )
 def test_a_body_that_is_no_json_object_is_refused(body):
     with pytest.raises(RequestError, match="Expected .*JSON"):
