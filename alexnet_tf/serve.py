@@ -11,6 +11,7 @@ Needs `pip install 'alexnet_tf[serve]'`.
 from __future__ import annotations
 
 import contextlib
+import gc
 import re
 
 from absl import flags as absl_flags
@@ -34,6 +35,7 @@ def main(argv: list[str]) -> int:
         ) from None
     from alexnet_tf.serving.limits import Limits
     from alexnet_tf.serving.loaded_model import LoadedModel
+    from alexnet_tf.serving.memory import keep_large_blocks_apart
 
     limits = Limits(
         max_images=_FLAGS.max_images,
@@ -43,10 +45,12 @@ def main(argv: list[str]) -> int:
         timeout=_FLAGS.timeout,
     )
     hosts = _FLAGS.allowed_hosts or (list(LOOPBACK) if _FLAGS.host in LOOPBACK else ["*"])
+    keep_large_blocks_apart()
     # An address in use is reported at once, before the seconds that loading takes.
     with contextlib.closing(listen(_FLAGS.host, _FLAGS.port)) as listener:
         model = LoadedModel(_FLAGS.saved_model, _FLAGS.trust_model)
         model.warm_up()
+        gc.freeze()  # the collector need not look at what stays
         server = Server(model, _FLAGS.name, limits, hosts)
         host = f"[{_FLAGS.host}]" if ":" in _FLAGS.host else _FLAGS.host
         url = f"http://{host}:{listener.getsockname()[1]}"

@@ -37,7 +37,7 @@ class Limits:
     """
 
     max_request_bytes: int = 16 * 2**20
-    max_pending_bytes: int = 128 * 2**20
+    max_pending_bytes: int = 64 * 2**20
     max_images: int = 64
     max_values: int = 2_000_000
     max_pixels: int = 100_000_000
@@ -128,11 +128,11 @@ class BodyBudget:
     @contextlib.asynccontextmanager
     async def read(
         self, stream: AsyncIterator[bytes], content_length: int = 0
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncIterator[bytearray]:
         """Reads one body; its bytes count until the context ends.
 
-        End the context when the request is answered: its decoded contents wait for the model and
-        take as much memory as the body.
+        Clear the body when it is parsed. End the context when the request is answered: its decoded
+        contents wait for the model and take as much memory as the body.
 
         Args:
             stream: the body in chunks.
@@ -143,17 +143,17 @@ class BodyBudget:
         """
         held = 0
 
-        async def collect() -> bytes:
+        async def collect() -> bytearray:
             nonlocal held
-            chunks = []
+            body = bytearray()
             async for chunk in stream:
                 self._check_size(held + len(chunk))
                 if self._held + len(chunk) > self._limits.max_pending_bytes:
                     raise OverloadedError
                 held += len(chunk)
                 self._held += len(chunk)
-                chunks.append(chunk)
-            return b"".join(chunks)
+                body += chunk
+            return body
 
         self._check_size(content_length)
         try:

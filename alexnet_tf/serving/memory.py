@@ -14,6 +14,19 @@ from collections.abc import Callable
 _PAUSE = 1.0  # seconds between two calls; each takes some milliseconds
 
 
+# Bytes from which on a block of memory is one of the system's own, so that it can be given back.
+# The C library would raise this limit to the size of the largest block that was ever freed.
+_OWN_BLOCK = 2**22
+_M_MMAP_THRESHOLD = -3  # of mallopt
+
+
+def keep_large_blocks_apart() -> None:
+    """Keeps large blocks of memory apart from small ones, with glibc."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, _OWN_BLOCK)
+
+
 def trim_memory() -> None:
     """Gives unused memory back to the system, with glibc; other C libraries do it themselves."""
     libc = ctypes.CDLL(None)

@@ -56,7 +56,7 @@ class RequestParser:
             if name in model.functions
         }
 
-    def predict(self, body: bytes) -> InferenceRequest:
+    def predict(self, body: bytes | bytearray) -> InferenceRequest:
         """Parses `:predict`, which may name any signature, as in TensorFlow Serving."""
         values = rest.parse_body(body)
         signature = self._signature(values, sorted(self._methods))
@@ -69,7 +69,7 @@ class RequestParser:
             signature, batch, lambda outputs: rest.format_predictions(outputs, in_rows)
         )
 
-    def classify(self, body: bytes) -> InferenceRequest:
+    def classify(self, body: bytes | bytearray) -> InferenceRequest:
         """Parses `:classify`."""
         values = rest.parse_body(body)
         known = sorted(name for name, method in self._methods.items() if method == "classify")
@@ -77,10 +77,10 @@ class RequestParser:
         images = rest.parse_classify(values, self._max_images(signature))
         return self._request(signature, images, rest.format_classifications)
 
-    def explain(self, body: bytes) -> InferenceRequest:
+    def explain(self, body: bytes | bytearray) -> InferenceRequest:
         """Parses the page's request; its body is an image file."""
         labels = self._model.labels
-        batch = rest.as_objects([body])
+        batch = rest.as_objects([bytes(body)])
         return self._request("look_inside", batch, lambda outputs: explain(outputs, labels))
 
     def _signature(self, values: dict[str, Any], known: list[str]) -> str:

@@ -39,6 +39,7 @@ from alexnet_tf.serving.metrics import Metrics, MetricsMiddleware
 from alexnet_tf.serving.middleware import SameOriginMiddleware
 from alexnet_tf.serving.requests import InferenceRequest, RequestParser
 from alexnet_tf.serving.rest import RequestError
+from alexnet_tf.serving.signatures import TEN_VIEWS
 
 _PAGE = pathlib.Path(__file__).parent / "page"
 _PAGE_FILES = {"/": "index.html", "/page.js": "page.js", "/page.css": "page.css"}
@@ -77,7 +78,7 @@ class Server:
                 functools.partial(self.compute, signature),
                 compute_thread,
                 concurrency,
-                limits.max_batch,
+                self._rows(signature),
                 limits.max_pixels,
             )
             for signature in model.functions
@@ -149,7 +150,7 @@ class Server:
             )
 
     async def _infer(
-        self, parse: Callable[[bytes], InferenceRequest], request: Request
+        self, parse: Callable[[bytearray], InferenceRequest], request: Request
     ) -> Response:
         """Works in threads, so that the server takes other requests meanwhile."""
         codings = ",".join(request.headers.getlist("Content-Encoding"))
@@ -166,9 +167,12 @@ class Server:
         finally:
             self._trimmer.request()
 
-    async def _answer(self, parse: Callable[[bytes], InferenceRequest], body: bytes) -> Response:
+    async def _answer(
+        self, parse: Callable[[bytearray], InferenceRequest], body: bytearray
+    ) -> Response:
         loop = asyncio.get_running_loop()
         inference = await loop.run_in_executor(self._parse_thread, parse, body)
+        body.clear()
         outputs = await self._outputs(inference)
         text = await loop.run_in_executor(
             self._format_thread, lambda: json.dumps(inference.to_json(outputs))
@@ -182,8 +186,17 @@ class Server:
 
     def compute(self, signature: str, batch: np.ndarray) -> Outputs:
         """Computes the model's outputs in the calling thread."""
-        self._metrics.batch_images.observe(len(batch))
-        return self._model.call(signature, batch)
+        rows = self._rows(signature)
+        parts = []
+        for start in range(0, len(batch), rows):
+            part = batch[start : start + rows]
+            self._metrics.batch_images.observe(len(part))
+            parts.append(self._model.call(signature, part))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _rows(self, signature: str) -> int:
+        """Returns how many images are computed together; memory grows with their views."""
+        return max(1, self._limits.max_batch // (10 if signature in TEN_VIEWS else 1))
 
     async def _health(self, request: Request) -> Response:
         return _json(json.dumps({"status": "ok"}))

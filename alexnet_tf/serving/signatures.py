@@ -35,6 +35,7 @@ from alexnet_tf.system.errors import UserError
 
 CLASSIFY = "classify"
 SIGNATURES = ("serving_default", "ten_view", "images", "features", "look_inside", CLASSIFY)
+TEN_VIEWS = ("ten_view", "look_inside")  # those that compute ten views of each image
 
 
 def check_ops(name: str, function: tf.types.experimental.ConcreteFunction) -> None:
