@@ -1,4 +1,4 @@
-"""Limits for images from strangers. This module imports nothing.
+"""Limits for images and datasets from strangers. This module imports nothing.
 
 `image_checks.py` holds them in Python: preparation, doctor and server. `graph_checks.py` holds them
 in TensorFlow's graphs: input pipeline and exported model.
@@ -14,6 +14,8 @@ MAX_WHOLE_PIXELS = 2**25
 # A JPEG may scan its pixels any number of times, at 1 to 4 ns for each.
 MAX_PIXELS_TIMES_SCANS = 400_000_000
 MIN_SCAN_PIXELS = 10_000  # a scan of fewer pixels takes as long as one of this many
+
+MAX_CLASSES = 250_000  # of a dataset or model; the largest public lists have 200,000
 
 # The share of a split's images that may be unreadable, by default.
 MAX_UNREADABLE = 0.01

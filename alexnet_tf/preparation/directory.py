@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from alexnet_tf.data.moments import Moments
-from alexnet_tf.data.tfds import METADATA, REPORT, read_report, report_digests, verified_files
+from alexnet_tf.data.prepared import REPORT, read_report, report_digests, verified_files
+from alexnet_tf.data.tfds_metadata import METADATA
 from alexnet_tf.preparation.shards import (
     PARTIAL,
     ShardResult,

@@ -15,8 +15,9 @@ import numpy as np
 from PIL import features as pillow
 
 import alexnet_tf
+from alexnet_tf.data.decode_errors import UNLABELLED
+from alexnet_tf.data.prepared import report_digests, verified_files
 from alexnet_tf.data.statistics import MAX_IMAGES
-from alexnet_tf.data.tfds import report_digests, verified_files
 from alexnet_tf.preparation import directory, resize
 from alexnet_tf.preparation.metadata import write_metadata
 from alexnet_tf.preparation.plan import Settings, Shard, plan
@@ -164,9 +165,11 @@ def _tasks(
                 if stop():
                     return
                 examples.append(example)
+        classes = range(len(source.classes))
+        unlabelled = [i for i, example in enumerate(examples) if example.label not in classes]
         yield ShardTask(
-            path, examples, order, shard.measured[order], len(source.classes), settings.size,
-            settings.quality,
+            path, examples, order, shard.measured[order], len(classes), settings.size,
+            settings.quality, dict.fromkeys(unlabelled, UNLABELLED),
         )  # fmt: skip
 
 
