@@ -83,14 +83,30 @@ def _guarded(
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        if type(error).__name__ != "DataLossError":  # TensorFlow's, which may not be imported
+        damage = _damage_of_data(error)
+        if damage is None:
             raise
         print(
-            f"error: The dataset is damaged: {first_line(error)}. alexnet_tf.doctor checks every "
-            "file.",
+            f"error: The dataset is damaged: {damage}. alexnet_tf.doctor checks every file.",
             file=sys.stderr,
         )
         sys.exit(1)
+
+
+def _damage_of_data(error: Exception) -> str | None:
+    """What TensorFlow, which may not be imported, found wrong with a shard; None if nothing."""
+    kind, line = type(error).__name__, first_line(error)
+    if kind == "DataLossError":
+        return line
+    if kind == "FailedPreconditionError" and (
+        found := re.search(
+            r"contain (\d+) elements? but contained (only|at least) (\d+)", str(error)
+        )
+    ):
+        return f"a shard has {found[2]} {int(found[3]):,} examples, not {int(found[1]):,}"
+    if kind == "InvalidArgumentError" and "ParseExample" in str(error):
+        return f"an example has no image or label of the right type ({line})"
+    return None
 
 
 def import_tensorflow_quietly() -> None:

@@ -15,7 +15,8 @@ MAX_WHOLE_PIXELS = 2**25
 MAX_PIXELS_TIMES_SCANS = 400_000_000
 MIN_SCAN_PIXELS = 10_000  # a scan of fewer pixels takes as long as one of this many
 
-MAX_CLASSES = 250_000  # of a dataset or model; the largest public lists have 200,000
-
 # The share of a split's images that may be unreadable, by default.
 MAX_UNREADABLE = 0.01
+
+# Classes of a model or a dataset; ImageNet-21k has 21,841.
+MAX_CLASSES = 100_000

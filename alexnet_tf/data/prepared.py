@@ -15,7 +15,7 @@ STATISTICS = "statistics.npz"  # of the training set
 REPORT = "report.json"  # is written last
 
 _MAX_BYTES = 2**26  # of the report; it names every skipped image
-_DESCRIBED = {"dataset_info.json", "features.json", STATISTICS}  # files that it must know
+_DESCRIBED = {"dataset_info.json", "features.json"}  # files that it must know
 _FORM = {
     "prepared": {line: {"shards": {plain_name: {"bytes": natural, "sha256": sha256_digest}}}},
     "files": {plain_name: sha256_digest},
@@ -34,7 +34,8 @@ def read_report(folder: pathlib.Path) -> dict[str, Any] | None:
         if "prepared" not in report or "files" not in report:
             return None
         check(report, _FORM)
-        if missing := _DESCRIBED - report["files"].keys():
+        described = {*_DESCRIBED, *({STATISTICS} if "train" in report["prepared"] else ())}
+        if missing := described - report["files"].keys():
             raise ValueError(f"it has no digest of {min(missing)}")
     except FileNotFoundError:
         return None

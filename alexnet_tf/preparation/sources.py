@@ -271,6 +271,11 @@ class TfdsReader(ExampleReader):
                 file.write(encoded)
                 yield Example(name, int(features[self._label]), image)
                 index += 1
+        if index != indices[-1] + 1:
+            raise UserError(
+                f"The dataset is damaged: {self._split} has other numbers of examples in its files "
+                f"than in {self._builder.data_dir}/dataset_info.json"
+            )
 
     def _read(self, first: int, end: int) -> Iterator[dict[str, typing.Any]]:
         import tensorflow_datasets as tfds

@@ -14,6 +14,7 @@ import tensorflow as tf
 from alexnet_tf.data import augmentations
 from alexnet_tf.data.dataset import ImageDataset
 from alexnet_tf.data.decode_errors import DecodeErrors
+from alexnet_tf.data.identity import training_digest
 from alexnet_tf.data.sources import dataset_directory, open_dataset
 from alexnet_tf.data.statistics import Statistics, compute_statistics
 from alexnet_tf.models.build import AlexNet
@@ -164,6 +165,7 @@ def _open_directory(
         dataset=dataset_directory(options.dataset) or options.dataset,
         data_dir=options.data_dir and os.path.abspath(os.path.expanduser(options.data_dir)),
         examples=dataset.train.examples,
+        data_digest=training_digest(dataset),
         options=dataclasses.asdict(options),
     )
 
