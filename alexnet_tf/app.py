@@ -95,17 +95,17 @@ def _guarded(
 
 def _damage_of_data(error: Exception) -> str | None:
     """What TensorFlow, which may not be imported, found wrong with a shard; None if nothing."""
-    kind, line = type(error).__name__, first_line(error)
+    kind, text = type(error).__name__, str(error)
+    if isinstance(error, UnicodeDecodeError):  # TensorFlow's message, with the bytes of an example
+        text = error.object.decode(errors="replace")
     if kind == "DataLossError":
-        return line
-    if kind == "FailedPreconditionError" and (
-        found := re.search(
-            r"contain (\d+) elements? but contained (only|at least) (\d+)", str(error)
-        )
-    ):
+        return first_line(error)
+    cardinality = r"contain (\d+) elements? but contained (only|at least) (\d+)"
+    found = re.search(cardinality, text)
+    if kind == "FailedPreconditionError" and found:
         return f"a shard has {found[2]} {int(found[3]):,} examples, not {int(found[1]):,}"
-    if kind == "InvalidArgumentError" and "ParseExample" in str(error):
-        return f"an example has no image or label of the right type ({line})"
+    if "ParseExample" in text and kind in ("InvalidArgumentError", "UnicodeDecodeError"):
+        return "a record is no example, or its image or label is of another type"
     return None
 
 

@@ -15,6 +15,7 @@ from alexnet_tf.system.untrusted import check, line
 Records = dict[str, tf.Tensor]  # of one example, or batched
 PADDING = -1  # the index of an example that only fills up a batch
 NO_LABEL = -1  # the label of an example that has none, or one that is no class; TFDS's as well
+_FIRST = 64  # examples of which one must have a label
 _SYNSET = re.compile(r"n\d{8}")
 
 
@@ -151,6 +152,23 @@ def _relabelled(split: Split, labels: tf.Tensor) -> Split:
         return image, tf.where(label >= 0, tf.gather(labels, tf.maximum(label, 0)), NO_LABEL)
 
     return dataclasses.replace(split, parse=parse)
+
+
+def check_beginning(split: Split) -> None:
+    """Checks that the first examples have labels: before a training, not at its first validation.
+
+    Raises:
+        UserError: none of them has.
+    """
+    if split.files or not split.examples:
+        return
+    for records in split.in_order().batch(_FIRST).take(1):
+        _, labels = split.parse(records)
+        if tf.reduce_all(labels == NO_LABEL):
+            raise UserError(
+                f"The {split.name} images have no labels: not one of the first {len(labels)}. "
+                "Choose another split or dataset"
+            )
 
 
 def make_split(

@@ -35,6 +35,12 @@ class DecodeErrors:
     def __len__(self) -> int:
         return len(self.reasons)
 
+    @property
+    def undecodable(self) -> int:
+        """How many of them could not be decoded; the others have no label."""
+        with self._lock:
+            return sum(reason != UNLABELLED for _, reason in self.reasons.values())
+
     def record(self, indices: np.ndarray, images: np.ndarray, labels: np.ndarray) -> None:
         """Records images.
 

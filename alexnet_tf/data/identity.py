@@ -1,4 +1,4 @@
-"""Which data a run is trained on: by content, as a cluster copies it to another disk for each job."""
+"""The training data of a run, identified by content: it may be on another disk in each job."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from alexnet_tf.data.dataset import ImageDataset, Split
 from alexnet_tf.data.prepared import read_report, report_digests
+from alexnet_tf.system.errors import UserError
 
 _BATCH = 4096  # paths taken out of TensorFlow at a time
 
@@ -16,31 +17,32 @@ _BATCH = 4096  # paths taken out of TensorFlow at a time
 def training_digest(dataset: ImageDataset) -> str:
     """A digest of classes and training images that does not depend on where they are.
 
-    Of a folder it covers the name and size of each image, in order. Of shards it covers their
-    names, sizes and lengths, and their contents if `alexnet_tf.prepare` has noted their digests.
+    It covers the name and size of each image of a folder, or of each shard, and the contents of
+    shards that `alexnet_tf.prepare` has written. The files are not read.
 
     Returns:
         SHA-256, hexadecimal.
 
     Raises:
-        OSError: an image or a shard has just been removed.
+        UserError: a file has just been removed.
     """
     split = dataset.train
     digest = hashlib.sha256(repr((dataset.classes, split.lengths)).encode())
-    paths = (
-        list(_image_paths(split)) if split.files else [os.fsencode(path) for path in split.paths]
-    )
-    if paths:
-        start = len(os.path.commonpath([min(paths), max(paths)])) if len(paths) > 1 else None
-        for path in paths:
-            name = os.path.basename(path) if start is None or not split.files else path[start:]
-            digest.update(b"%s\0%d\0" % (name, os.stat(path).st_size))
-    if split.paths:
-        folder = pathlib.Path(split.paths[0]).parent
-        report = read_report(folder)
+    if split.files:
+        paths = list(_image_paths(split))
+    else:
+        paths = [os.fsencode(path) for path in split.paths]
+        folder = pathlib.Path(split.paths[0]).parent if paths else None
+        report = read_report(folder) if folder else None
         known = report_digests(report) if report else {}
-        for path in split.paths:
-            digest.update(known.get(os.path.basename(path), "").encode())
+        digest.update(repr([known.get(os.path.basename(path)) for path in split.paths]).encode())
+    # The first and last path in alphabetical order share what all of them share.
+    folder = os.path.dirname(os.path.commonprefix([min(paths), max(paths)])) if paths else b""
+    try:
+        for path in paths:
+            digest.update(b"%s\0%d\0" % (path[len(folder) :], os.stat(path).st_size))
+    except OSError as error:
+        raise UserError(f"{os.fsdecode(path)} cannot be read: {error.strerror}") from None
     return digest.hexdigest()
 
 

@@ -22,7 +22,7 @@ from tensorflow_datasets.core.utils.file_utils import list_data_dirs
 from alexnet_tf.data.dataset import NO_LABEL, ImageDataset, Records, Split
 from alexnet_tf.data.limits import MAX_CLASSES
 from alexnet_tf.data.prepared import STATISTICS
-from alexnet_tf.data.tfds_metadata import METADATA, check_metadata, check_shards
+from alexnet_tf.data.tfds_metadata import METADATA, check_label_names, check_metadata, check_shards
 from alexnet_tf.system.errors import UserError, first_line
 from alexnet_tf.system.untrusted import read_json
 
@@ -46,8 +46,7 @@ def open_tfds(name: str, data_dir: str | None) -> ImageDataset:
         builder = builder_of_directory(directory)
     else:
         builder = builder_of_name(name, data_dir, "--dataset=shapes, folder, a prepared directory")
-    keys = image_and_label(builder)
-    check_shards(pathlib.Path(builder.data_dir), builder.info.splits)
+    keys = checked_keys(builder)
     splits = builder.info.splits
     if "train" not in splits:
         raise UserError(f"{name} has no split `train`, only {', '.join(splits)}")
@@ -168,6 +167,19 @@ def builder_of_directory(directory: str) -> tfds.core.DatasetBuilder:
     return builder
 
 
+def checked_keys(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
+    """`image_and_label` of a prepared dataset, of which files and class names are as they should.
+
+    Raises:
+        UserError: they are not, or it is not an image classification dataset.
+    """
+    keys = image_and_label(builder)
+    folder = pathlib.Path(builder.data_dir)
+    check_label_names(folder, keys[1], builder.info.features[keys[1]])
+    check_shards(folder, builder.info.splits)
+    return keys
+
+
 def image_and_label(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
     """The names of the image and of the label among a dataset's features.
 
@@ -205,7 +217,7 @@ def image_and_label(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
 
 def _check_image(dataset: str, name: str, image: tfds.features.Image) -> None:
     """Refuses images whose decoded bytes are no colours: TFDS keeps a float as four bytes."""
-    kind = tf.as_dtype(image.dtype).name
+    kind = tf.as_dtype(image.np_dtype).name
     if kind != "uint8" or len(image.shape) != 3 or image.shape[-1] not in (1, 3, None):
         shape = "×".join("?" if side is None else str(side) for side in image.shape)
         raise UserError(
@@ -228,7 +240,9 @@ def _make_split(info: tfds.core.DatasetInfo, name: str, keys: tuple[str, str]) -
     ]
     takes = tf.constant(lengths, tf.int64)
     starts = tf.cumsum(takes, exclusive=True)
+    sizes = [os.path.getsize(file.filename) for file in files]  # whatever dataset_info.json says
     in_shards = tf.constant([file.examples_in_shard for file in files], tf.int64)
+    unlimited = tf.constant(-1, tf.int64)
     image_key, label_key = keys
     features = {  # an example without them counts as one that cannot be used
         image_key: tf.io.FixedLenFeature([], tf.string, ""),
@@ -243,7 +257,7 @@ def _make_split(info: tfds.core.DatasetInfo, name: str, keys: tuple[str, str]) -
         # file has been read to its end, so its last examples are not limited to a number.
         examples = examples.apply(tf.data.experimental.assert_cardinality(in_shards[shard]))
         to_its_end = skips[shard] + takes[shard] == in_shards[shard]
-        examples = examples.skip(skips[shard]).take(tf.where(to_its_end, -1, takes[shard]))
+        examples = examples.skip(skips[shard]).take(tf.where(to_its_end, unlimited, takes[shard]))
         index = tf.data.Dataset.range(starts[shard], starts[shard] + takes[shard])
         return tf.data.Dataset.zip({"index": index, "example": examples})
 
@@ -254,7 +268,6 @@ def _make_split(info: tfds.core.DatasetInfo, name: str, keys: tuple[str, str]) -
         known = (label >= 0) & (label < classes)
         return examples[image_key], tf.where(known, label, NO_LABEL)
 
-    whole = info.splits[name.split("[")[0]]
     image = info.features[image_key]
     height, width, _ = image.shape
     is_square_jpeg = height is not None and height == width and image.encoding_format == "jpeg"
@@ -264,7 +277,7 @@ def _make_split(info: tfds.core.DatasetInfo, name: str, keys: tuple[str, str]) -
         read,
         parse,
         files=False,
-        record_bytes=max(1, whole.num_bytes // max(1, whole.num_examples)),
+        record_bytes=max(1, sum(sizes) // max(1, sum(file.examples_in_shard for file in files))),
         square_size=height if is_square_jpeg else None,
         paths=tuple(os.fspath(file.filename) for file in files),
     )

@@ -127,7 +127,29 @@ def _check_splits(info: Message, path: pathlib.Path) -> None:
             )
 
 
-def _check_labels(path: pathlib.Path) -> None:
+def check_label_names(folder: pathlib.Path, feature: str, label: tfds.features.ClassLabel) -> None:
+    """Checks that the names of the classes are those in their file, if there is one.
+
+    TFDS passes over the error when there is another number of names.
+
+    Args:
+        folder: of the dataset.
+        feature: name of the label.
+        label: as TFDS has restored it.
+
+    Raises:
+        UserError: they are others.
+    """
+    path = folder / f"{feature.replace('/', '.')}.labels.txt"
+    found = _check_labels(path) if path.exists() else label.names
+    if found != label.names or len(found) != label.num_classes:
+        raise UserError(
+            f"{path} is damaged: it has {len(found):,} names, and the dataset "
+            f"{label.num_classes:,} classes, or others"
+        )
+
+
+def _check_labels(path: pathlib.Path) -> list[str]:
     """Checks a list of class names, one in a line; TFDS passes over empty lines."""
     try:
         text = read_bytes(path).decode()
@@ -136,6 +158,7 @@ def _check_labels(path: pathlib.Path) -> None:
             raise ValueError(f"{len(names):,} names, some of them twice, or over {MAX_CLASSES:,}")
         for name in names:
             check(name, line, "a name")
+        return names
     except UserError:
         raise
     except ValueError as error:
@@ -177,6 +200,6 @@ def _problem_of(
         return f"its {REPORT} does not know {name}"
     if sizes is not None and size != sizes[name]:
         return f"it has another {name}, by size"
-    if size < length * _MIN_RECORD:
+    if ".tfrecord" in name and size < length * _MIN_RECORD:
         return f"{name} is too small for {length:,} examples"
     return None

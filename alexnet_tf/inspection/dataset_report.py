@@ -132,9 +132,11 @@ def _decode(
         pass  # only the errors count
     for errors in (train_errors, validation_errors):
         if errors:
-            name = errors.split.name
-            report.say(f"{name} images that training cannot decode: {errors}")
-            report.findings.append(f"{len(errors):,} {name} images cannot be decoded by TensorFlow")
+            report.say(f"{errors.split.name} images that training leaves out: {errors}")
+        if errors.undecodable:
+            report.findings.append(
+                f"{errors.undecodable:,} {errors.split.name} images cannot be decoded by TensorFlow"
+            )
 
 
 def _compare_statistics(path: str | None, computed: Statistics, report: DatasetReport) -> None:

@@ -27,6 +27,7 @@ from alexnet_tf.preparation.workers import Pool
 from alexnet_tf.system.errors import UserError
 from alexnet_tf.system.progress import Progress
 from alexnet_tf.system.signals import Interrupt
+from alexnet_tf.system.untrusted import check, line
 
 _NAMED = 3  # skipped images in a message
 
@@ -181,10 +182,14 @@ def _check_class_names(classes: tuple[str, ...]) -> None:
     """Refuses names that TFDS's list, one line of UTF-8 for each name, cannot represent."""
     for name in classes:
         kept = name.encode(errors="ignore").decode().strip()
-        if kept != name or name.splitlines() != [name]:
+        try:
+            check(name, line)
+        except ValueError:
+            kept = ""
+        if kept != name:
             raise UserError(
-                "Expected names of classes in UTF-8, without line breaks, and without spaces "
-                f"around them. Received: {name!r}. Rename it"
+                "Expected names of classes in UTF-8, without line breaks and control characters, "
+                f"and without spaces around them. Received: {name!r}. Rename it"
             )
 
 
