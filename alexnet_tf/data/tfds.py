@@ -17,6 +17,7 @@ import sys
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.naming import camelcase_to_snakecase
 from tensorflow_datasets.core.utils.file_utils import list_data_dirs
 
 from alexnet_tf.data.dataset import NO_LABEL, ImageDataset, Records, Split
@@ -87,11 +88,13 @@ def builder_of_name(name: str, data_dir: str | None, allowed: str) -> tfds.core.
         elif not (parts := _NAME.fullmatch(name)):
             raise ValueError("it has not the form dataset/config:1.2.3")
         else:
-            _check_candidates(parts["name"], parts["config"], parts["version"], data_dir)
+            _check_candidates(
+                camelcase_to_snakecase(parts["name"]), parts["config"], parts["version"], data_dir
+            )
             builder = tfds.builder(name, data_dir=data_dir)
     except UserError:
         raise
-    except (ValueError, AssertionError, ImportError, OSError) as error:
+    except Exception as error:  # TFDS raises all kinds for names and for wrong values on disk
         known = [
             *(name for name in _BUILT_IN if name in allowed),
             *tfds.list_builders(with_community_datasets=False),
