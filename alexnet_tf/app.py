@@ -18,7 +18,7 @@ from collections.abc import Callable
 from absl import app, flags, logging
 
 from alexnet_tf import flagfiles
-from alexnet_tf.system.errors import UserError, first_line
+from alexnet_tf.system.errors import UserError, damage_of_data
 from alexnet_tf.system.keras_setup import check_backend, reset_formats
 
 
@@ -83,30 +83,11 @@ def _guarded(
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        damage = _damage_of_data(error)
+        damage = damage_of_data(error)
         if damage is None:
             raise
-        print(
-            f"error: The dataset is damaged: {damage}. alexnet_tf.doctor checks every file.",
-            file=sys.stderr,
-        )
+        print(f"error: {damage}", file=sys.stderr)
         sys.exit(1)
-
-
-def _damage_of_data(error: Exception) -> str | None:
-    """What TensorFlow, which may not be imported, found wrong with a shard; None if nothing."""
-    kind, text = type(error).__name__, str(error)
-    if isinstance(error, UnicodeDecodeError):  # TensorFlow's message, with the bytes of an example
-        text = error.object.decode(errors="replace")
-    if kind == "DataLossError":
-        return first_line(error)
-    cardinality = r"contain (\d+) elements? but contained (only|at least) (\d+)"
-    found = re.search(cardinality, text)
-    if kind == "FailedPreconditionError" and found:
-        return f"a shard has {found[2]} {int(found[3]):,} examples, not {int(found[1]):,}"
-    if "ParseExample" in text and kind in ("InvalidArgumentError", "UnicodeDecodeError"):
-        return "a record is no example, or its image or label is of another type"
-    return None
 
 
 def import_tensorflow_quietly() -> None:

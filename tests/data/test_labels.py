@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_tf.app import _damage_of_data
 from alexnet_tf.data.cache import open_decoded_cache
 from alexnet_tf.data.contact_sheet import sample
 from alexnet_tf.data.dataset import NO_LABEL, check_beginning
@@ -18,7 +17,7 @@ from alexnet_tf.models.variants import get_variant
 from alexnet_tf.preparation.plan import Settings
 from alexnet_tf.preparation.run import prepare_dataset
 from alexnet_tf.preparation.sources import open_tfds_source
-from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.errors import UserError, damage_of_data
 from tests.data.splits import shade_png
 from tests.stored_datasets import serialised, write_dataset
 
@@ -99,7 +98,7 @@ def test_a_label_without_classes_is_refused(tmp_path):
     label = tfds.features.ClassLabel()
     label._num_classes = 0  # TFDS stores a missing number as 0
     place = write_dataset(tmp_path / "odd", {"train": [0], "test": [0]}, label=label)
-    with pytest.raises(UserError, match="odd|with no classes of label"):
+    with pytest.raises(UserError, match="with no classes of label"):
         open_dataset(str(place))
 
 
@@ -119,7 +118,7 @@ def test_a_shard_of_another_length_ends_the_run(tmp_path, sliced, claimed, words
     with pytest.raises(tf.errors.FailedPreconditionError) as error:
         for _ in records.batch(4):
             pass
-    assert _damage_of_data(error.value) == words
+    assert words in damage_of_data(error.value)
 
 
 def test_examples_that_lack_an_image_or_a_label_are_counted(tmp_path):
@@ -139,5 +138,5 @@ def test_records_that_are_no_examples_are_damage(tmp_path):
     with pytest.raises((tf.errors.InvalidArgumentError, UnicodeDecodeError)) as error:
         for _ in train.in_order().batch(1).map(train.parse):
             pass
-    assert "a record is no example" in _damage_of_data(error.value)
-    assert _damage_of_data(np.linalg.LinAlgError("another")) is None
+    assert "a record is no example" in damage_of_data(error.value)
+    assert damage_of_data(np.linalg.LinAlgError("another")) is None
