@@ -25,7 +25,11 @@ and figures/__main__.py. Imports run one way
 models, layers, system.
 """
 
-from alexnet_tf.system.keras_setup import after_import, choose_backend
+from alexnet_tf.system.import_path import leave_out_working_directory
+
+leave_out_working_directory()  # before the next import, which may find another module there
+
+from alexnet_tf.system.keras_setup import after_import, choose_backend  # noqa: E402
 
 __version__ = "0.1.0"
 __all__ = ["AlexNet", "variants"]

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from absl import app, flags, logging
 
 from alexnet_tf import flagfiles
-from alexnet_tf.system.errors import UserError, first_line
+from alexnet_tf.system.errors import UserError, damage_of_data
 from alexnet_tf.system.keras_setup import check_backend, reset_formats
 
 
@@ -83,13 +83,10 @@ def _guarded(
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        if type(error).__name__ != "DataLossError":  # TensorFlow's, which may not be imported
+        damage = damage_of_data(error)
+        if damage is None:
             raise
-        print(
-            f"error: The dataset is damaged: {first_line(error)}. alexnet_tf.doctor checks every "
-            "file.",
-            file=sys.stderr,
-        )
+        print(f"error: {damage}", file=sys.stderr)
         sys.exit(1)
 
 

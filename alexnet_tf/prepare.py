@@ -28,11 +28,13 @@ _VAL_LABELS = "datasets/imagenet2012/validation_labels.txt"  # in the package of
 
 def main(argv: list[str]) -> int:
     """Prepares and reports; returns the exit code, 128 plus the signal's number if interrupted."""
+    from alexnet_tf.preparation.directory import check_output
     from alexnet_tf.preparation.plan import Settings
     from alexnet_tf.preparation.run import prepare_dataset
     from alexnet_tf.system.processes import usable_cores
 
     settings = Settings(_FLAGS.size, _FLAGS.quality, _FLAGS.shard_examples, _FLAGS.seed)
+    check_output(_FLAGS.output)
     started = time.monotonic()
     result = prepare_dataset(
         _open_source(_FLAGS.source, _FLAGS.data_dir, _FLAGS.output, _FLAGS.val_labels),

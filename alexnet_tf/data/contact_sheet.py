@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image, ImageDraw
 
 from alexnet_tf.data.augmentations import find_window
-from alexnet_tf.data.dataset import Split, make_split
+from alexnet_tf.data.dataset import NO_LABEL, Split, make_split
 from alexnet_tf.data.decode import decode, decode_square
 from alexnet_tf.data.pipeline import training_dataset
 from alexnet_tf.data.preprocess import Preprocessor
@@ -87,6 +87,8 @@ def first_batch(
 def sample(split: Split, number: int, seed: int = 0) -> list[tuple[bytes, int]]:
     """Some readable examples of a split, encoded, with their labels; fewer if there are no more.
 
+    Examples without a label are passed over.
+
     Args:
         split: the examples.
         number: how many; four times as many are tried one after the other.
@@ -97,6 +99,8 @@ def sample(split: Split, number: int, seed: int = 0) -> list[tuple[bytes, int]]:
     found = []
     for record in records.shuffle(4 * number, seed=seed).batch(1):
         images, labels = split.parse(record)
+        if labels[0] == NO_LABEL:
+            continue
         try:
             encoded = split.load(images[0])
             decode(encoded, smallest=1)

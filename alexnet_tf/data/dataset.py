@@ -8,10 +8,14 @@ from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
+from alexnet_tf.data.limits import MAX_CLASSES
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.untrusted import check, line
 
 Records = dict[str, tf.Tensor]  # of one example, or batched
 PADDING = -1  # the index of an example that only fills up a batch
+NO_LABEL = -1  # the label of an example that has none, or one that is no class; TFDS's as well
+_FIRST = 64  # examples of which one must have a label
 _SYNSET = re.compile(r"n\d{8}")
 
 
@@ -24,7 +28,8 @@ class Split:
         lengths: examples in each shard.
         read: from the number of a shard, int64 scalar, to its records in order, in graph mode.
             Each has index, int64, its place in the whole split, and the fields that `parse` reads.
-        parse: from batched records to image, string [B], and label, int64 [B], in graph mode.
+        parse: from batched records to image, string [B], and label, int64 [B], a class or
+            `NO_LABEL`, in graph mode.
         files: whether image is the path of a file; otherwise it is the encoded image itself.
         record_bytes: memory that a record takes on average.
         square_size: pixels of a side where all images are square JPEGs of one size; otherwise None.
@@ -87,6 +92,29 @@ class ImageDataset:
     statistics: str | None = None
     skipped: int = 0
 
+    def __post_init__(self):
+        """Refuses classes that cannot be trained, printed or exported.
+
+        Raises:
+            UserError: no class, too many, one twice, or a name with line breaks or control
+                characters.
+        """
+        if not 0 < len(self.classes) <= MAX_CLASSES:
+            raise UserError(
+                f"Expected 1 to {MAX_CLASSES:,} classes. Received: {self.name}, with "
+                f"{len(self.classes):,}"
+            )
+        for name in self.classes:
+            try:
+                check(name, line)
+            except ValueError:
+                raise UserError(
+                    "Expected class names without line breaks and control characters. Received: "
+                    f"{name!r}. Rename it"
+                ) from None
+        if len(set(self.classes)) != len(self.classes):
+            raise UserError(f"Two classes of {self.name} have the same name. Rename one")
+
     def with_class_order(self, classes: tuple[str, ...]) -> ImageDataset:
         """The same images, labelled by the order of a model's classes.
 
@@ -121,9 +149,26 @@ def _relabelled(split: Split, labels: tf.Tensor) -> Split:
     def parse(records: Records) -> tuple[tf.Tensor, tf.Tensor]:
         """Records [B] to image, string [B], and label, int64 [B]."""
         image, label = split.parse(records)
-        return image, tf.gather(labels, label)
+        return image, tf.where(label >= 0, tf.gather(labels, tf.maximum(label, 0)), NO_LABEL)
 
     return dataclasses.replace(split, parse=parse)
+
+
+def check_beginning(split: Split) -> None:
+    """Checks that the first examples have labels: before a training, not at its first validation.
+
+    Raises:
+        UserError: none of them has.
+    """
+    if split.files or not split.examples:
+        return
+    for records in split.in_order().batch(_FIRST).take(1):
+        _, labels = split.parse(records)
+        if tf.reduce_all(labels == NO_LABEL):
+            raise UserError(
+                f"The {split.name} images have no labels: not one of the first {len(labels)}. "
+                "Choose another split or dataset"
+            )
 
 
 def make_split(

@@ -6,7 +6,8 @@ an epoch are a pure function of (seed, epoch), so a stream can start at any step
 
 Records are batched while they are still encoded, and each batch is decoded by one thread: less
 work for the scheduler than a task an image, and the position in the data never depends on whether
-an image can be decoded. An image that cannot is black, has weight 0, and is recorded.
+an image can be decoded. An image that cannot is black, has weight 0, and is recorded. One that has
+no label has weight 0 and is recorded, too.
 """
 
 from __future__ import annotations
@@ -93,9 +94,13 @@ def training_dataset(
         drawn = augment.draw(source, used)
         if cache is None:
             crop = _cropper(split, preprocessing, images, drawn, window)
-            pixels, weight = _decode(crop, images, index, preprocessing.crop_size, decode_errors)
+            pixels, weight = _decode(
+                crop, images, labels, index, preprocessing.crop_size, decode_errors
+            )
         else:
             pixels, weight = cache.crops(index, drawn["offset"], preprocessing.crop_size)
+        # An example without a label has weight 0, but the loss is computed from its label.
+        labels = tf.maximum(labels, 0)
         batch = {"image": pixels, "weight": weight, "label": labels, "index": index}
         return _with_length({**batch, "epoch": epoch, **drawn}, part)
 
@@ -167,7 +172,7 @@ def evaluation_dataset(
 
     Returns:
         Batches of image uint8 [b, S, S, 3], index and label int64 [b], weight float32 [b], with
-        b = B / num_shards; index is -1 where there is no image.
+        b = B / num_shards; index is -1 where there is no image, and label where there is no label.
 
     Raises:
         ValueError: a batch that cannot be divided into the shards.
@@ -185,7 +190,7 @@ def evaluation_dataset(
         images, labels, index = (x[start : start + part] for x in (images, labels, index))
         pixels, weight = _decode(
             lambda i: decode_square(split.load(images[i]), preprocessing),
-            images, index, preprocessing.image_size, decode_errors,
+            images, labels, index, preprocessing.image_size, decode_errors,
         )  # fmt: skip
         batch = {"image": pixels, "weight": weight, "label": labels, "index": index}
         return _with_length(batch, part)
@@ -295,6 +300,7 @@ def _cropper(
 def _decode(
     decode: Callable[[tf.Tensor], tf.Tensor],
     images: tf.Tensor,
+    labels: tf.Tensor,
     index: tf.Tensor,
     size: int,
     decode_errors: DecodeErrors,
@@ -304,15 +310,17 @@ def _decode(
     Args:
         decode: place in the batch to uint8 [size, size, 3]; may raise.
         images: `Split.parse`'s, string [B].
+        labels: `Split.parse`'s, int64 [B].
         index: int64 [B], `PADDING` where there is no image.
         size: pixels.
-        decode_errors: records images that raise.
+        decode_errors: records images that raise, or have no label.
 
     Returns:
-        uint8 [B, size, size, 3], and weight float32 [B], 0 where there is no image.
+        uint8 [B, size, size, 3], and weight float32 [B], 0 where there is no image or no label.
     """
     pixels, readable = decode_batch(decode, tf.size(index), size)
-    with tf.control_dependencies([decode_errors.record_in_graph(readable, index, images)]):
+    readable &= labels >= 0
+    with tf.control_dependencies([decode_errors.record_in_graph(readable, index, images, labels)]):
         return pixels, tf.cast(readable, tf.float32)
 
 

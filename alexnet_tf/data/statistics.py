@@ -109,7 +109,6 @@ def compute_statistics(
             moments.add_pixels(pixels)
     if not moments.pictures:
         raise UserError(
-            f"None of the {split.examples} images of the training set can be decoded: "
-            f"{decode_errors}"
+            f"None of the {split.examples} images of the training set can be used: {decode_errors}"
         )
     return Statistics.of(moments)

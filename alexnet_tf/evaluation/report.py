@@ -9,7 +9,7 @@ import os
 
 import numpy as np
 
-from alexnet_tf.data.dataset import Split
+from alexnet_tf.data.dataset import NO_LABEL, Split
 from alexnet_tf.evaluation.predictions import Predictions
 from alexnet_tf.evaluation.published import Published, identify_images, published
 
@@ -108,7 +108,8 @@ class Report:
     def write_csv(self, path: str | os.PathLike) -> None:
         """Writes one line an image: index, image, label, correct, then predictions.
 
-        `correct` is 1 or 0. It is empty, as the predictions are, if the image could not be decoded.
+        `correct` is 1 or 0. It is empty, as the predictions are, if the image could not be decoded
+        or has no label.
         """
         predictions, k = self.predictions, self.predictions.predicted.shape[1]
         # File names are written as they are, whatever bytes they consist of.
@@ -118,7 +119,7 @@ class Report:
             writer.writerow(["index", "image", "label", "correct", *columns])
             for index, image in enumerate(self.split.example_names()):
                 label, predicted = predictions.labels[index], predictions.predicted[index]
-                row = [index, image, self.classes[label]]
+                row = [index, image, "" if label == NO_LABEL else self.classes[label]]
                 if not predictions.readable[index]:
                     writer.writerow([*row, "", *[""] * 2 * k])
                     continue

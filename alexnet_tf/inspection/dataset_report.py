@@ -7,7 +7,7 @@ import json
 import pathlib
 from typing import Any
 
-from alexnet_tf.data import tfds
+from alexnet_tf.data import prepared
 from alexnet_tf.data.contact_sheet import contact_sheet, sample
 from alexnet_tf.data.dataset import ImageDataset
 from alexnet_tf.data.decode_errors import DecodeErrors
@@ -85,11 +85,11 @@ def _damaged_files(dataset: ImageDataset) -> list[str]:
     if not dataset.train.paths:
         return []
     folder = pathlib.Path(dataset.train.paths[0]).parent
-    prepared = tfds.read_report(folder)
-    if prepared is None:
+    report = prepared.read_report(folder)
+    if report is None:
         return []
-    expected = tfds.report_digests(prepared)
-    return sorted(set(expected) - tfds.verified_files(folder, expected, threads=2))
+    expected = prepared.report_digests(report)
+    return sorted(set(expected) - prepared.verified_files(folder, expected, threads=2))
 
 
 def _examine(dataset: ImageDataset, report: DatasetReport) -> None:
@@ -132,9 +132,11 @@ def _decode(
         pass  # only the errors count
     for errors in (train_errors, validation_errors):
         if errors:
-            name = errors.split.name
-            report.say(f"{name} images that training cannot decode: {errors}")
-            report.findings.append(f"{len(errors):,} {name} images cannot be decoded by TensorFlow")
+            report.say(f"{errors.split.name} images that training leaves out: {errors}")
+        if errors.undecodable:
+            report.findings.append(
+                f"{errors.undecodable:,} {errors.split.name} images cannot be decoded by TensorFlow"
+            )
 
 
 def _compare_statistics(path: str | None, computed: Statistics, report: DatasetReport) -> None:

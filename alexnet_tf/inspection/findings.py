@@ -38,6 +38,9 @@ def describe(stats: DatasetStats, classes: tuple[str, ...]) -> list[str]:
             lines.append(f"  {title}: {found}")
     for name, reason in list(stats.unreadable.items())[:NAMED]:
         lines.append(f"  unreadable: {name} ({reason})")
+    if stats.unlabelled:
+        shown = ", ".join(stats.unlabelled[:NAMED])
+        lines.append(f"  without a label, or of no class: {len(stats.unlabelled):,} ({shown})")
     if len(stats.unreadable) > NAMED:
         lines.append(f"  unreadable: {len(stats.unreadable):,} in all")
     return lines
@@ -112,6 +115,11 @@ def _faults_of_split(stats: DatasetStats, classes: tuple[str, ...]) -> list[str]
             f"{len(stats.unreadable):,} {stats.name} images cannot be read "
             f"({len(stats.unreadable) / stats.images:.2%})"
         )
+    if stats.unlabelled:
+        found.append(
+            f"{len(stats.unlabelled):,} {stats.name} images have no label "
+            f"({len(stats.unlabelled) / stats.images:.2%}); they are left out"
+        )
     empty = [name for name, count in zip(classes, stats.labels, strict=True) if not count]
     if empty:
         found.append(f"{len(empty):,} classes have no {stats.name} images, e.g. {empty[0]}")
@@ -148,6 +156,7 @@ def as_json(stats: DatasetStats, classes: tuple[str, ...]) -> dict[str, Any]:
         "formats": dict(stats.formats.most_common()),
         "notes": dict(stats.notes.most_common()),
         "unreadable": stats.unreadable,
+        "unlabelled": len(stats.unlabelled),
         "copies": sorted(names for names in stats.contents.values() if len(names) > 1),
     }
 

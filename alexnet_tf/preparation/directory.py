@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import pathlib
 import zipfile
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from alexnet_tf.data.moments import Moments
-from alexnet_tf.data.tfds import METADATA, REPORT, read_report, report_digests, verified_files
+from alexnet_tf.data.prepared import REPORT, read_report, report_digests, verified_files
+from alexnet_tf.data.tfds_metadata import METADATA
 from alexnet_tf.preparation.shards import (
     PARTIAL,
     ShardResult,
@@ -37,6 +39,29 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     with files.locked(folder, "--output"):
         yield
+
+
+def check_output(output: str) -> None:
+    """Checks, before a source is opened or downloaded, that a dataset can be prepared there.
+
+    Raises:
+        UserError: the directory cannot be made or written, or holds other files.
+    """
+    folder = pathlib.Path(output).expanduser()
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"Could not write to {folder}: {nearest} is no directory to write in")
+    if nearest == folder and not any((folder / name).exists() for name in (LEDGER, METADATA)):
+        _check_no_other_files(folder)
+
+
+def _check_no_other_files(folder: pathlib.Path) -> None:
+    # A run that was killed at its start leaves half a ledger and nothing else.
+    if others := {path.name for path in folder.iterdir()} - {LEDGER + PARTIAL}:
+        raise UserError(
+            f"{folder} holds other files, e.g. {min(others)}. Choose an --output that is new, "
+            "empty, or left by an earlier run of this command"
+        )
 
 
 class Ledger:
@@ -69,15 +94,10 @@ class Ledger:
         """
         ledger = cls(folder, identity)
         exists = (folder / LEDGER).exists()
-        # A run that was killed at its start leaves half a ledger and nothing else.
-        others = {path.name for path in folder.iterdir()} - {LEDGER + PARTIAL}
-        if others and not exists:
-            raise UserError(
-                f"{folder} holds other files, e.g. {min(others)}. Choose an --output that is new, "
-                "empty, or left by an earlier run of this command"
-            )
         if exists:
             ledger._load()
+        else:
+            _check_no_other_files(folder)
         remove_partial_files(folder)
         if not exists:
             ledger._save()

@@ -16,8 +16,8 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from alexnet_tf.data.prepared import REPORT, STATISTICS
 from alexnet_tf.data.statistics import Statistics
-from alexnet_tf.data.tfds import REPORT, STATISTICS
 from alexnet_tf.preparation.directory import LEDGER, Ledger
 from alexnet_tf.preparation.shards import PARTIAL, writing_to
 from alexnet_tf.preparation.sources import Source

@@ -15,8 +15,9 @@ import numpy as np
 from PIL import features as pillow
 
 import alexnet_tf
+from alexnet_tf.data.decode_errors import UNLABELLED
+from alexnet_tf.data.prepared import report_digests, verified_files
 from alexnet_tf.data.statistics import MAX_IMAGES
-from alexnet_tf.data.tfds import report_digests, verified_files
 from alexnet_tf.preparation import directory, resize
 from alexnet_tf.preparation.metadata import write_metadata
 from alexnet_tf.preparation.plan import Settings, Shard, plan
@@ -26,6 +27,7 @@ from alexnet_tf.preparation.workers import Pool
 from alexnet_tf.system.errors import UserError
 from alexnet_tf.system.progress import Progress
 from alexnet_tf.system.signals import Interrupt
+from alexnet_tf.system.untrusted import check, line
 
 _NAMED = 3  # skipped images in a message
 
@@ -164,9 +166,11 @@ def _tasks(
                 if stop():
                     return
                 examples.append(example)
+        classes = range(len(source.classes))
+        unlabelled = [i for i, example in enumerate(examples) if example.label not in classes]
         yield ShardTask(
-            path, examples, order, shard.measured[order], len(source.classes), settings.size,
-            settings.quality,
+            path, examples, order, shard.measured[order], len(classes), settings.size,
+            settings.quality, dict.fromkeys(unlabelled, UNLABELLED),
         )  # fmt: skip
 
 
@@ -178,10 +182,14 @@ def _check_class_names(classes: tuple[str, ...]) -> None:
     """Refuses names that TFDS's list, one line of UTF-8 for each name, cannot represent."""
     for name in classes:
         kept = name.encode(errors="ignore").decode().strip()
-        if kept != name or name.splitlines() != [name]:
+        try:
+            check(name, line)
+        except ValueError:
+            kept = ""
+        if kept != name:
             raise UserError(
-                "Expected names of classes in UTF-8, without line breaks, and without spaces "
-                f"around them. Received: {name!r}. Rename it"
+                "Expected names of classes in UTF-8, without line breaks and control characters, "
+                f"and without spaces around them. Received: {name!r}. Rename it"
             )
 
 

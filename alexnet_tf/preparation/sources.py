@@ -221,10 +221,10 @@ def open_tfds_source(name: str, data_dir: str | None) -> Source:
     Raises:
         UserError: no such dataset, or not one for image classification.
     """
-    from alexnet_tf.data.tfds import builder_of_name, image_and_label
+    from alexnet_tf.data.tfds import builder_of_name, checked_keys
 
     builder = builder_of_name(name, data_dir, "--source=tfds:shapes")
-    keys = image_and_label(builder)
+    keys = checked_keys(builder)
     splits = builder.info.splits
     held_out = next((s for s in ("validation", "test") if s in splits), None)
     if "train" not in splits or held_out is None:
@@ -271,6 +271,11 @@ class TfdsReader(ExampleReader):
                 file.write(encoded)
                 yield Example(name, int(features[self._label]), image)
                 index += 1
+        if index != indices[-1] + 1:
+            raise UserError(
+                f"The dataset is damaged: {self._split} has other numbers of examples in its files "
+                f"than in {self._builder.data_dir}/dataset_info.json"
+            )
 
     def _read(self, first: int, end: int) -> Iterator[dict[str, typing.Any]]:
         import tensorflow_datasets as tfds

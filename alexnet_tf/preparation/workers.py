@@ -187,6 +187,23 @@ class Pool:
             )
 
 
+@contextlib.contextmanager
+def _safe_path() -> Iterator[None]:
+    """Context in which started Python processes do not look in the working directory.
+
+    Python 3.10 knows no such setting, and looks there until it has the `sys.path` of its parent.
+    """
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
+
+
 class _Worker:
     """A process, as its parent sees it.
 
@@ -203,7 +220,8 @@ class _Worker:
         # The process inherits the blocked signals: only the parent handles Ctrl-C.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            self._process.start()
+            with _safe_path():
+                self._process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         theirs.close()  # so that the pipe ends with the process

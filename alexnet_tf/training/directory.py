@@ -58,6 +58,7 @@ class RunMetadata:
         dataset, data_dir: that it was trained on.
         options: of the run.
         examples: in the training set; None in runs of old versions.
+        data_digest: of the training set (`training_digest`); None in runs of old versions.
     """
 
     variant: str
@@ -67,6 +68,7 @@ class RunMetadata:
     data_dir: str | None
     options: dict = dataclasses.field(default_factory=dict)
     examples: int | None = None
+    data_digest: str | None = None
 
     def resolve_variant(self) -> Variant:
         """The variant with the run's activation."""
@@ -168,10 +170,15 @@ class ModelDirectory:
             return False
         earlier = self.read_metadata()
         facts = {name: (getattr(earlier, name), getattr(metadata, name)) for name in _FIXED}
-        if metadata.dataset == "folder":
+        before, now = earlier.data_digest, metadata.data_digest
+        if before is not None and before == now:
+            del facts["dataset"]  # the same data, perhaps in another place
+        elif metadata.dataset == "folder":
             facts["--data_dir"] = (earlier.data_dir, metadata.data_dir)
         if earlier.examples is not None:
             facts["training images"] = (earlier.examples, metadata.examples)
+        if before is not None:
+            facts["training data of digest"] = (before[:12], now and now[:12])
         for name in _FIXED_OPTIONS:
             facts[f"--{name}"] = (earlier.options.get(name), metadata.options.get(name))
         for name, (before, now) in facts.items():

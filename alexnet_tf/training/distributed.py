@@ -14,7 +14,7 @@ from alexnet_tf.data.dataset import Split
 from alexnet_tf.data.decode_errors import DecodeErrors
 from alexnet_tf.data.pipeline import distribute, training_dataset
 from alexnet_tf.models.spec import Preprocessing
-from alexnet_tf.system.errors import UserError, WorkerLostError, first_line
+from alexnet_tf.system.errors import UserError, WorkerLostError, damage_of_data, first_line
 from alexnet_tf.system.progress import quiet
 from alexnet_tf.training.cluster import Cluster
 from alexnet_tf.training.options import STRATEGIES, Options
@@ -213,7 +213,7 @@ def translate_errors(cluster: Cluster, restart_hint: str) -> Iterator[None]:
 
     Raises:
         WorkerLostError: another worker has stopped.
-        UserError: this one is out of memory.
+        UserError: this one is out of memory, or the dataset is damaged.
     """
     try:
         yield
@@ -223,6 +223,8 @@ def translate_errors(cluster: Cluster, restart_hint: str) -> Iterator[None]:
                 f"Out of memory ({first_line(error)}). Try a lower --batch_size, or in training a "
                 "higher --accumulate."
             ) from None
+        if damage := damage_of_data(error):
+            raise UserError(damage) from None
         if cluster.workers == 1 or not _is_of_another_worker(error):
             raise
         lost = sorted({int(n) for n in re.findall(r"task:(\d+)", str(error))} - {cluster.index})

@@ -12,8 +12,9 @@ import keras
 import tensorflow as tf
 
 from alexnet_tf.data import augmentations
-from alexnet_tf.data.dataset import ImageDataset
+from alexnet_tf.data.dataset import ImageDataset, check_beginning
 from alexnet_tf.data.decode_errors import DecodeErrors
+from alexnet_tf.data.identity import training_digest
 from alexnet_tf.data.sources import dataset_directory, open_dataset
 from alexnet_tf.data.statistics import Statistics, compute_statistics
 from alexnet_tf.models.build import AlexNet
@@ -111,6 +112,8 @@ def train_on(
     directory = ModelDirectory(options.model_dir or _default_directory(options))
     directory.check_writable()
     dataset = open_dataset(options.dataset, options.data_dir, options.max_unreadable)
+    for split in (dataset.train, dataset.validation):
+        check_beginning(split)
     network = build_network(options, variant, len(dataset.classes), strategy)
     trainer = Trainer(options, dataset, network, directory, sync, callbacks, **seams)
     with directory.lock() if sync.is_chief else contextlib.nullcontext():
@@ -164,6 +167,7 @@ def _open_directory(
         dataset=dataset_directory(options.dataset) or options.dataset,
         data_dir=options.data_dir and os.path.abspath(os.path.expanduser(options.data_dir)),
         examples=dataset.train.examples,
+        data_digest=training_digest(dataset),
         options=dataclasses.asdict(options),
     )
 

@@ -113,7 +113,7 @@ def test_unreadable_images_are_counted_apart():
     assert (result.examples, result.unreadable) == (2, 2)
     assert result.top1_error == 0.5
     assert "2 unreadable" in str(result)
-    with pytest.raises(UserError, match="None of the 1 images can be decoded: 1 unreadable"):
+    with pytest.raises(UserError, match="None of the 1 images can be used: 1 unreadable"):
         evaluate(make_split([None], [0]))
     with pytest.raises(UserError, match="an empty one"):
         evaluate(make_split([], []))
