@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.files import create_file
 
 if typing.TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -262,7 +263,7 @@ class TfdsReader(ExampleReader):
     def examples(self, indices: np.ndarray, scratch: pathlib.Path) -> Iterator[Example]:
         """Yields examples, see `ExampleReader.examples`; the indices must be consecutive."""
         index = int(indices[0])
-        with scratch.open("wb") as file:
+        with create_file(scratch) as file:
             for features in self._read(index, int(indices[-1]) + 1):
                 named = next((features[key] for key in _NAMES if key in features), None)
                 name = f"{self._split} {index}" if named is None else _text(named)

@@ -31,7 +31,7 @@ def save(store, step, error=None, keep=3):
 
 def read(saved):
     restored = thing(-1.0)
-    restored.read(saved.prefix).assert_consumed()
+    saved.read(restored).assert_consumed()
     (value,) = set(restored.numbers.numpy().tolist())
     return value
 
