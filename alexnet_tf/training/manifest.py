@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pathlib
 from typing import Any
 
@@ -73,12 +74,10 @@ class Manifest:
             DamagedError: a file is missing, has changed, or is not in the manifest.
         """
         try:
-            found = {
-                path.name for path in self._directory.iterdir() if path.name.startswith(prefix)
-            }
+            names = os.listdir(self._directory)
         except OSError as error:
             raise DamagedError(error.strerror) from None
-        for name in sorted({required, *found, *self.files}):
+        for name in sorted({required, *self.files, *(n for n in names if n.startswith(prefix))}):
             self.check(name)
 
     def check(self, name: str) -> None:

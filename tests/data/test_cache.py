@@ -125,7 +125,8 @@ def test_another_way_to_resize_is_another_cache(images, tmp_path, decoded):
 
 
 def test_the_whole_file_is_reserved_at_once(tmp_path):
-    array = cache.reserve_array(tmp_path / "train.npy", (100, 64, 64, 3))
+    with (tmp_path / "train.npy").open("w+b") as file:
+        array = cache.reserve_array(file, (100, 64, 64, 3))
     state = (tmp_path / "train.npy").stat()
     assert state.st_blocks * 512 >= array.nbytes == 100 * 64 * 64 * 3
     array[7] = 7
