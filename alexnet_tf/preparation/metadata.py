@@ -68,15 +68,18 @@ def write_metadata(source: Source, ledger: Ledger) -> dict[str, Any]:
 def _write_tfds_metadata(folder: pathlib.Path, source: Source, report: dict[str, Any]) -> None:
     """Writes features and splits for `tfds.builder_from_directory`.
 
-    TFDS follows links. So it writes into a new directory, and the files are moved.
+    TFDS follows links. So it writes into a new directory, and the files are moved. Of the shards it
+    needs the names.
     """
     scratch = new_directory(folder)
+    shards = [shard for split in report["prepared"].values() for shard in split["shards"]]
     try:
+        for shard in shards:
+            (scratch / shard).touch()
         with tensorflow_path(scratch) as path:
             _write_with_tfds(path, source, report)
-        for file in scratch.iterdir():
-            fsync_path(file)
-            os.replace(file, folder / file.name)
+        for name in {path.name for path in scratch.iterdir()} - {*shards}:
+            os.replace(scratch / name, folder / name)
     finally:
         remove(scratch)
 

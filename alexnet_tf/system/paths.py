@@ -35,13 +35,14 @@ def local_path(path: str | os.PathLike, flag: str = "the path") -> pathlib.Path:
         )
     if not text or "\0" in text:
         raise UserError(f"Expected {flag} to be a path. Received: {text!r}")
-    try:
-        return pathlib.Path(text).expanduser()
-    except RuntimeError:
+    expanded = os.path.expanduser(text)
+    if text.startswith("~") and expanded == text:
         raise UserError(
             f"Expected {flag} to begin with ~ or with ~USER of a user of this machine. Received: "
             f"{text}. ./{text} is a directory of that name"
-        ) from None
+        )
+    found = pathlib.Path(expanded)
+    return found.absolute() if str(found).startswith("~") else found  # pathlib makes ~ of ./~
 
 
 @contextlib.contextmanager

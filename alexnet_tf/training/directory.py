@@ -47,6 +47,7 @@ from alexnet_tf.training.options import (
     with_current_names,
 )
 
+_MAX_CARD = 2**22  # bytes of model.json; 100,000 classes of ImageNet take 2 MB
 _MAX_TEXT = 2**14  # characters of a path or a class name
 # What must not change when a run is resumed: of the metadata, and of the options in it. The
 # position in the data is counted in batches of one shuffled order, hence the batch size and the
@@ -198,6 +199,12 @@ class ModelDirectory:
         try:
             resumes = self.matches(metadata)
         except UserError:
+            problem = self._problem(self.metadata_path)
+            if problem and self.checkpoints.exists:
+                raise UserError(
+                    f"{self.metadata_path} {problem}, and no checkpoint has a copy. Delete it and "
+                    "repeat the command of the run to go on, or choose another --model_dir."
+                ) from None
             if self.checkpoints.exists or self.saved_model.exists():
                 raise
             resumes = False  # an earlier run ended before it saved anything
@@ -229,7 +236,7 @@ class ModelDirectory:
         """Why one of these files cannot be used, or None."""
         try:
             if path == self.metadata_path:
-                parse_metadata(read_bytes(path))
+                parse_metadata(read_bytes(path, _MAX_CARD))
             else:
                 Statistics.load(str(path))
         except (OSError, ValueError) as error:
@@ -308,7 +315,7 @@ class ModelDirectory:
             UserError: missing or damaged, and there is no copy.
         """
         try:
-            return parse_metadata(read_bytes(self._usable(self.metadata_path)))
+            return parse_metadata(read_bytes(self._usable(self.metadata_path), _MAX_CARD))
         except (OSError, ValueError) as error:
             raise UserError(
                 f"Expected --model_dir to be a directory that alexnet_tf.train wrote. Received: "
