@@ -50,7 +50,8 @@ def open_dataset(
         UserError: no such dataset or folder, a class without images, files that are not images,
             or not an image classification dataset.
     """
-    data_dir = data_dir and str(local_path(data_dir, "--data_dir"))
+    data_dir = data_dir and str(local_path(data_dir, "--data_dir", utf8=True))
+    local_path(dataset_directory(name) or name, "--dataset", utf8=True)
     if name == "folder":
         if not data_dir:
             raise UserError(

@@ -140,6 +140,9 @@ class Ledger:
             for name, like in self._arrays().items():
                 if arrays[name].shape != like.shape or arrays[name].dtype != like.dtype:
                     raise ValueError(f"{name} of {arrays[name].dtype} {arrays[name].shape}")
+            for file, entry in text["entries"].items():
+                if entry["split"] not in text["identity"]["splits"]:
+                    raise ValueError(f"{file} of a split {entry['split']}")
         except (OSError, ValueError) as error:
             reason = str(error).removeprefix(f"{path} is damaged: ")
             raise UserError(

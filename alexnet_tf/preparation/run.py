@@ -73,7 +73,7 @@ def prepare_dataset(
         if not reader.count:
             raise UserError(f"The split {split} has no images")
     _check_class_names(source.classes)
-    folder = local_path(output, "--output")
+    folder = local_path(output, "--output", utf8=True)
     identity = _identity(source, settings)
     with directory.locked(folder):
         report, damaged = directory.read_complete(folder, identity, workers)

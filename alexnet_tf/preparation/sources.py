@@ -19,6 +19,7 @@ import numpy as np
 
 from alexnet_tf.system.errors import UserError
 from alexnet_tf.system.files import create_file
+from alexnet_tf.system.paths import local_path
 
 if typing.TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -172,7 +173,7 @@ def open_folders(data_dir: str, output: str | None = None) -> Source:
 
     folders = split_folders(data_dir)
     for folder in folders.values() if output else ():
-        if pathlib.Path(output).expanduser().resolve().is_relative_to(folder.resolve()):
+        if local_path(output, "--output").resolve().is_relative_to(folder.resolve()):
             raise UserError(f"Expected --output outside of {folder}. Received: {output}")
     train, validation = folders["train"], folders["validation"]
     classes = class_names(train)

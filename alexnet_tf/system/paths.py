@@ -17,12 +17,13 @@ _URL = re.compile(r"[A-Za-z][\w+.-]*://|(gs|s3|hdfs|viewfs|file|https?|ftp|az|ab
 _PATTERN = re.compile(r"[][*?\\{}]|://")
 
 
-def local_path(path: str | os.PathLike, flag: str = "the path") -> pathlib.Path:
+def local_path(path: str | os.PathLike, flag: str = "the path", utf8: bool = False) -> pathlib.Path:
     """A path on a disk of this machine, with the home directory in place of `~`.
 
     Args:
         path: as the user gave it.
         flag: that names it, for the message.
+        utf8: whether it has to be UTF-8, as for TFDS.
 
     Raises:
         UserError: a URL such as gs://bucket/run, nothing, or a home directory that does not exist.
@@ -33,6 +34,8 @@ def local_path(path: str | os.PathLike, flag: str = "the path") -> pathlib.Path:
             f"Expected {flag} to be a path on this machine. Received: {text}. Copy the files, or "
             "mount the storage (gcsfuse, s3fs), and name the local directory"
         )
+    if utf8 and not _is_utf8(text):
+        raise UserError(f"Expected {flag} to be a path in UTF-8. Received: {text!r}. Rename it")
     if not text or "\0" in text:
         raise UserError(f"Expected {flag} to be a path. Received: {text!r}")
     expanded = os.path.expanduser(text)
@@ -60,10 +63,14 @@ def tensorflow_path(folder: str | os.PathLike) -> Iterator[str]:
         OSError: the link cannot be made.
     """
     text = os.fsdecode(folder)
-    if not _PATTERN.search(text) and text == text.encode(errors="ignore").decode():
+    if not _PATTERN.search(text) and _is_utf8(text):
         yield text
         return
     with tempfile.TemporaryDirectory(prefix="alexnet_tf-") as temporary:
         link = os.path.join(temporary, "folder")
         os.symlink(os.path.abspath(text), link)
         yield link
+
+
+def _is_utf8(text: str) -> bool:
+    return text == text.encode(errors="ignore").decode()

@@ -128,6 +128,50 @@ def test_damaged_and_half_written_shards_are_made_again(folder, whole, crashed):
     assert tree(output) == tree(whole)
 
 
+def test_nothing_outside_is_written_and_no_file_of_others_deleted(folder, whole, crashed):
+    output, _ = crashed
+    outside, mine = output.parent / "outside", output / "notes.partial"
+    outside.write_text("mine")
+    mine.write_text("mine")
+    (output / ".writing-abc").symlink_to(output.parent)  # of a run that was killed
+    for name in (
+        *("features.json", "dataset_info.json", "label.labels.txt", "statistics.npz"),
+        *("unfinished.npz.partial", "report.json", "report.txt.partial", "statistics.npz.partial"),
+        *(f"folder-train.tfrecord-00002-of-00003{end}" for end in ("", ".partial")),
+    ):
+        (output / name).symlink_to(outside)
+    prepare(folder, output)
+    assert outside.read_text() == mine.read_text() == "mine"
+    made = tree(output)
+    assert made.keys() == {*tree(whole), "notes.partial"}
+    same = tree(whole).keys() - {"report.json", "report.txt"}  # they count the files
+    assert all(made[name] == (whole / name).read_bytes() for name in same)
+    assert not any(path.is_symlink() for path in output.iterdir())
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda arrays, text: arrays.update(counts=np.zeros((9, 9), np.int64)),
+        lambda arrays, text: arrays.update(total=arrays["total"].astype("f")),
+        lambda arrays, text: arrays.pop("pictures"),
+        lambda arrays, text: text.update(entries={"../x": {}}),
+        lambda arrays, text: text.update(identity=[]),
+        lambda arrays, text: next(iter(text["entries"].values())).update(skipped="none"),
+        lambda arrays, text: next(iter(text["entries"].values())).update(split="other"),
+    ],
+)
+def test_a_ledger_of_wrong_types_is_one_line(folder, crashed, harm):
+    path = crashed[0] / "unfinished.npz"
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    text = json.loads(arrays.pop("text").tobytes())
+    harm(arrays, text)
+    np.savez(path, text=np.frombuffer(json.dumps(text).encode(), np.uint8), **arrays)
+    with pytest.raises(UserError, match="unfinished.npz is damaged"):
+        prepare(folder, crashed[0])
+
+
 def test_a_source_that_changed_meanwhile_is_noticed(folder, crashed):
     output, _ = crashed  # with all of its finished shards
     changed = folder / "train" / "a" / "0.jpg"

@@ -74,11 +74,17 @@ def test_two_exports_do_not_write_at_once(tmp_path):
 
 
 def test_the_leftovers_of_a_killed_export_are_removed(tmp_path):
-    left = tmp_path / ".writing-x1"
-    left.mkdir()
+    base, outside = tmp_path / "base", tmp_path / "outside"
+    left = base / ".writing-x1"
+    left.mkdir(parents=True)
     (left / "saved_model.pb").touch()
-    assert quick_export(tmp_path).name == "1"
-    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+    outside.mkdir()
+    (outside / "mine").touch()
+    (base / ".writing-link").symlink_to(outside)
+    (base / ".writing-down my thoughts.txt").touch()
+    assert quick_export(base).name == "1"
+    assert {path.name for path in base.iterdir()} == {"1", ".writing-down my thoughts.txt"}
+    assert (outside / "mine").exists()
 
 
 def test_all_files_are_on_disk_before_the_directory_has_its_name(tmp_path, monkeypatch):
