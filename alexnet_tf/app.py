@@ -103,6 +103,10 @@ def _guarded(
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            name = str(error.filename).replace("\n", "\\n")
+            print(f"error: {name}: {error.strerror}", file=sys.stderr)
+            sys.exit(1)
         if type(error).__name__ != "DataLossError":  # TensorFlow's, which may not be imported
             raise
         print(

@@ -54,7 +54,7 @@ def open_imagenet(data_dir: str, val_labels: str) -> Source:
             another length or other synsets.
     """
     folder = local_path(data_dir, "--data_dir")
-    missing = [name for name in (TRAIN, VALIDATION) if not (folder / name).is_file()]
+    missing = [name for name in (TRAIN, VALIDATION) if not os.path.isfile(folder / name)]
     if missing:
         raise UserError(
             f"Expected {TRAIN} and {VALIDATION} in --data_dir={folder}. "

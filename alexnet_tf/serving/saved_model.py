@@ -130,7 +130,7 @@ def find_version(path: str | os.PathLike) -> pathlib.Path:
         UserError: there is no SavedModel.
     """
     path = local_path(path, "--saved_model").resolve()  # the name of "." is no version
-    if (path / "saved_model.pb").is_file():
+    if os.path.isfile(path / "saved_model.pb"):
         return path
     versions = {version_of(file.parent.name): file.parent for file in path.glob("*/saved_model.pb")}
     versions.pop(None, None)

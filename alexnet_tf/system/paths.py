@@ -15,6 +15,7 @@ from alexnet_tf.system.errors import UserError
 _URL = re.compile(r"[A-Za-z][\w+.-]*://|(gs|s3|hdfs|viewfs|file|https?|ftp|az|abfss?):/", re.I)
 # TensorFlow takes these for patterns of names. A colon before slashes is a file system's name.
 _PATTERN = re.compile(r"[][*?\\{}]|://")
+_SHOWN = 200  # characters of a path that is too long
 
 
 def local_path(path: str | os.PathLike, flag: str = "the path", utf8: bool = False) -> pathlib.Path:
@@ -26,7 +27,8 @@ def local_path(path: str | os.PathLike, flag: str = "the path", utf8: bool = Fal
         utf8: whether it has to be UTF-8, as for TFDS.
 
     Raises:
-        UserError: a URL such as gs://bucket/run, nothing, or a home directory that does not exist.
+        UserError: a URL such as gs://bucket/run, nothing, a home directory that does not exist, or
+            a path that the system refuses.
     """
     text = os.fsdecode(path)
     if _URL.match(text):
@@ -44,6 +46,15 @@ def local_path(path: str | os.PathLike, flag: str = "the path", utf8: bool = Fal
             f"Expected {flag} to begin with ~ or with ~USER of a user of this machine. Received: "
             f"{text}. ./{text} is a directory of that name"
         )
+    try:
+        os.stat(expanded)
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # whoever uses the path says what should be there
+    except OSError as error:  # closed, too long, or a circle of links: pathlib would raise it
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+        raise UserError(
+            f"Expected {flag} to be a path that can be opened. Received: {shown} ({error.strerror})"
+        ) from None
     found = pathlib.Path(expanded)
     return found.absolute() if str(found).startswith("~") else found  # pathlib makes ~ of ./~
 

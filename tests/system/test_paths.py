@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from absl import flags as absl_flags
 
-from alexnet_tf import flags
+from alexnet_tf import app, flags
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.serving.saved_model import find_version, write_version
 from alexnet_tf.system.errors import UserError
@@ -60,6 +60,25 @@ def test_what_is_no_path_of_this_machine_is_refused(tmp_path, monkeypatch, url):
         with pytest.raises(UserError):
             use(url)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("path", ["loop", "loop/x", "a" * 256, "x/" * 3000])
+def test_paths_that_the_system_refuses_are_one_short_line(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    os.symlink("loop", "loop")
+    with pytest.raises(UserError, match="--output to be a path that can be opened") as refused:
+        local_path(path, "--output")
+    assert len(str(refused.value)) < 400
+
+
+def test_an_error_of_the_system_is_one_line(capsys):
+    def main(argv):
+        os.listdir("/no/such\n/place")
+
+    with pytest.raises(SystemExit) as ended:
+        app._guarded(main, ["program"], lambda: False)
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "error: /no/such\\n/place: No such file or directory\n"
 
 
 def test_home_directories(monkeypatch):
