@@ -109,6 +109,15 @@ def test_statistics_are_numpys_to_a_ten_thousandth(whole):
     np.testing.assert_allclose(alike, 1, atol=1e-4)
 
 
+def test_a_directory_of_any_name_is_written_and_read(folder, whole, tmp_path):
+    output = tmp_path / "size[64],\\*?\n" / "dataset"
+    prepare(folder, output)
+    assert tree(output) == tree(whole)
+    assert len(list(open_dataset(str(output)).train.in_order().as_numpy_iterator())) == 20
+    with pytest.raises(UserError, match="path in UTF-8"):
+        prepare(folder, tmp_path / "\udcff")
+
+
 def test_only_what_is_missing_is_done_again(folder, whole, crashed):
     output, written = crashed
     times = {name: (output / name).stat().st_mtime_ns for name in written}

@@ -121,6 +121,12 @@ def test_a_missing_label_is_an_error(exported, tmp_path):
         LoadedModel(path)
 
 
+@pytest.mark.slow
+def test_a_saved_model_is_loaded_from_a_directory_of_any_name(exported, tmp_path):
+    path = copy(exported, tmp_path / "a[0],\\*?\udcff" / "1")
+    LoadedModel(path).warm_up()
+
+
 def test_damaged_warm_up_requests_are_named(exported, tmp_path):
     path = copy(exported, tmp_path / "1")
     requests = path / "assets.extra" / "tf_serving_warmup_requests"

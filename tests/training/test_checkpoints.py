@@ -66,6 +66,15 @@ def test_a_second_checkpoint_of_a_step_is_the_newer_one(store):
     assert store.newest().path.name == "00000007-12"
 
 
+@pytest.mark.parametrize("name", ["lr[0.01]", "a\\b", "*?{a,b}", "\udcff", "two\nlines"])
+def test_directories_of_any_name(tmp_path, name):
+    store = CheckpointStore(tmp_path / name / "checkpoints")
+    for step in (1, 2):
+        save(store, step, 0.5 / step, keep=1)
+    assert read(store.newest()) == read(store.best()) == 2.0
+    assert names(store) == ["00000002"]
+
+
 def test_an_empty_store_has_none(store):
     assert store.newest() is None
     assert store.best() is None
