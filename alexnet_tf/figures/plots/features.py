@@ -183,7 +183,8 @@ def write_projector(context: FigureContext, folder: pathlib.Path, points: int = 
     )
     embedding.sprite.image_path = "sprite.png"
     embedding.sprite.single_image_dim.extend([THUMBNAIL] * 2)
-    projector.visualize_embeddings(str(folder), config)
+    with tensorflow_path(folder) as path:
+        projector.visualize_embeddings(path, config)
 
 
 def _spaced(number: int, most: int) -> np.ndarray:
