@@ -20,6 +20,12 @@ from absl import app, flags, logging
 from alexnet_tf import flagfiles
 from alexnet_tf.system.errors import UserError, damage_of_data
 from alexnet_tf.system.keras_setup import check_backend, reset_formats
+from alexnet_tf.system.paths import local_path
+
+_PATHS = (  # flags of any entry point that name a file or a directory
+    *("model_dir", "saved_model", "dataset", "data_dir", "output", "json", "csv", "photo"),
+    *("compare", "val_labels"),
+)
 
 
 def run(
@@ -40,7 +46,12 @@ def run(
             raise UserError(f"Expected flags only. Received: {arguments[0]}")
         return main(arguments)
 
-    app.run(lambda argv: _guarded(checked, argv, needs_tensorflow()), flags_parser=_parse)
+    def needs_tensorflow_now() -> bool:
+        """Called after the flags are parsed, and before TensorFlow takes its seconds."""
+        _check_paths()
+        return needs_tensorflow()
+
+    app.run(lambda argv: _guarded(checked, argv, needs_tensorflow_now), flags_parser=_parse)
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -59,18 +70,27 @@ def _parse(argv: list[str]) -> list[str]:
         sys.exit(1)
 
 
+def _check_paths() -> None:
+    """Refuses URLs, and home directories of nobody, in every flag that names a path."""
+    for name in _PATHS:
+        value = flags.FLAGS[name].value if name in flags.FLAGS else None
+        for path in value if isinstance(value, list) else [value]:
+            if path:
+                local_path(path, f"--{name}")
+
+
 def _wants_help(argv: list[str]) -> bool:
     return any(argument.lstrip("-").startswith("help") for argument in argv[1:])
 
 
 def _guarded(
-    main: Callable[[list[str]], int | None], argv: list[str], needs_tensorflow: bool
+    main: Callable[[list[str]], int | None], argv: list[str], needs_tensorflow: Callable[[], bool]
 ) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may be any bytes
     try:
         logging.set_verbosity(logging.ERROR)  # of TensorFlow and TFDS; ours is printed
-        if needs_tensorflow:
+        if needs_tensorflow():
             import_tensorflow_quietly()
         sys.exit(main(argv[1:]) or 0)
     except UserError as error:
@@ -83,6 +103,10 @@ def _guarded(
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            name = str(error.filename).replace("\n", "\\n")
+            print(f"error: {name}: {error.strerror}", file=sys.stderr)
+            sys.exit(1)
         damage = damage_of_data(error)
         if damage is None:
             raise

@@ -6,12 +6,14 @@ python -m alexnet_tf.doctor --dataset=folder --data_dir=DIR --output=report
 from __future__ import annotations
 
 import pathlib
+import tempfile
 
 from absl import flags as absl_flags
 
 from alexnet_tf import app, flags
 from alexnet_tf.models.variants import get_variant
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.paths import local_path
 
 _FLAGS = absl_flags.FLAGS
 
@@ -36,12 +38,13 @@ def main(argv: list[str]) -> int:
 
 
 def _make_directory(path: str) -> pathlib.Path:
-    folder = pathlib.Path(path).expanduser()
+    folder = local_path(path, "--output")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise UserError(
-            f"Expected --output to be a directory. Received: {folder} ({error})"
+            f"Expected --output to be a directory. Received: {folder} ({error.strerror})"
         ) from None
     return folder
 

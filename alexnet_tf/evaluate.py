@@ -11,7 +11,6 @@ classes.
 
 from __future__ import annotations
 
-import pathlib
 import sys
 import typing
 
@@ -19,6 +18,7 @@ from absl import flags as absl_flags
 
 from alexnet_tf import app, flags
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.paths import local_path
 
 if typing.TYPE_CHECKING:  # they import TensorFlow, which --help need not wait for
     from alexnet_tf.data.dataset import ImageDataset
@@ -86,9 +86,9 @@ def _write(report: Report, decode_errors: DecodeErrors) -> None:
     if _FLAGS.json == "-":
         print(report.as_json())
     elif _FLAGS.json:
-        pathlib.Path(_FLAGS.json).write_text(f"{report.as_json()}\n", encoding="utf-8")
+        local_path(_FLAGS.json).write_text(f"{report.as_json()}\n", encoding="utf-8")
     if _FLAGS.csv:
-        report.write_csv(_FLAGS.csv)
+        report.write_csv(local_path(_FLAGS.csv))
     if len(decode_errors):
         print(decode_errors, file=text_output)
 
@@ -100,7 +100,7 @@ def _check_outputs() -> None:
         if not path or (name, path) == ("json", "-"):
             continue
         try:
-            with open(path, "a"):
+            with local_path(path).open("a"):
                 pass
         except OSError as error:
             raise UserError(

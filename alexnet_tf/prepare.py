@@ -82,6 +82,7 @@ def _variant_for(size: int) -> str:
 
 def _open_source(source: str, data_dir: str | None, output: str, val_labels: str | None) -> Source:
     from alexnet_tf.system.errors import UserError
+    from alexnet_tf.system.paths import local_path
 
     kind, _, name = source.partition(":")
     if kind == "tfds" and name:
@@ -92,6 +93,7 @@ def _open_source(source: str, data_dir: str | None, output: str, val_labels: str
         raise UserError(f"Expected --source=imagenet, folder or tfds:NAME. Received: {source}")
     if not data_dir:
         raise UserError(f"Expected --data_dir with --source={source}. Received: none")
+    data_dir = str(local_path(data_dir, "--data_dir"))
     if source == "folder":
         from alexnet_tf.preparation.sources import open_folders
 

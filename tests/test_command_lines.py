@@ -60,6 +60,10 @@ def test_help_answers_at_once_and_lists_the_flags(name):
         ("export", [f"--model_dir={_NO_SUCH}"], f"Received: {_NO_SUCH}"),
         ("export", ["--model_dir=.", f"--version={2**63}"], "version"),
         ("serve", ["--saved_model=.", "--name=a/b"], "must be letters, digits"),
+        ("serve", ["--saved_model=gs://bucket/model"], "--saved_model to be a path on this mach"),
+        ("doctor", ["--data_dir=hdfs://host/data"], "--data_dir to be a path on this machine"),
+        ("figures", ["--model_dir=.", "--compare=.,s3://bucket"], "--compare to be a path"),
+        ("evaluate", ["--model_dir=~nobody-here"], "--model_dir to begin with ~"),
     ],
 )
 def test_mistakes_get_one_line_and_a_nonzero_exit(name, arguments, complaint):

@@ -16,6 +16,7 @@ from alexnet_tf.data import image_folder, tfds
 from alexnet_tf.data.dataset import ImageDataset
 from alexnet_tf.data.limits import MAX_UNREADABLE
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.paths import local_path
 
 
 def dataset_directory(name: str) -> str | None:
@@ -49,6 +50,8 @@ def open_dataset(
         UserError: no such dataset or folder, a class without images, files that are not images,
             or not an image classification dataset.
     """
+    data_dir = data_dir and str(local_path(data_dir, "--data_dir", utf8=True))
+    local_path(dataset_directory(name) or name, "--dataset", utf8=True)
     if name == "folder":
         if not data_dir:
             raise UserError(

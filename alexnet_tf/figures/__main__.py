@@ -23,8 +23,9 @@ import typing
 
 from absl import flags as absl_flags
 
-from alexnet_tf import app
+from alexnet_tf import app, flags
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.paths import local_path
 
 if typing.TYPE_CHECKING:
     from alexnet_tf.figures.context import FigureContext, FigureDataset
@@ -68,7 +69,7 @@ def _open_model() -> tuple[FigureContext, dict[str, object]]:
     from alexnet_tf.training.directory import ModelDirectory
 
     try:
-        photo = pathlib.Path(_FLAGS.photo).expanduser().read_bytes() if _FLAGS.photo else None
+        photo = local_path(_FLAGS.photo).read_bytes() if _FLAGS.photo else None
     except OSError as error:
         raise UserError(
             f"Expected --photo to be an image. Received: {_FLAGS.photo} ({error.strerror})"
@@ -145,5 +146,5 @@ if __name__ == "__main__":
     absl_flags.register_validator(
         "units", lambda units: all(unit.isdecimal() for unit in units), "must be numbers, from 0"
     )
-    absl_flags.DEFINE_list("compare", [], "further model directories for the training curves")
+    flags.define_paths("compare", [], "further model directories for the training curves")
     app.run(main)

@@ -19,6 +19,7 @@ from alexnet_tf.inspection.dataset_stats import collect_stats
 from alexnet_tf.inspection.duplicates import find_duplicates
 from alexnet_tf.models.spec import Preprocessing
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.files import write_atomically, writing_to
 
 _SHOWN = 6  # images on the contact sheet
 _MAX_DISTANCE = 1.0  # of 255, average over the pixels, between a stored and a computed mean image
@@ -48,11 +49,15 @@ class DatasetReport:
 
     def write(self, folder: pathlib.Path) -> None:
         """Writes report.txt, report.json and, if there is one, the contact sheet batch.png."""
-        (folder / "report.txt").write_text("\n".join(self.lines) + "\n")
         facts = {**self.facts, "verdict": self.findings}
-        (folder / "report.json").write_text(json.dumps(facts, indent=1) + "\n")
-        if self.sheet:
-            (folder / "batch.png").write_bytes(self.sheet)
+        contents = {
+            "report.txt": ("\n".join(self.lines) + "\n").encode(errors="backslashreplace"),
+            "report.json": (json.dumps(facts, indent=1) + "\n").encode(),
+            **({"batch.png": self.sheet} if self.sheet else {}),
+        }
+        for name, content in contents.items():
+            with writing_to(folder), write_atomically(folder / name) as file:
+                file.write(content)
 
 
 def inspect_dataset(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections
 import json
+import os
 import pathlib
 from typing import Any
 
@@ -19,10 +20,17 @@ import tensorflow_datasets as tfds
 from alexnet_tf.data.prepared import REPORT, STATISTICS
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.preparation.directory import LEDGER, Ledger
-from alexnet_tf.preparation.shards import PARTIAL, writing_to
 from alexnet_tf.preparation.sources import Source
 from alexnet_tf.system.errors import UserError
-from alexnet_tf.system.files import atomic_rename, file_sha256, fsync_path
+from alexnet_tf.system.files import (
+    file_sha256,
+    fsync_path,
+    new_directory,
+    remove,
+    write_atomically,
+    writing_to,
+)
+from alexnet_tf.system.paths import tensorflow_path
 
 TEXT = "report.txt"
 _NAMED = 100  # skipped images in the text; report.json has them all
@@ -51,15 +59,32 @@ def write_metadata(source: Source, ledger: Ledger) -> dict[str, Any]:
             fsync_path(folder / name)
             report["files"][name] = file_sha256(folder / name)
         for name, text in ((REPORT, json.dumps(report, indent=1)), (TEXT, _report_text(report))):
-            partial = folder / (name + PARTIAL)
-            partial.write_text(text.rstrip() + "\n", errors="backslashreplace", encoding="utf-8")
-            atomic_rename(partial, folder / name)  # this also flushes the directory to disk
+            with write_atomically(folder / name) as file:  # this also forces the names to disk
+                file.write(f"{text.rstrip()}\n".encode(errors="backslashreplace"))
         ledger.remove()
     return report
 
 
 def _write_tfds_metadata(folder: pathlib.Path, source: Source, report: dict[str, Any]) -> None:
-    """Writes features and splits for `tfds.builder_from_directory`."""
+    """Writes features and splits for `tfds.builder_from_directory`.
+
+    TFDS follows links. So it writes into a new directory, and the files are moved. Of the shards it
+    needs the names.
+    """
+    scratch = new_directory(folder)
+    shards = [shard for split in report["prepared"].values() for shard in split["shards"]]
+    try:
+        for shard in shards:
+            (scratch / shard).touch()
+        with tensorflow_path(scratch) as path:
+            _write_with_tfds(path, source, report)
+        for name in {path.name for path in scratch.iterdir()} - {*shards}:
+            os.replace(scratch / name, folder / name)
+    finally:
+        remove(scratch)
+
+
+def _write_with_tfds(folder: str, source: Source, report: dict[str, Any]) -> None:
     size = report["settings"]["size"]
     tfds.folder_dataset.write_metadata(
         data_dir=folder,

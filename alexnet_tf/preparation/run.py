@@ -21,10 +21,12 @@ from alexnet_tf.data.statistics import MAX_IMAGES
 from alexnet_tf.preparation import directory, resize
 from alexnet_tf.preparation.metadata import write_metadata
 from alexnet_tf.preparation.plan import Settings, Shard, plan
-from alexnet_tf.preparation.shards import PARTIAL, ShardResult, ShardTask, writing_to
+from alexnet_tf.preparation.shards import ShardResult, ShardTask
 from alexnet_tf.preparation.sources import Source
 from alexnet_tf.preparation.workers import Pool
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.files import PARTIAL, writing_to
+from alexnet_tf.system.paths import local_path
 from alexnet_tf.system.progress import Progress
 from alexnet_tf.system.signals import Interrupt
 from alexnet_tf.system.untrusted import check, line
@@ -73,7 +75,7 @@ def prepare_dataset(
         if not reader.count:
             raise UserError(f"The split {split} has no images")
     _check_class_names(source.classes)
-    folder = pathlib.Path(output).expanduser()
+    folder = local_path(output, "--output", utf8=True)
     identity = _identity(source, settings)
     with directory.locked(folder):
         report, damaged = directory.read_complete(folder, identity, workers)

@@ -18,6 +18,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.files import create_file
+from alexnet_tf.system.paths import local_path
 
 if typing.TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -171,7 +173,7 @@ def open_folders(data_dir: str, output: str | None = None) -> Source:
 
     folders = split_folders(data_dir)
     for folder in folders.values() if output else ():
-        if pathlib.Path(output).expanduser().resolve().is_relative_to(folder.resolve()):
+        if local_path(output, "--output").resolve().is_relative_to(folder.resolve()):
             raise UserError(f"Expected --output outside of {folder}. Received: {output}")
     train, validation = folders["train"], folders["validation"]
     classes = class_names(train)
@@ -262,7 +264,7 @@ class TfdsReader(ExampleReader):
     def examples(self, indices: np.ndarray, scratch: pathlib.Path) -> Iterator[Example]:
         """Yields examples, see `ExampleReader.examples`; the indices must be consecutive."""
         index = int(indices[0])
-        with scratch.open("wb") as file:
+        with create_file(scratch) as file:
             for features in self._read(index, int(indices[-1]) + 1):
                 named = next((features[key] for key in _NAMES if key in features), None)
                 name = f"{self._split} {index}" if named is None else _text(named)

@@ -109,7 +109,7 @@ def _is_public(name: str, value: object) -> bool:
     """Returns whether a flag describes the model, and not the machines that trained it."""
     if name in ("workers", "worker_index", "tpu"):
         return False
-    return not (isinstance(value, str) and pathlib.Path(value).expanduser().is_absolute())
+    return not (isinstance(value, str) and value.startswith(("/", "~")))
 
 
 def _markdown(facts: dict) -> str:

@@ -116,7 +116,7 @@ def parse_json(text: bytes) -> Any:
         deeper: list[Any] = []
         for each in level:
             if type(each) is str:
-                each.encode()
+                each.encode(errors="surrogateescape")  # a file name may be any bytes
             elif type(each) is list:
                 deeper += each
             elif type(each) is dict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import os
 import pathlib
 import time
 from collections.abc import Callable
@@ -84,7 +85,7 @@ class TensorBoardLogs:
 
     def _open(self, step: int) -> None:
         self._writers = [
-            tf.summary.create_file_writer(str(self._folder / name))
+            tf.summary.create_file_writer(os.fsencode(self._folder / name))
             for name in ("", "train", "validation")
         ]
         self._run, self._train, self._validation = self._writers
@@ -115,7 +116,8 @@ class TensorBoardLogs:
         values = dataclasses.asdict(options)
         with self._run.as_default(step=step):
             lines = [f"--{n}={as_flag(v)}" for n, v in values.items() if v is not None]
-            tf.summary.text("flags", "```\n" + "\n".join(lines) + "\n```")
+            text = "```\n" + "\n".join(lines) + "\n```"  # a path may be any bytes
+            tf.summary.text("flags", text.encode(errors="backslashreplace"))
             hparams.hparams({name: as_flag(values[name]) for name in _HPARAMS})
             hparams.hparams_config(
                 hparams=[hparams.HParam(name) for name in _HPARAMS],
@@ -230,7 +232,7 @@ class Profiler:
             return f"The profile of steps {self._span[0]:,} to {step:,} is in {self._folder}"
         starts = self._enabled and self._span and not self._recording
         if starts and self._span[0] <= step < self._span[1]:
-            tf.profiler.experimental.start(str(self._folder))
+            tf.profiler.experimental.start(os.fsencode(self._folder))
             self._recording = True
         return None
 

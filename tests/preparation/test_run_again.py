@@ -109,6 +109,15 @@ def test_statistics_are_numpys_to_a_ten_thousandth(whole):
     np.testing.assert_allclose(alike, 1, atol=1e-4)
 
 
+def test_a_directory_of_any_name_is_written_and_read(folder, whole, tmp_path):
+    output = tmp_path / "size[64],\\*?\n" / "dataset"
+    prepare(folder, output)
+    assert tree(output) == tree(whole)
+    assert len(list(open_dataset(str(output)).train.in_order().as_numpy_iterator())) == 20
+    with pytest.raises(UserError, match="path in UTF-8"):
+        prepare(folder, tmp_path / "\udcff")
+
+
 def test_only_what_is_missing_is_done_again(folder, whole, crashed):
     output, written = crashed
     times = {name: (output / name).stat().st_mtime_ns for name in written}
@@ -126,6 +135,50 @@ def test_damaged_and_half_written_shards_are_made_again(folder, whole, crashed):
     (output / "folder-train.tfrecord-00002-of-00003.partial").write_bytes(b"half")
     assert prepare(folder, output).images == 26
     assert tree(output) == tree(whole)
+
+
+def test_nothing_outside_is_written_and_no_file_of_others_deleted(folder, whole, crashed):
+    output, _ = crashed
+    outside, mine = output.parent / "outside", output / "notes.partial"
+    outside.write_text("mine")
+    mine.write_text("mine")
+    (output / ".writing-abc").symlink_to(output.parent)  # of a run that was killed
+    for name in (
+        *("features.json", "dataset_info.json", "label.labels.txt", "statistics.npz"),
+        *("unfinished.npz.partial", "report.json", "report.txt.partial", "statistics.npz.partial"),
+        *(f"folder-train.tfrecord-00002-of-00003{end}" for end in ("", ".partial")),
+    ):
+        (output / name).symlink_to(outside)
+    prepare(folder, output)
+    assert outside.read_text() == mine.read_text() == "mine"
+    made = tree(output)
+    assert made.keys() == {*tree(whole), "notes.partial"}
+    same = tree(whole).keys() - {"report.json", "report.txt"}  # they count the files
+    assert all(made[name] == (whole / name).read_bytes() for name in same)
+    assert not any(path.is_symlink() for path in output.iterdir())
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda arrays, text: arrays.update(counts=np.zeros((9, 9), np.int64)),
+        lambda arrays, text: arrays.update(total=arrays["total"].astype("f")),
+        lambda arrays, text: arrays.pop("pictures"),
+        lambda arrays, text: text.update(entries={"../x": {}}),
+        lambda arrays, text: text.update(identity=[]),
+        lambda arrays, text: next(iter(text["entries"].values())).update(skipped="none"),
+        lambda arrays, text: next(iter(text["entries"].values())).update(split="other"),
+    ],
+)
+def test_a_ledger_of_wrong_types_is_one_line(folder, crashed, harm):
+    path = crashed[0] / "unfinished.npz"
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    text = json.loads(arrays.pop("text").tobytes())
+    harm(arrays, text)
+    np.savez(path, text=np.frombuffer(json.dumps(text).encode(), np.uint8), **arrays)
+    with pytest.raises(UserError, match="unfinished.npz is damaged"):
+        prepare(folder, crashed[0])
 
 
 def test_a_source_that_changed_meanwhile_is_noticed(folder, crashed):
@@ -165,16 +218,10 @@ def test_a_lost_shard_that_comes_out_differently_is_noticed(folder, crashed):
             write(path, data)
 
 
-def test_killed_while_it_began_it_begins_again(folder, whole, tmp_path, monkeypatch):
-    def stop(partial, path):
-        raise CrashError
-
+def test_killed_while_it_began_it_begins_again(folder, whole, tmp_path):
     output = tmp_path / "output"
-    with monkeypatch.context() as patch:
-        patch.setattr(files, "atomic_rename", stop)
-        with pytest.raises(CrashError):
-            prepare(folder, output)
-    assert [path.name for path in output.iterdir()] == ["unfinished.npz.partial"]
+    output.mkdir()
+    (output / "unfinished.npz.partial").write_bytes(b"half")
     assert prepare(folder, output).images == 26
     assert tree(output) == tree(whole)
 
