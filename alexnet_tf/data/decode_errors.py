@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.dataset import PADDING, Split
+from alexnet_tf.data.dataset import Split
 from alexnet_tf.data.image_checks import examine, read_file
 from alexnet_tf.system.errors import UserError
 
@@ -54,7 +54,7 @@ class DecodeErrors:
 
         Args:
             readable: bool [B].
-            index: int64 [B], `PADDING` where there is no image.
+            index: int64 [B].
             images: `Split.parse`'s, string [B].
         """
 
@@ -63,7 +63,7 @@ class DecodeErrors:
             return np.int64(len(self))
 
         def record_missing() -> tf.Tensor:
-            missing = ~readable & (index != PADDING)
+            missing = ~readable
             return tf.numpy_function(record, [index[missing], images[missing]], tf.int64)
 
         return tf.cond(tf.reduce_all(readable), lambda: tf.constant(0, tf.int64), record_missing)

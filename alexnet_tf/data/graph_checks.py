@@ -68,7 +68,7 @@ def jpeg_size(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def is_square_jpeg(encoded: tf.Tensor, size: int) -> tf.Tensor:
-    """Whether an RGB or grey JPEG has size×size pixels and no more bytes than it needs: bool scalar.
+    """Whether a JPEG, not CMYK, has size×size pixels and no more bytes than it needs: bool scalar.
 
     So few bytes hold few scans: at 256 × 256 pixels they take at most 1.8 s.
 
