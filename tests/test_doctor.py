@@ -83,7 +83,7 @@ def test_similar_images_are_those_whose_hashes_differ_in_few_bits(pairs):
 
 
 def test_the_findings_name_every_fault(stats):
-    found = "\n".join(find_faults(*stats, find_duplicates(*stats), CLASSES))
+    found = "\n".join(find_faults(stats, find_duplicates(*stats), CLASSES))
     assert "1 val images cannot be read (12.50%)" in found
     assert "2 classes have no val images" in found
     assert "1 train images are copies of others" in found
@@ -100,7 +100,7 @@ def test_copies_with_other_labels_are_reported():
     stats = [collect_stats(split, 4) for split in (train, validation)]
     pairs = find_duplicates(*stats)
     assert pairs.relabelled == [("train example 0", "val example 0")]
-    found = "\n".join(find_faults(*stats, pairs, CLASSES[:4]))
+    found = "\n".join(find_faults(stats, pairs, CLASSES[:4]))
     assert "3 train images are copies of others" in found
     assert "1 train images are in several classes" in found
     assert "train example 2 and train example 6" in found

@@ -1,23 +1,29 @@
-"""Folders of images: train/<class>/ and val/<class>/, or validation/<class>/."""
+"""Folders of images: train/<class>/, val/<class>/ and other splits (`splits.py`)."""
 
 from __future__ import annotations
 
 import os
 import pathlib
+from collections.abc import Sequence
 
-from alexnet_tf.data.dataset import ImageDataset, Split, make_split
+from alexnet_tf.data import splits
+from alexnet_tf.data.dataset import Split, StoredDataset, make_split
 from alexnet_tf.data.limits import MAX_BYTES
 from alexnet_tf.system.errors import UserError
 from alexnet_tf.system.progress import Progress
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
 _NAMED = 5  # classes in a message
+_SPLITS = (splits.TRAIN, *splits.VALIDATION, splits.TEST)
 # The first bytes of JPEG, PNG, GIF and BMP files.
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")
 
 
 def split_folders(data_dir: str) -> dict[str, pathlib.Path]:
-    """The folders that hold the classes of "train" and of "validation".
+    """From the names of the splits to the folders that hold their classes.
+
+    A folder is a split if it has a split's name or holds folders. val/ is called validation, if
+    there is no folder of that name as well.
 
     Raises:
         UserError: no such folder.
@@ -28,9 +34,25 @@ def split_folders(data_dir: str) -> dict[str, pathlib.Path]:
             "Expected --data_dir to be a folder with train/<class>/ and val/<class>/. "
             f"Received: {root}"
         )
-    candidates = [root / "val", root / "validation"]
-    validation = next((path for path in candidates if path.is_dir()), candidates[0])
-    return {"train": root / "train", "validation": validation}
+    folders = {
+        path.name: path
+        for path in sorted(root.iterdir())
+        if path.is_dir() and (path.name in _SPLITS or _holds_folders(path))
+    }
+    if "val" in folders and "validation" not in folders:
+        folders["validation"] = folders.pop("val")
+    if not set(folders) & set(_SPLITS):
+        raise UserError(f"Expected train/<class>/ and val/<class>/ in {root}. There is neither")
+    return folders
+
+
+def _holds_folders(path: pathlib.Path) -> bool:
+    """Whether a folder that is not hidden has one in it."""
+    try:
+        with os.scandir(path) as entries:
+            return not path.name.startswith(".") and any(entry.is_dir() for entry in entries)
+    except OSError:  # not ours to read, and nobody has asked for it yet
+        return False
 
 
 def class_names(folder: pathlib.Path) -> tuple[str, ...]:
@@ -49,35 +71,37 @@ def class_names(folder: pathlib.Path) -> tuple[str, ...]:
     return names
 
 
-def open_folder(data_dir: str, max_unreadable: float, only: str | None = None) -> ImageDataset:
-    """Opens a folder of images; the classes are the names of the folders in its train/ and val/.
+def open_folder(data_dir: str, max_unreadable: float) -> StoredDataset:
+    """Opens a folder of images; the classes are the names of the folders in its splits.
 
     Args:
         data_dir: the folder.
         max_unreadable: the share of files that may have an image's name and not begin like one, or
             be larger than `limits.py` allows.
-        only: "train" or "validation": open this split alone. The other one is empty, and need not
-            exist.
+
+    Returns:
+        The dataset. Its `load` raises `UserError` for splits of different classes, a class without
+        images, or too many files that are not images.
 
     Raises:
-        UserError: no such folder, different classes in training and validation, a class without
-            images, or too many files that are not images.
+        UserError: no such folder.
     """
-    both = split_folders(data_dir)
-    folders = {name: folder for name, folder in both.items() if only in (None, name)}
-    classes, *others = [class_names(folder) for folder in folders.values()]
-    for other in others:
-        if classes != other:
-            raise UserError(
-                f"The classes of {' and '.join(map(str, folders.values()))} differ: "
-                f"{_differences(classes, other)}"
-            )
-    splits = {name: make_split([], [], name, files=True) for name in both}
-    skipped = 0
-    for name, folder in folders.items():
-        splits[name], others = _folder_split(name, folder, classes, max_unreadable)
-        skipped += others
-    return ImageDataset("folder", classes, **splits, skipped=skipped)
+    folders = split_folders(data_dir)
+
+    def load(names: Sequence[str]) -> tuple[tuple[str, ...], list[Split], int]:
+        """Classes, splits, and the number of skipped files."""
+        if sliced := [name for name in names if name not in folders]:
+            raise UserError(f"Expected a split of the folder, not a slice. Received: {sliced[0]}")
+        classes, *others = [class_names(folders[name]) for name in names]
+        for other in others:
+            if classes != other:
+                paths = " and ".join(str(folders[name]) for name in names)
+                raise UserError(f"The classes of {paths} differ: {_differences(classes, other)}")
+        found = [_folder_split(name, folders[name], classes, max_unreadable) for name in names]
+        return classes, [split for split, _ in found], sum(skipped for _, skipped in found)
+
+    earlier = next((name for name in ("val", "validation") if name in folders), None)
+    return StoredDataset("folder", tuple(folders), load, earlier)
 
 
 def _differences(classes: tuple[str, ...], other: tuple[str, ...]) -> str:

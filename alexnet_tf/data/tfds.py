@@ -14,13 +14,15 @@ import os
 import pathlib
 import re
 import sys
+from collections.abc import Sequence
 from concurrent import futures
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from alexnet_tf.data.dataset import ImageDataset, Records, Split
+from alexnet_tf.data import splits
+from alexnet_tf.data.dataset import Records, Split, StoredDataset
 from alexnet_tf.system.errors import UserError, first_line
 from alexnet_tf.system.files import file_sha256
 from alexnet_tf.system.progress import Progress
@@ -31,7 +33,7 @@ REPORT = "report.json"  # `alexnet_tf.prepare` writes it last
 _BUILT_IN = ("shapes", "folder")
 
 
-def open_tfds(name: str, data_dir: str | None) -> ImageDataset:
+def open_tfds(name: str, data_dir: str | None) -> StoredDataset:
     """Opens a dataset, and prepares it first where that is needed.
 
     Args:
@@ -48,21 +50,24 @@ def open_tfds(name: str, data_dir: str | None) -> ImageDataset:
         builder = builder_of_name(name, data_dir, "--dataset=shapes, folder, a prepared directory")
     keys = image_and_label(builder)
     _check_files(builder)
-    splits = builder.info.splits
-    if "train" not in splits:
-        raise UserError(f"{name} has no split `train`, only {', '.join(splits)}")
-    train, held_out = "train", next((s for s in ("validation", "test") if s in splits), None)
-    if held_out is None:
-        train, held_out = "train[:90%]", "train[90%:]"
-        print(f"{name} has no validation split: its last tenth is held out of training")
+    classes = tuple(builder.info.features[keys[1]].names)
+    names = splits_with_images(builder)
+    last_tenth = splits.LAST_TENTH if splits.TRAIN in names else None
+    earlier = next((name for name in ("validation", "test") if name in names), last_tenth)
     statistics = pathlib.Path(builder.data_dir) / STATISTICS
-    return ImageDataset(
-        name,
-        tuple(builder.info.features[keys[1]].names),
-        _make_split(builder.info, train, keys),
-        _make_split(builder.info, held_out, keys),
-        str(statistics) if statistics.exists() else None,
+
+    def load(names: Sequence[str]) -> tuple[tuple[str, ...], list[Split], int]:
+        """Classes, splits, and 0 skipped files."""
+        return classes, [_make_split(builder.info, name, keys) for name in names], 0
+
+    return StoredDataset(
+        name, names, load, earlier, str(statistics) if statistics.exists() else None
     )
+
+
+def splits_with_images(builder: tfds.core.DatasetBuilder) -> tuple[str, ...]:
+    """The names of a dataset's splits, without empty ones."""
+    return tuple(name for name, split in builder.info.splits.items() if split.num_examples)
 
 
 def builder_of_name(name: str, data_dir: str | None, allowed: str) -> tfds.core.DatasetBuilder:
@@ -184,7 +189,13 @@ def _check_files(builder: tfds.core.DatasetBuilder) -> None:
 def _make_split(info: tfds.core.DatasetInfo, name: str, keys: tuple[str, str]) -> Split:
     # Not `builder.as_dataset`, which reads a whole split: shuffle.py reads single shards, whose
     # numbers are tensors, in the order of an epoch, and skips those before the first step.
-    files = info.splits[name].file_instructions
+    try:
+        files = info.splits[name].file_instructions
+    except (ValueError, AssertionError, KeyError) as error:
+        raise UserError(
+            f"Expected a split, or a slice such as train[:80%]. Received: {name} "
+            f"({first_line(error)})"
+        ) from None
     paths = tf.constant([file.filename for file in files])
     odd = next((f.filename for f in files if ".tfrecord" not in os.path.basename(f.filename)), None)
     if odd:

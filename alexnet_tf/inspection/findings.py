@@ -43,20 +43,19 @@ def describe(stats: DatasetStats, classes: tuple[str, ...]) -> list[str]:
     return lines
 
 
-def describe_duplicates(
-    train: DatasetStats, validation: DatasetStats, duplicates: Duplicates
-) -> list[str]:
-    """Describes duplicate images, a line for each kind."""
+def describe_duplicates(splits: list[DatasetStats], duplicates: Duplicates) -> list[str]:
+    """Describes duplicate images of one split or two, a line for each kind."""
     lines = []
-    for words, pairs in (
+    between = (
         ("in both splits, the same bytes", duplicates.exact),
         ("the same bytes, with different labels", duplicates.relabelled),
         ("in both splits, similar to the eye", duplicates.alike),
-    ):
+    )
+    for words, pairs in between if len(splits) > 1 else ():
         shown = "; ".join(f"{one} and {other}" for one, other in pairs[:NAMED])
         if pairs or pairs is not duplicates.relabelled:
             lines.append(f"{words}: {len(pairs):,}" + (f" ({shown})" if pairs else ""))
-    for stats in (train, validation):
+    for stats in splits:
         copies = [names for names in stats.contents.values() if len(names) > 1]
         shown = "; ".join(" and ".join(names[:2]) for names in sorted(copies)[:NAMED])
         lines.append(
@@ -81,13 +80,10 @@ def describe_classes(classes: tuple[str, ...]) -> str:
 
 
 def find_faults(
-    train: DatasetStats,
-    validation: DatasetStats,
-    duplicates: Duplicates,
-    classes: tuple[str, ...],
+    splits: list[DatasetStats], duplicates: Duplicates, classes: tuple[str, ...]
 ) -> list[str]:
-    """Lists faults and doubts, a sentence each."""
-    found = [*_faults_of_split(train, classes), *_faults_of_split(validation, classes)]
+    """Lists faults and doubts of one split or two, a sentence each."""
+    found = [fault for stats in splits for fault in _faults_of_split(stats, classes)]
     if duplicates.exact:
         found.append(
             f"{len(duplicates.exact):,} validation images are also in the training set, so the "

@@ -44,7 +44,8 @@ def write_metadata(source: Source, ledger: Ledger) -> dict[str, Any]:
             raise UserError(f"None of the {name} images can be used")
     shards = ledger.digests().keys()
     with writing_to(folder, tf.errors.OpError):
-        Statistics.of(ledger.moments).save(str(folder / STATISTICS))
+        if ledger.moments.pictures:  # else there is no training set
+            Statistics.of(ledger.moments).save(str(folder / STATISTICS))
         _write_tfds_metadata(folder, source, report)
         written = {path.name for path in folder.iterdir()} - {*shards, LEDGER, REPORT, TEXT}
         for name in sorted(written):  # on disk before the ledger is removed

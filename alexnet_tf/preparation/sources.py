@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from alexnet_tf.data.splits import splits_to_prepare
 from alexnet_tf.system.errors import UserError
 
 if typing.TYPE_CHECKING:
@@ -93,6 +94,7 @@ class Source:
         classes: names in label order.
         splits: name to examples; "train" is the first.
         ignored: number of entries that are not files, e.g. links.
+        left_out: names of the splits that are not prepared.
     """
 
     dataset: str
@@ -100,6 +102,7 @@ class Source:
     classes: tuple[str, ...]
     splits: dict[str, ExampleReader]
     ignored: int = 0
+    left_out: tuple[str, ...] = ()
 
 
 class FileReader(ExampleReader):
@@ -153,34 +156,37 @@ class FileReader(ExampleReader):
         return digest.hexdigest()
 
 
-def open_folders(data_dir: str, output: str | None = None) -> Source:
-    """Lists train/<class>/* and val/<class>/*, or validation/<class>/*.
+def open_folders(data_dir: str, output: str | None = None, wanted: Sequence[str] = ()) -> Source:
+    """Lists <split>/<class>/*.
 
     Every file that is not hidden counts as an image, and so does a link to a file. Files that are
     not images are skipped and reported later.
 
     Args:
-        data_dir: the folder that has train/ and val/ in it.
+        data_dir: the folder that has train/, val/ and the like in it.
         output: the directory of the prepared dataset.
+        wanted: names of the splits; empty: as `splits.splits_to_prepare` says.
 
     Raises:
-        UserError: no such folders, no classes, a class in validation that is not in training, or an
-            output inside train/ or val/, where the next run would take it for a class.
+        UserError: no such folders, no classes, a class that the first split does not have, or an
+            output inside a split, where the next run would take it for a class.
     """
     from alexnet_tf.data.image_folder import class_names, split_folders
 
-    folders = split_folders(data_dir)
+    found = split_folders(data_dir)
+    folders = {name: found[name] for name in splits_to_prepare(data_dir, tuple(found), wanted)}
     for folder in folders.values() if output else ():
         if pathlib.Path(output).expanduser().resolve().is_relative_to(folder.resolve()):
             raise UserError(f"Expected --output outside of {folder}. Received: {output}")
-    train, validation = folders["train"], folders["validation"]
-    classes = class_names(train)
-    other = sorted(set(class_names(validation)) - set(classes))
-    if other:
-        raise UserError(
-            f"{validation} has {len(other):,} classes that {train} does not have, e.g. {other[0]}. "
-            "Both need the same classes"
-        )
+    first, *_ = folders.values()
+    classes = class_names(first)
+    for folder in folders.values():
+        other = sorted(set(class_names(folder)) - set(classes))
+        if other:
+            raise UserError(
+                f"{folder} has {len(other):,} classes that {first} does not have, e.g. {other[0]}. "
+                "All splits need the same classes"
+            )
     splits, ignored = {}, 0
     for name, folder in folders.items():
         files, others = _list_files(folder, classes)
@@ -189,7 +195,9 @@ def open_folders(data_dir: str, output: str | None = None) -> Source:
         names, labels, stamps = zip(*files, strict=True)
         splits[name] = FileReader(str(folder), list(names), labels, stamps=stamps)
         ignored += others
-    return Source("folder", f"a folder, train/ and {validation.name}/", classes, splits, ignored)
+    description = f"a folder, {' and '.join(f'{folder.name}/' for folder in folders.values())}"
+    left_out = tuple(name for name in found if name not in folders)
+    return Source("folder", description, classes, splits, ignored, left_out)
 
 
 def _list_files(
@@ -211,32 +219,29 @@ def _list_files(
     return files, others
 
 
-def open_tfds_source(name: str, data_dir: str | None) -> Source:
+def open_tfds_source(name: str, data_dir: str | None, wanted: Sequence[str] = ()) -> Source:
     """Opens a dataset of TFDS by name; TFDS prepares it first if necessary.
 
     Args:
         name: e.g. "imagenet2012" or "cifar10:3.0.2".
         data_dir: where TFDS keeps datasets; None for its default.
+        wanted: names of the splits; empty: as `splits.splits_to_prepare` says.
 
     Raises:
-        UserError: no such dataset, or not one for image classification.
+        UserError: no such dataset or split, or not one for image classification.
     """
-    from alexnet_tf.data.tfds import builder_of_name, image_and_label
+    from alexnet_tf.data.tfds import builder_of_name, image_and_label, splits_with_images
 
     builder = builder_of_name(name, data_dir, "--source=tfds:shapes")
     keys = image_and_label(builder)
-    splits = builder.info.splits
-    held_out = next((s for s in ("validation", "test") if s in splits), None)
-    if "train" not in splits or held_out is None:
-        raise UserError(
-            f"Expected splits train and validation, or test, in {name}. "
-            f"Received: {', '.join(splits)}"
-        )
+    found = splits_with_images(builder)
+    prepared = splits_to_prepare(name, found, wanted)
     return Source(
         builder.name,
         f"{builder.info.full_name} of TFDS",
         tuple(builder.info.features[keys[1]].names),
-        {split: TfdsReader(builder, split, *keys) for split in ("train", held_out)},
+        {split: TfdsReader(builder, split, *keys) for split in prepared},
+        left_out=tuple(split for split in found if split not in prepared),
     )
 
 
