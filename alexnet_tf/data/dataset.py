@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data import splits
+from alexnet_tf.data.class_folders import LeftOut
 from alexnet_tf.data.random_bits import bits, make_key
 from alexnet_tf.system.errors import UserError
 
@@ -81,7 +82,7 @@ class ImageDataset:
         classes: names in label order.
         train, validation: the splits. `train` is empty in a dataset that is only evaluated on.
         statistics: path of the training set's statistics, where they come with the dataset.
-        skipped: files of a folder that have no image's name, or are too large.
+        left_out: files of a folder that are not used.
         unused: names of the other splits.
     """
 
@@ -90,7 +91,7 @@ class ImageDataset:
     train: Split
     validation: Split
     statistics: str | None = None
-    skipped: int = 0
+    left_out: LeftOut = dataclasses.field(default_factory=LeftOut)
     unused: tuple[str, ...] = ()
 
     def describe(self) -> str:
@@ -139,14 +140,14 @@ class StoredDataset:
         name: as given.
         splits: names of the splits that have images.
         load: from names of splits, or of slices of them, to the classes in label order, the splits,
-            and how many files were skipped.
+            and the files that are not used.
         earlier: the split that validated in versions without --validation_split, if there is one.
         statistics: path of the statistics of the whole training split, if there are any.
     """
 
     name: str
     splits: tuple[str, ...]
-    load: Callable[[Sequence[str]], tuple[tuple[str, ...], list[Split], int]]
+    load: Callable[[Sequence[str]], tuple[tuple[str, ...], list[Split], LeftOut]]
     earlier: str | None = None
     statistics: str | None = None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data.graph_checks import is_square_jpeg, jpeg_size, one_picture
@@ -241,7 +242,12 @@ def convert(encoded: tf.Tensor) -> tf.Tensor:
 
     Scalar string to scalar string; empty if Pillow cannot read it either.
     """
-    return tf.ensure_shape(tf.numpy_function(to_bmp, [encoded], tf.string), [])
+
+    def to_bmp_of(image: bytes | np.ndarray) -> bytes:
+        # TensorFlow passes bytes in graphs, and an array of one object elsewhere.
+        return to_bmp(image if isinstance(image, bytes) else image.item())
+
+    return tf.ensure_shape(tf.numpy_function(to_bmp_of, [encoded], tf.string), [])
 
 
 def _resize(image: tf.Tensor, size: list[int]) -> tf.Tensor:

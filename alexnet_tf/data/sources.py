@@ -115,7 +115,7 @@ def _load(stored: StoredDataset, validation: str, with_train: bool) -> ImageData
     names = [splits.TRAIN] if held_out else [validation]
     if with_train and not held_out:
         names.insert(0, splits.train_part(validation))
-    classes, loaded, skipped = stored.load(names)
+    classes, loaded, left_out = stored.load(names)
     train, found = hold_out(loaded[0]) if held_out else (loaded[0], loaded[-1])
     used = {name.partition("[")[0] for name in names}
     unused = tuple(name for name in stored.splits if name not in used)
@@ -125,7 +125,7 @@ def _load(stored: StoredDataset, validation: str, with_train: bool) -> ImageData
         train if with_train else _no_images(),
         found,
         stored.statistics,
-        skipped,
+        left_out,
         unused,
     )
 

@@ -22,6 +22,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from alexnet_tf.data import splits
+from alexnet_tf.data.class_folders import LeftOut
 from alexnet_tf.data.dataset import Records, Split, StoredDataset
 from alexnet_tf.system.errors import UserError, first_line
 from alexnet_tf.system.files import file_sha256
@@ -56,9 +57,9 @@ def open_tfds(name: str, data_dir: str | None) -> StoredDataset:
     earlier = next((name for name in ("validation", "test") if name in names), last_tenth)
     statistics = pathlib.Path(builder.data_dir) / STATISTICS
 
-    def load(names: Sequence[str]) -> tuple[tuple[str, ...], list[Split], int]:
-        """Classes, splits, and 0 skipped files."""
-        return classes, [_make_split(builder.info, name, keys) for name in names], 0
+    def load(names: Sequence[str]) -> tuple[tuple[str, ...], list[Split], LeftOut]:
+        """Classes, splits, and no other files."""
+        return classes, [_make_split(builder.info, name, keys) for name in names], LeftOut()
 
     return StoredDataset(
         name, names, load, earlier, str(statistics) if statistics.exists() else None

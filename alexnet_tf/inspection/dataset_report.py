@@ -102,10 +102,12 @@ def _examine(dataset: ImageDataset, report: DatasetReport) -> None:
     duplicates = find_duplicates(*both) if len(both) == 2 else Duplicates([], [], [])
     for stats in both:
         report.say(*findings.describe(stats, classes))
-    if dataset.skipped:
-        report.say(f"skipped, without an image's name or too large: {dataset.skipped:,} files")
+    if dataset.left_out:
+        report.say(f"files: {dataset.left_out}")
     report.say(*findings.describe_duplicates(both, duplicates))
     report.say(findings.describe_classes(classes))
+    if dataset.left_out.images:
+        report.findings.append(f"{dataset.left_out.images:,} files are left out (see above)")
     report.findings += findings.find_faults(both, duplicates, classes)
     report.facts = {
         **{stats.name: findings.as_json(stats, classes) for stats in both},

@@ -125,7 +125,7 @@ def _report_text(report: dict[str, Any]) -> str:
         f"statistics  of {report['measured']:,} training images",
     ]
     if report["ignored"]:
-        lines.append(f"ignored     {report['ignored']:,} entries that are not files")
+        lines.append(f"ignored     {report['ignored']:,} entries that are no image files")
     for name, split in report["prepared"].items():
         counts = split["classes"].values()
         lines += [

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import features as pillow
 
 import alexnet_tf
+from alexnet_tf.data.class_folders import check_class_names
 from alexnet_tf.data.statistics import MAX_IMAGES
 from alexnet_tf.data.tfds import report_digests, verified_files
 from alexnet_tf.preparation import directory, resize
@@ -70,7 +71,7 @@ def prepare_dataset(
     for split, reader in source.splits.items():
         if not reader.count:
             raise UserError(f"The split {split} has no images")
-    _check_class_names(source.classes)
+    check_class_names(source.classes)
     folder = pathlib.Path(output).expanduser()
     identity = _identity(source, settings)
     with directory.locked(folder):
@@ -172,17 +173,6 @@ def _tasks(
 
 def _scratch(path: pathlib.Path) -> pathlib.Path:
     return path.with_name(f"{path.name}.images{PARTIAL}")
-
-
-def _check_class_names(classes: tuple[str, ...]) -> None:
-    """Refuses names that TFDS's list, one line of UTF-8 for each name, cannot represent."""
-    for name in classes:
-        kept = name.encode(errors="ignore").decode().strip()
-        if kept != name or name.splitlines() != [name]:
-            raise UserError(
-                "Expected names of classes in UTF-8, without line breaks, and without spaces "
-                f"around them. Received: {name!r}. Rename it"
-            )
 
 
 def _identity(source: Source, settings: Settings) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import abc
 import dataclasses
 import hashlib
-import os
 import pathlib
 import typing
 from collections.abc import Iterator, Sequence
@@ -93,7 +92,7 @@ class Source:
         description: its origin, one line.
         classes: names in label order.
         splits: name to examples; "train" is the first.
-        ignored: number of entries that are not files, e.g. links.
+        ignored: number of files that are not used, and of links and the like.
         left_out: names of the splits that are not prepared.
     """
 
@@ -159,8 +158,8 @@ class FileReader(ExampleReader):
 def open_folders(data_dir: str, output: str | None = None, wanted: Sequence[str] = ()) -> Source:
     """Lists <split>/<class>/*.
 
-    Every file that is not hidden counts as an image, and so does a link to a file. Files that are
-    not images are skipped and reported later.
+    `data/class_folders.py` says which files count; a link to a file does. Damaged images are
+    skipped and reported later.
 
     Args:
         data_dir: the folder that has train/, val/ and the like in it.
@@ -171,7 +170,15 @@ def open_folders(data_dir: str, output: str | None = None, wanted: Sequence[str]
         UserError: no such folders, no classes, a class that the first split does not have, or an
             output inside a split, where the next run would take it for a class.
     """
-    from alexnet_tf.data.image_folder import class_names, split_folders
+    from alexnet_tf.data.class_folders import reading_folders
+
+    with reading_folders():
+        return _open_folders(data_dir, output, wanted)
+
+
+def _open_folders(data_dir: str, output: str | None, wanted: Sequence[str]) -> Source:
+    from alexnet_tf.data.class_folders import class_names, list_images
+    from alexnet_tf.data.image_folder import split_folders
 
     found = split_folders(data_dir)
     folders = {name: found[name] for name in splits_to_prepare(data_dir, tuple(found), wanted)}
@@ -189,34 +196,15 @@ def open_folders(data_dir: str, output: str | None = None, wanted: Sequence[str]
             )
     splits, ignored = {}, 0
     for name, folder in folders.items():
-        files, others = _list_files(folder, classes)
-        if not files:
+        files = list_images(folder, classes)
+        if not files.names:
             raise UserError(f"The folders of {folder} hold no images")
-        names, labels, stamps = zip(*files, strict=True)
-        splits[name] = FileReader(str(folder), list(names), labels, stamps=stamps)
-        ignored += others
+        print(*files.describe(), sep="\n", end="\n" * bool(files.describe()))
+        splits[name] = FileReader(str(folder), files.names, files.labels, stamps=files.stamps)
+        ignored += len(files.left_out)
     description = f"a folder, {' and '.join(f'{folder.name}/' for folder in folders.values())}"
     left_out = tuple(name for name in found if name not in folders)
     return Source("folder", description, classes, splits, ignored, left_out)
-
-
-def _list_files(
-    folder: pathlib.Path, classes: tuple[str, ...]
-) -> tuple[list[tuple[str, int, tuple[int, int]]], int]:
-    """Lists relative path, label and stamp of each file, and counts other entries."""
-    files, others = [], 0
-    for label, name in enumerate(classes):
-        if not (folder / name).is_dir():
-            continue
-        with os.scandir(folder / name) as entries:
-            found = sorted((e.name, e) for e in entries if not e.name.startswith("."))
-        for file_name, entry in found:
-            if entry.is_file():
-                state = entry.stat()
-                files.append((f"{name}/{file_name}", label, (state.st_size, state.st_mtime_ns)))
-            else:
-                others += 1
-    return files, others
 
 
 def open_tfds_source(name: str, data_dir: str | None, wanted: Sequence[str] = ()) -> Source:
