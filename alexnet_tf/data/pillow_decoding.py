@@ -15,10 +15,9 @@ import numpy as np
 from PIL import Image
 
 from alexnet_tf.data.image_checks import UPRIGHT, open_picture, orientation
-from alexnet_tf.data.limits import MAX_BYTES
 
 _GREY = ("1", "LA")
-_MAX_PIXELS = (MAX_BYTES - 2**16) // 4  # of a BMP: 3 bytes each, and rows of a multiple of 4 bytes
+_MAX_PIXELS = 3_000_000  # of a BMP: 9 MB, of which a server accepts a request
 
 
 def decode_pixels(image: Image.Image) -> Image.Image:
@@ -41,7 +40,7 @@ def decode_pixels(image: Image.Image) -> Image.Image:
 def to_bmp(encoded: bytes) -> bytes:
     """An image as a BMP that TensorFlow reads, upright; empty if Pillow cannot read it either.
 
-    An image of more than 8 million pixels is made smaller by a whole number.
+    An image of more than 3 million pixels is made smaller by a whole number.
 
     Args:
         encoded: an image in one of `image_checks.FORMATS`; of an animation, the first frame.

@@ -36,7 +36,7 @@ def test_folders_are_classes(tmp_path, validation):
         f"train/{name}" for name in ("a/9.JPEG", "b/2.jpg", "b/1.png", "b/2.jpg")
     ]
     assert source.splits["validation"].count == 1
-    assert source.ignored == 2
+    assert source.ignored == 5  # also .git, .hidden and notes.txt
 
 
 def fingerprint(root):
