@@ -27,7 +27,8 @@ IMAGE_SUFFIXES = (
 )
 _UNREAD_SUFFIXES = (
     *(".avif", ".heic", ".heif", ".jxl", ".jp2", ".j2k", ".psd", ".svg", ".ico", ".tga", ".ppm"),
-    *(".pgm", ".pbm", ".raw", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2"),
+    *(".pgm", ".pbm", ".raw", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2", ".pef"),
+    *(".srw", ".3fr", ".erf", ".kdc", ".iiq", ".rwl"),
 )
 # Operating systems, archives and notebooks leave these beside photographs, as well as hidden files.
 _LITTER = frozenset(
@@ -130,12 +131,12 @@ class ClassFolder:
     def add(self, name: str, label: int, start: bytes, state: os.stat_result) -> None:
         """Adds a file by its first bytes, or leaves it out."""
         suffix = os.path.splitext(name)[1].lower()
-        if state.st_size > MAX_BYTES and (is_image(start, suffix) or suffix in IMAGE_SUFFIXES):
+        if state.st_size > MAX_BYTES and not why_left_out(start, suffix):
             self.too_large.add(name)
             self.doubtful[name] = f"has over {MAX_BYTES:,} bytes"
+        elif reason := why_left_out(start, suffix):
+            return self.left_out.add(reason, name)
         elif not is_image(start, suffix):
-            if suffix not in IMAGE_SUFFIXES:
-                return self.left_out.add(UNREAD if suffix in _UNREAD_SUFFIXES else NO_IMAGE, name)
             self.doubtful[name] = f"begins with {start[:8]!r}" if start else "is empty"
         self.names.append(name)
         self.labels.append(label)
@@ -158,10 +159,22 @@ def is_image(start: bytes, suffix: str) -> bool:
     if start.startswith(b"BM"):
         return int.from_bytes(start[14:18], "little") in _BMP_HEADERS
     if start.startswith(_TIFF):
-        return suffix in IMAGE_SUFFIXES or not suffix
+        return suffix not in _UNREAD_SUFFIXES
     if start.startswith(b"RIFF"):
         return start[8:12] == b"WEBP"
     return start.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a"))
+
+
+def why_left_out(start: bytes, suffix: str) -> str | None:
+    """Why a file is not used; None for an image, and for one that its name says should be one.
+
+    Args:
+        start: as for `is_image`.
+        suffix: as for `is_image`.
+    """
+    if suffix in IMAGE_SUFFIXES or is_image(start, suffix):
+        return None
+    return UNREAD if suffix in _UNREAD_SUFFIXES else NO_IMAGE
 
 
 def read_start(path: str | os.PathLike) -> tuple[bytes, os.stat_result]:

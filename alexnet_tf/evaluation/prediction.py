@@ -16,12 +16,11 @@ import numpy as np
 from alexnet_tf.data.class_folders import (
     IMAGE_SUFFIXES,
     LITTER,
-    NO_IMAGE,
     SPECIAL,
     LeftOut,
-    is_image,
     is_litter,
     read_start,
+    why_left_out,
 )
 from alexnet_tf.data.limits import MAX_BYTES, MAX_PIXELS
 from alexnet_tf.data.pillow_decoding import to_bmp
@@ -186,7 +185,7 @@ def _why_no_image(path: Path) -> str | None:
         start, _ = read_start(path)
     except OSError:  # `predict_files` says so
         return None
-    return None if is_image(start, suffix) else NO_IMAGE
+    return why_left_out(start, suffix)
 
 
 def _read(path: Path) -> tuple[bytes, str]:

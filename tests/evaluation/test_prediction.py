@@ -92,17 +92,19 @@ def as_the_graph(files):
 def test_photographs_of_a_folder_are_found_by_content_and_read_as_preparation_reads_them(
     tmp_path, capsys
 ):
-    kinds = {"a": "jpeg", "b.pic": "webp", "c.TIF": "tiff lzw", "d.bmp": "bmp 8", "e.jpg": "ppm"}
+    kinds = {"a": "jpeg", "b.pic": "webp", "c.img": "tiff lzw", "d.bmp": "bmp 8", "e.jpg": "ppm"}
     for name, kind in kinds.items():
         (tmp_path / name).write_bytes(odd_images()[kind])
-    for name in ("notes.txt", "Thumbs.db", "__MACOSX/x.jpg", ".hidden.jpg", "raw.nef"):
+    for name in ("Thumbs.db", "__MACOSX/x.jpg", ".hidden.jpg", "raw.nef"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"II*\0")
+    (tmp_path / "notes.txt").write_text("no image")
     found = find_images([tmp_path])
     assert [path.name for path in found] == list(kinds)
     said = capsys.readouterr().err
     assert "3 hidden or of the operating system (.hidden.jpg, Thumbs.db, __MACOSX)" in said
-    assert "2 no images (notes.txt, raw.nef)" in said and said.count("\n") == 1
+    assert "1 no images (notes.txt); 1 images of a format that is not read (raw.nef)" in said
+    assert said.count("\n") == 1
     (results,) = predict_files(as_the_graph, found, 8)
     assert [result.classes for result in results] == [*[("image",)] * 4, ()]
     assert "WebP or TIFF" in results[4].reason
