@@ -49,7 +49,7 @@ def test_the_table_of_variants_is_true():
         ("flags-train", "runs/&lt;dataset>-&lt;variant> |"),
         (
             "flags-evaluate",
-            "| `--checkpoint` | `newest` | best: with the lowest validation error: `",
+            "| `--checkpoint` | `newest` | best: with the lowest validation ",
         ),
     ],
 )

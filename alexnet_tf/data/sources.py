@@ -87,7 +87,7 @@ def open_split(
     """
     stored = _open_stored(name, data_dir, max_unreadable)
     names, asked = stored.splits, validation_split
-    if split in (None, splits.HELD_OUT) or (split in splits.VALIDATION and split not in names):
+    if not split or split == splits.HELD_OUT or (split in splits.VALIDATION and split not in names):
         asked = asked or (split if split == splits.HELD_OUT else None)
         split = splits.choose_validation(stored.name, names, asked, stored.earlier)
         return _load(stored, split, with_train=False)

@@ -42,7 +42,7 @@ def choose_validation(
     """
     if asked == EARLIER and earlier is not None:
         return earlier
-    if asked not in (None, EARLIER):
+    if asked and asked != EARLIER:
         return _find(dataset, names, asked)
     found = [name for name in VALIDATION if name in names]
     if found or TRAIN in names:

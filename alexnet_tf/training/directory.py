@@ -76,6 +76,11 @@ class RunMetadata:
         """The variant with the run's activation."""
         return get_variant(self.variant, self.activation)
 
+    def model_name(self) -> str:
+        """The variant's name, with the activation if it is not the variant's own."""
+        own = get_variant(self.variant).activation
+        return self.variant if own == self.activation else f"{self.variant} ({self.activation})"
+
     def find_dataset(
         self, dataset: str | None, data_dir: str | None
     ) -> tuple[str, str | None, str | None]:

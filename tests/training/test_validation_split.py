@@ -3,15 +3,18 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from alexnet_tf.data.splits import EARLIER
+from alexnet_tf.evaluation.published import published
 from alexnet_tf.system.errors import UserError
 from alexnet_tf.training import run
 from alexnet_tf.training.directory import ModelDirectory, RunMetadata
 from tests.tfds_files import write_tfds
 from tests.training.short_runs import SHORT
 
+SYNSETS, FIFTY = tuple(f"n{number:08d}" for number in range(1000)), np.full(1000, 50)
 METADATA = RunMetadata("tiny", "relu", ("a",), "cifar10", "data", validation_split="test")
 
 
@@ -26,6 +29,15 @@ METADATA = RunMetadata("tiny", "relu", ("a",), "cifar10", "data", validation_spl
 )
 def test_the_runs_own_dataset_is_measured_on_its_validation_split(dataset, data_dir, found):
     assert METADATA.find_dataset(dataset, data_dir) == found
+
+
+def test_a_model_with_another_activation_has_another_name():
+    """The errors published for a variant are not comparable with its."""
+    assert METADATA.model_name() == "tiny"
+    changed = dataclasses.replace(METADATA, variant="paper", activation="tanh")
+    assert changed.model_name() == "paper (tanh)"
+    assert published(changed.model_name(), SYNSETS, FIFTY) == ()
+    assert published("paper", SYNSETS, FIFTY)
 
 
 def test_a_run_that_does_not_say_its_split_is_of_an_earlier_version(tmp_path):
