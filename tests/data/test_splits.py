@@ -102,6 +102,8 @@ def test_the_splits_of_a_preparation():
     assert splits_to_prepare("data", ("a", "train"), ("a", "train")) == ("train", "a")
     with pytest.raises(UserError, match="no split b. It has a"):
         splits_to_prepare("data", ("a",), ("b",))
+    with pytest.raises(UserError, match="no split a"):
+        splits_to_prepare("data", ("a",), ("a[:10%]",))
 
 
 def test_roles_in_one_line():
@@ -219,6 +221,7 @@ def test_valid_is_preferred_to_test_and_the_rest_is_named(four_splits):
         ("train", "valid", "train", 30),
         ("train", HELD_OUT, "train", 27),
         ("train", None, "train", 30),
+        (None, "matched", "valid", 12),  # of another dataset's run
         (HELD_OUT, None, HELD_OUT, 3),
     ],
 )
@@ -245,7 +248,8 @@ def test_other_splits_of_a_folder(photos, tmp_path):
     assert (dataset.validation.examples, len(dataset.classes)) == (27, 9)
     with pytest.raises(UserError, match="no split tset. It has dev, test"):
         open_dataset("folder", str(tmp_path), validation_split="tset", to_train=False)
-    with pytest.raises(UserError, match="no split train to train on, only dev, test"):
+    assert open_split("folder", str(tmp_path), None, 1.0, HELD_OUT).validation.name == "dev"
+    with pytest.raises(UserError, match=f"{tmp_path} has no split train to train on, only dev, "):
         open_dataset("folder", str(tmp_path))
     with pytest.raises(UserError, match=r"not a slice. Received: test\[:5\]"):
         open_split("folder", str(tmp_path), "test[:5]")

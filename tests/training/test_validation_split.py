@@ -2,11 +2,12 @@
 
 import dataclasses
 import json
+import os
 
 import numpy as np
 import pytest
 
-from alexnet_tf.data.splits import EARLIER
+from alexnet_tf.data.splits import EARLIER, HELD_OUT
 from alexnet_tf.evaluation.published import published
 from alexnet_tf.system.errors import UserError
 from alexnet_tf.training import run
@@ -29,6 +30,14 @@ METADATA = RunMetadata("tiny", "relu", ("a",), "cifar10", "data", validation_spl
 )
 def test_the_runs_own_dataset_is_measured_on_its_validation_split(dataset, data_dir, found):
     assert METADATA.find_dataset(dataset, data_dir) == found
+
+
+def test_what_is_held_out_of_one_folder_is_not_held_out_of_another():
+    here = os.path.abspath("photos")
+    run = dataclasses.replace(METADATA, dataset="folder", data_dir=here, validation_split=HELD_OUT)
+    assert run.find_dataset(None, None) == ("folder", here, HELD_OUT)
+    assert run.find_dataset(None, "photos") == ("folder", "photos", HELD_OUT)
+    assert run.find_dataset("folder", "others") == ("folder", "others", None)
 
 
 def test_a_model_with_another_activation_has_another_name():
