@@ -59,7 +59,7 @@ def main(argv: list[str]) -> None:
         decode_errors = DecodeErrors(split, _FLAGS.max_unreadable)
         evaluator = Evaluator(classifier, strategy, _FLAGS.batch_size, int(_FLAGS.views))
         predictions = evaluator.predict(split, decode_errors=decode_errors)
-        variants = tuple(run.variant for run in runs)
+        variants = tuple(run.model_name() for run in runs)
         names = (dataset.classes, dataset.name, split.name)
         if cluster.is_chief:
             _write(Report(predictions, split, *names, variants, tuple(steps)), decode_errors)

@@ -143,6 +143,7 @@ class StoredDataset:
             and the files that are not used.
         earlier: the split that validated in versions without --validation_split, if there is one.
         statistics: path of the statistics of the whole training split, if there are any.
+        data_dir: of a folder of images, for messages.
     """
 
     name: str
@@ -150,6 +151,14 @@ class StoredDataset:
     load: Callable[[Sequence[str]], tuple[tuple[str, ...], list[Split], LeftOut]]
     earlier: str | None = None
     statistics: str | None = None
+    data_dir: str | None = None
+
+    def choose_validation(self, asked: str | None) -> str:
+        """`splits.choose_validation` of this dataset."""
+        return splits.choose_validation(str(self), self.splits, asked, self.earlier)
+
+    def __str__(self) -> str:
+        return self.data_dir or self.name
 
 
 def _relabelled(split: Split, labels: tf.Tensor) -> Split:

@@ -106,7 +106,7 @@ def open_folder(data_dir: str, max_unreadable: float) -> StoredDataset:
         )
 
     earlier = next((name for name in ("val", "validation") if name in folders), None)
-    return StoredDataset("folder", tuple(folders), load, earlier)
+    return StoredDataset("folder", tuple(folders), load, earlier, data_dir=data_dir)
 
 
 def _differences(classes: tuple[str, ...], other: tuple[str, ...]) -> str:

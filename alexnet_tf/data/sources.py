@@ -52,14 +52,13 @@ def open_dataset(
             images, or not an image classification dataset.
     """
     stored = _open_stored(name, data_dir, max_unreadable)
-    names = stored.splits
-    if to_train and splits.TRAIN not in names:
+    if to_train and splits.TRAIN not in stored.splits:
         raise UserError(
-            f"{stored.name} has no split train to train on, only {', '.join(names)}. "
+            f"{stored} has no split train to train on, only {', '.join(stored.splits)}. "
             "alexnet_tf.evaluate measures a model on it"
         )
-    validation = splits.choose_validation(stored.name, names, validation_split, stored.earlier)
-    dataset = _load(stored, validation, to_train or splits.TRAIN in names)
+    validation = stored.choose_validation(validation_split)
+    dataset = _load(stored, validation, with_train=splits.TRAIN in stored.splits)
     # Of the whole split; the part that is left may have another mean image.
     held_out = validation == splits.HELD_OUT
     return dataclasses.replace(dataset, statistics=None) if held_out else dataset
@@ -80,21 +79,22 @@ def open_split(
         split: its name, or a slice such as "test[:50%]" of a TFDS dataset; "train": what training
             with this `validation_split` trains on; None: what it validates on.
         max_unreadable: as in `open_dataset`.
-        validation_split: as in `open_dataset`.
+        validation_split: of a run; if the dataset does not have it, its own names count.
 
     Raises:
         UserError: as in `open_dataset`.
     """
     stored = _open_stored(name, data_dir, max_unreadable)
-    names, asked = stored.splits, validation_split
-    if split in (None, splits.HELD_OUT) or (split in splits.VALIDATION and split not in names):
-        asked = asked or (split if split == splits.HELD_OUT else None)
-        split = splits.choose_validation(stored.name, names, asked, stored.earlier)
-        return _load(stored, split, with_train=False)
-    splits.check_exists(stored.name, names, split)
-    if split == splits.TRAIN and validation_split is not None:
-        validation = splits.choose_validation(stored.name, names, asked, stored.earlier)
-        dataset = _load(stored, validation, with_train=True)
+    names = stored.splits
+    if not splits.exists(names, validation_split):
+        validation_split = None
+    if split == splits.HELD_OUT:
+        split, validation_split = None, split
+    if not split or (split in splits.VALIDATION and split not in names):
+        return _load(stored, stored.choose_validation(validation_split), with_train=False)
+    splits.check_exists(str(stored), names, split)
+    if split == splits.TRAIN and validation_split:
+        dataset = _load(stored, stored.choose_validation(validation_split), with_train=True)
         return dataclasses.replace(dataset, train=_no_images(), validation=dataset.train, unused=())
     return _load(stored, split, with_train=False)
 

@@ -42,7 +42,7 @@ def choose_validation(
     """
     if asked == EARLIER and earlier is not None:
         return earlier
-    if asked not in (None, EARLIER):
+    if asked and asked != EARLIER:
         return _find(dataset, names, asked)
     found = [name for name in VALIDATION if name in names]
     if found or TRAIN in names:
@@ -55,7 +55,7 @@ def choose_validation(
 def _find(dataset: str, names: Sequence[str], asked: str) -> str:
     if asked in (TRAIN, HELD_OUT) and TRAIN in names:
         return HELD_OUT
-    if asked not in names and asked in VALIDATION:  # the four words mean the same
+    if asked in VALIDATION and asked not in names:  # the four words mean the same
         asked = next((name for name in VALIDATION if name in names), asked)
     check_exists(dataset, names, asked)
     if asked.startswith(f"{TRAIN}[") and asked != LAST_TENTH:
@@ -66,22 +66,30 @@ def _find(dataset: str, names: Sequence[str], asked: str) -> str:
     return asked
 
 
+def exists(names: Sequence[str], asked: str | None) -> bool:
+    """Whether there is a split of this name, or one to take a part of."""
+    whole = TRAIN if asked == HELD_OUT else (asked or "").partition("[")[0]
+    return asked == EARLIER or whole in names
+
+
 def check_exists(dataset: str, names: Sequence[str], asked: str) -> None:
     """Checks the name of a split, or of a slice of one.
 
     Raises:
         UserError: there is no such split; the message names those that exist.
     """
-    if asked.partition("[")[0] not in names:
-        raise UserError(
-            f"{dataset} has no split {asked}. It has {', '.join(names) or 'no split with images'}"
-        )
+    if not exists(names, asked):
+        raise _missing(dataset, names, asked)
 
 
-def train_part(validation: str) -> str | None:
-    """The split to train on beside a validation split; None: what `HELD_OUT` leaves of train."""
-    if validation == HELD_OUT:
-        return None
+def _missing(dataset: str, names: Sequence[str], asked: str) -> UserError:
+    return UserError(
+        f"{dataset} has no split {asked}. It has {', '.join(names) or 'no split with images'}"
+    )
+
+
+def train_part(validation: str) -> str:
+    """The split, or its slice, to train on beside a validation split other than `HELD_OUT`."""
     return "train[:90%]" if validation == LAST_TENTH else TRAIN
 
 
@@ -96,10 +104,10 @@ def splits_to_prepare(
         asked: those to prepare; empty: train, and the one for validation or else test.
 
     Raises:
-        UserError: there is no such split.
+        UserError: there is no such split; a slice is none.
     """
-    for name in asked:
-        check_exists(dataset, names, name)
+    if missing := [name for name in asked if name not in names]:
+        raise _missing(dataset, names, missing[0])
     if not asked:
         held_out = next((name for name in (*VALIDATION, TEST) if name in names), None)
         asked = [name for name in (TRAIN, held_out) if name in names] or names

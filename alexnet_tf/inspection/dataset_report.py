@@ -76,7 +76,8 @@ def inspect_dataset(
     report = DatasetReport()
     _examine(dataset, report)
     _decode(dataset, preprocessing, seed, report)
-    report.say(*findings.conclude(report.findings))
+    use = "train" if dataset.train.examples else "evaluate"
+    report.say(*findings.conclude(report.findings, use))
     return report
 
 

@@ -128,11 +128,16 @@ def _faults_of_split(stats: DatasetStats, classes: tuple[str, ...]) -> list[str]
     return found
 
 
-def conclude(findings: list[str]) -> list[str]:
-    """The last lines of the report."""
+def conclude(findings: list[str], use: str = "train") -> list[str]:
+    """The last lines of the report.
+
+    Args:
+        findings: faults and doubts.
+        use: of the dataset, "train" or "evaluate".
+    """
     if not findings:
-        return ["\nFindings: none. The dataset is fit to train on."]
-    return ["\nFindings: the dataset can be trained on, but", *(f"  - {line}" for line in findings)]
+        return [f"\nFindings: none. The dataset is fit to {use} on."]
+    return [f"\nFindings: one can {use} on the dataset, but", *(f"  - {line}" for line in findings)]
 
 
 def as_json(stats: DatasetStats, classes: tuple[str, ...]) -> dict[str, Any]:

@@ -20,7 +20,10 @@ Milliseconds for one of 200 photographs of ImageNet, 472×397 pixels on average,
 
 The filter is a triangle that widens with the scale: Pillow's BILINEAR, and also TensorFlow's
 antialiased bilinear resizing in `alexnet_tf.data.decode`. So the network sees the same image
-whether a photograph was prepared or not.
+whether a photograph was prepared or not. The filter of 2012 is not recorded. The author's script
+of 2014 (cuda-convnet2, make-data/pyext/src/pyext.cpp) takes OpenCV's INTER_AREA to smaller and
+INTER_CUBIC to larger images and writes JPEGs of quality 95. Caffe takes ImageMagick's -resize or
+OpenCV's default, torchvision Pillow's bilinear filter.
 """
 
 from __future__ import annotations
@@ -53,7 +56,7 @@ except ImportError:
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
 
 SIZE = 256  # pixels: paper §2
-QUALITY = 90  # of the JPEGs; the paper does not say
+QUALITY = 90  # of the JPEGs; the paper does not say, the author's script of 2014 has 95
 
 # Images with more pixels or bytes are left to Pillow, which copies less and averages blocks first.
 _LARGE = 2**22

@@ -76,6 +76,11 @@ class RunMetadata:
         """The variant with the run's activation."""
         return get_variant(self.variant, self.activation)
 
+    def model_name(self) -> str:
+        """The variant's name, with the activation if it is not the variant's own."""
+        own = get_variant(self.variant).activation
+        return self.variant if own == self.activation else f"{self.variant} ({self.activation})"
+
     def find_dataset(
         self, dataset: str | None, data_dir: str | None
     ) -> tuple[str, str | None, str | None]:
@@ -89,8 +94,11 @@ class RunMetadata:
             Name, data_dir, and the split that validates, None where the names of the splits say.
         """
         if dataset is None:
-            return self.dataset, data_dir or self.data_dir, self.validation_split
+            dataset, data_dir = self.dataset, data_dir or self.data_dir
         same = (dataset_directory(dataset) or dataset) == self.dataset
+        if dataset == "folder" and data_dir and self.validation_split == splits.HELD_OUT:
+            # Another folder may have a validation split.
+            same = os.path.abspath(os.path.expanduser(data_dir)) == self.data_dir
         return dataset, data_dir, self.validation_split if same else None
 
 

@@ -52,10 +52,6 @@ def test_files_that_are_too_large_are_never_read(folder):
     assert "1 files of over 33,554,432 bytes (disk/large.jpg)" in str(source.left_out)
 
 
-def remove_val(folder):
-    shutil.rmtree(folder / "val")
-
-
 def empty_train(folder):
     shutil.rmtree(folder / "train")
     (folder / "train").mkdir()
@@ -77,7 +73,6 @@ def text_named_jpg(folder):
 @pytest.mark.parametrize(
     "spoil, complaint",
     [
-        (remove_val, r"no .*val"),
         (empty_train, r"one folder for each class in .*train"),
         (class_without_images, r"none in .*ring"),
         (class_in_train_only, r"star"),
@@ -127,13 +122,6 @@ def test_a_built_in_name_comes_before_a_directory_of_that_name(tmp_path, monkeyp
     assert dataset_directory("./shapes") == str(tmp_path / "shapes")
     assert dataset_directory("mine") == str(tmp_path / "mine")
     assert dataset_directory("cifar10") is None
-
-
-def test_a_split_that_is_not_opened_need_not_exist(folder):
-    remove_val(folder)
-    assert open_dataset("folder", str(folder), only="train").validation.examples == 0
-    with pytest.raises(UserError, match=r"no .*val"):
-        open_dataset("folder", str(folder), only="validation")
 
 
 def labels_by_image(split):
