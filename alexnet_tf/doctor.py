@@ -25,7 +25,9 @@ def main(argv: list[str]) -> int:
 
     preprocessing = get_variant(_FLAGS.variant).preprocessing
     output = _make_directory(_FLAGS.output)
-    dataset = open_dataset(_FLAGS.dataset, _FLAGS.data_dir, max_unreadable=1.0)
+    dataset = open_dataset(
+        _FLAGS.dataset, _FLAGS.data_dir, 1.0, _FLAGS.validation_split, to_train=False
+    )
     report = inspect_dataset(dataset, preprocessing, _FLAGS.seed)
     report.write(output)
     print(f"\n{output / 'report.json'}: images per class, and everything unusual")
@@ -50,7 +52,7 @@ def _make_directory(path: str) -> pathlib.Path:
 
 
 if __name__ == "__main__":
-    flags.define_as_in_training("dataset", "data_dir")
+    flags.define_as_in_training("dataset", "data_dir", "validation_split")
     absl_flags.DEFINE_string("variant", "paper", "the variant to train, for preprocessing")
     absl_flags.DEFINE_string(
         "output", "doctor", "directory for report.txt, report.json and batch.png"

@@ -106,6 +106,16 @@ def _define_checkpoint() -> None:
     )
 
 
+def define_split() -> None:
+    """Defines --split."""
+    flags.DEFINE_string(
+        "split",
+        None,
+        "split of the dataset, e.g. train or test, or a slice such as test[:50%]; default: the one "
+        "that validated the training, in another dataset the one that would",
+    )
+
+
 def define_views() -> None:
     """Defines --views."""
     flags.DEFINE_enum(

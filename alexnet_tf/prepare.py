@@ -28,6 +28,7 @@ _VAL_LABELS = "datasets/imagenet2012/validation_labels.txt"  # in the package of
 
 def main(argv: list[str]) -> int:
     """Prepares and reports; returns the exit code, 128 plus the signal's number if interrupted."""
+    from alexnet_tf.data.splits import TRAIN, describe_roles
     from alexnet_tf.preparation.directory import check_output
     from alexnet_tf.preparation.plan import Settings
     from alexnet_tf.preparation.run import prepare_dataset
@@ -36,8 +37,9 @@ def main(argv: list[str]) -> int:
     settings = Settings(_FLAGS.size, _FLAGS.quality, _FLAGS.shard_examples, _FLAGS.seed)
     check_output(_FLAGS.output)
     started = time.monotonic()
+    source = _open_source(_FLAGS.source, _FLAGS.data_dir, _FLAGS.output, _FLAGS.val_labels)
     result = prepare_dataset(
-        _open_source(_FLAGS.source, _FLAGS.data_dir, _FLAGS.output, _FLAGS.val_labels),
+        source,
         _FLAGS.output,
         settings,
         _FLAGS.workers or usable_cores(),
@@ -60,6 +62,11 @@ def main(argv: list[str]) -> int:
         empty = [label for label, count in split["classes"].items() if not count]
         if empty:
             print(f"            {len(empty):,} classes without an image, e.g. {empty[0]}")
+    names = tuple(result.report["prepared"])
+    print(f"{'splits':12}{describe_roles(names)}")
+    if source.left_out:
+        also = ",".join((*names, *source.left_out))
+        print(f"{'left out':12}{', '.join(source.left_out)} (--splits={also} prepares all)")
     seconds = time.monotonic() - started
     if result.images:
         print(f"wall time   {seconds:.0f} s, {result.images / seconds:,.0f} images/s")
@@ -67,7 +74,10 @@ def main(argv: list[str]) -> int:
         print("nothing to do: the dataset is complete, and no file has changed")
     print(f"report      {os.path.join(_FLAGS.output, 'report.txt')}")
     variant, output = _variant_for(_FLAGS.size), shlex.quote(_FLAGS.output)
-    print(f"\nNext:\n  python -m alexnet_tf.train --dataset={output} --variant={variant}")
+    command = f"train --dataset={output} --variant={variant}"
+    if TRAIN not in names:
+        command = f"evaluate --dataset={output} --model_dir=RUN"
+    print(f"\nNext:\n  python -m alexnet_tf.{command}")
     return 0
 
 
@@ -88,7 +98,7 @@ def _open_source(source: str, data_dir: str | None, output: str, val_labels: str
     if kind == "tfds" and name:
         from alexnet_tf.preparation.sources import open_tfds_source
 
-        return open_tfds_source(name, data_dir)
+        return open_tfds_source(name, data_dir, _FLAGS.splits)
     if source not in ("imagenet", "folder"):
         raise UserError(f"Expected --source=imagenet, folder or tfds:NAME. Received: {source}")
     if not data_dir:
@@ -97,7 +107,9 @@ def _open_source(source: str, data_dir: str | None, output: str, val_labels: str
     if source == "folder":
         from alexnet_tf.preparation.sources import open_folders
 
-        return open_folders(data_dir, output)
+        return open_folders(data_dir, output, _FLAGS.splits)
+    if _FLAGS.splits:
+        raise UserError("Expected --splits with --source=folder or tfds:NAME. Received: imagenet")
     import tensorflow_datasets as tfds
 
     from alexnet_tf.preparation.imagenet_tars import open_imagenet
@@ -115,6 +127,10 @@ if __name__ == "__main__":
     absl_flags.DEFINE_string(
         "output", None, "output directory: new, empty, or left by an earlier run", required=True
     )
+    absl_flags.DEFINE_list(
+        "splits", [],
+        "splits to prepare; default: train, and the first of validation, val, valid, dev and test",
+    )  # fmt: skip
     absl_flags.DEFINE_integer(
         "size", 256, "width and height of the square images, pixels (paper §2)", 16, 2048
     )

@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.dataset import NO_LABEL, PADDING, Split
+from alexnet_tf.data.dataset import NO_LABEL, Split
 from alexnet_tf.data.image_checks import examine, read_file
 from alexnet_tf.system.errors import UserError
 
@@ -65,7 +65,7 @@ class DecodeErrors:
 
         Args:
             readable: bool [B].
-            index: int64 [B], `PADDING` where there is no image.
+            index: int64 [B].
             images: `Split.parse`'s, string [B].
             labels: `Split.parse`'s, int64 [B].
         """
@@ -75,7 +75,7 @@ class DecodeErrors:
             return np.int64(len(self))
 
         def record_missing() -> tf.Tensor:
-            missing = ~readable & (index != PADDING)
+            missing = ~readable
             rows = [values[missing] for values in (index, images, labels)]
             return tf.numpy_function(record, rows, tf.int64)
 

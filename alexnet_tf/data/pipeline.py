@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from alexnet_tf.data import augmentations as augment
 from alexnet_tf.data.dataset import PADDING, Records, Split
-from alexnet_tf.data.decode import decode_batch, decode_crop, decode_square, decode_window
+from alexnet_tf.data.decode import convert, decode_batch, decode_crop, decode_square, decode_window
 from alexnet_tf.data.decode_errors import DecodeErrors
 from alexnet_tf.data.shuffle import shuffled_records
 from alexnet_tf.models.spec import Preprocessing
@@ -93,10 +93,10 @@ def training_dataset(
         source = augment.Images(seed, epoch, index, position, preprocessing, pca_noise_until)
         drawn = augment.draw(source, used)
         if cache is None:
-            crop = _cropper(split, preprocessing, images, drawn, window)
-            pixels, weight = _decode(
-                crop, images, labels, index, preprocessing.crop_size, decode_errors
-            )
+            crop = _cropper(split, preprocessing, drawn, window)
+            size = preprocessing.crop_size
+            pixels, readable = _decode(split, crop, images, size)
+            pixels, weight = _weigh(pixels, readable, index, images, labels, decode_errors)
         else:
             pixels, weight = cache.crops(index, drawn["offset"], preprocessing.crop_size)
         # An example without a label has weight 0, but the loss is computed from its label.
@@ -183,16 +183,18 @@ def evaluation_dataset(
     def make_batch(records: Records) -> Records:
         """At most B records to an evaluation batch."""
         images, labels = split.parse(records)
-        missing = batch_size - tf.size(labels)
-        index = tf.pad(records["index"], [[0, missing]], constant_values=PADDING)
-        images, labels = tf.pad(images, [[0, missing]]), tf.pad(labels, [[0, missing]])
-        start = shard_index * part
-        images, labels, index = (x[start : start + part] for x in (images, labels, index))
-        pixels, weight = _decode(
-            lambda i: decode_square(split.load(images[i]), preprocessing),
-            images, labels, index, preprocessing.image_size, decode_errors,
-        )  # fmt: skip
-        batch = {"image": pixels, "weight": weight, "label": labels, "index": index}
+        mine = slice(shard_index * part, (shard_index + 1) * part)
+        images, labels, index = images[mine], labels[mine], records["index"][mine]
+        pixels, readable = decode_squares(split, images, preprocessing)
+        pixels, weight = _weigh(pixels, readable, index, images, labels, decode_errors)
+        # Padding comes last: decoding it would fail, and cost the batch a second pass.
+        missing = [[0, part - tf.size(labels)]]
+        batch = {
+            "image": tf.pad(pixels, missing + 3 * [[0, 0]]),
+            "weight": tf.pad(weight, missing),
+            "label": tf.pad(labels, missing),
+            "index": tf.pad(index, missing, constant_values=PADDING),
+        }
         return _with_length(batch, part)
 
     return _run(split.in_order().shard(stride, 0).batch(batch_size), make_batch)
@@ -271,23 +273,20 @@ def _run(records: tf.data.Dataset, make_batch: Callable[[Records], Records]) -> 
 def _cropper(
     split: Split,
     preprocessing: Preprocessing,
-    images: tf.Tensor,
     drawn: Records,
     window: augment.Augmentation | None,
-) -> Callable[[tf.Tensor], tf.Tensor]:
-    """From the place in a batch to the crop, uint8 [C, C, 3], which is cut out in decoding.
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """From place in a batch and encoded image to the crop, uint8 [C, C, 3], cut out in decoding.
 
     Args:
         split: the training set.
         preprocessing: the variant's.
-        images: `Split.parse`'s, string [B].
         drawn: the batch's random numbers, [B, ...]; loses those of `window`.
         window: the augmentation that says which part to decode; None: the crop at drawn["offset"].
     """
     cut = {name: drawn.pop(name) for name in window.tensors} if window else {}
 
-    def crop(i: tf.Tensor) -> tf.Tensor:
-        encoded = split.load(images[i])
+    def crop(i: tf.Tensor, encoded: tf.Tensor) -> tf.Tensor:
         if window is None:
             is_square = split.square_size == preprocessing.image_size
             return decode_crop(encoded, drawn["offset"][i], preprocessing, is_square)
@@ -297,28 +296,47 @@ def _cropper(
     return crop
 
 
-def _decode(
-    decode: Callable[[tf.Tensor], tf.Tensor],
-    images: tf.Tensor,
-    labels: tf.Tensor,
-    index: tf.Tensor,
-    size: int,
-    decode_errors: DecodeErrors,
+def decode_squares(
+    split: Split, images: tf.Tensor, preprocessing: Preprocessing
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Decodes a batch, in which any image may be damaged.
+    """Decodes a batch, in which any image may be damaged, or of a kind that only Pillow reads.
 
     Args:
-        decode: place in the batch to uint8 [size, size, 3]; may raise.
+        split: loads the images.
         images: `Split.parse`'s, string [B].
-        labels: `Split.parse`'s, int64 [B].
-        index: int64 [B], `PADDING` where there is no image.
-        size: pixels.
-        decode_errors: records images that raise, or have no label.
+        preprocessing: says S.
 
     Returns:
-        uint8 [B, size, size, 3], and weight float32 [B], 0 where there is no image or no label.
+        uint8 [B, S, S, 3], black where an image is unreadable, and bool [B], false there.
     """
-    pixels, readable = decode_batch(decode, tf.size(index), size)
+    size = preprocessing.image_size
+    return _decode(split, lambda i, encoded: decode_square(encoded, preprocessing), images, size)
+
+
+def _decode(
+    split: Split,
+    decode: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    images: tf.Tensor,
+    size: int,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """As `decode_squares`; `decode`: place in the batch and encoded image to [size, size, 3]."""
+    return decode_batch(
+        lambda i: decode(i, split.load(images[i])),
+        tf.size(images),
+        size,
+        second_try=lambda i: decode(i, convert(split.load(images[i]))),
+    )
+
+
+def _weigh(
+    pixels: tf.Tensor,
+    readable: tf.Tensor,
+    index: tf.Tensor,
+    images: tf.Tensor,
+    labels: tf.Tensor,
+    decode_errors: DecodeErrors,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The pixels, and their weight, float32 [B]: 0 if unreadable or unlabelled, as is recorded."""
     readable &= labels >= 0
     with tf.control_dependencies([decode_errors.record_in_graph(readable, index, images, labels)]):
         return pixels, tf.cast(readable, tf.float32)

@@ -14,13 +14,16 @@ import os
 import pathlib
 import re
 import sys
+from collections.abc import Sequence
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.naming import camelcase_to_snakecase
 from tensorflow_datasets.core.utils.file_utils import list_data_dirs
 
-from alexnet_tf.data.dataset import NO_LABEL, ImageDataset, Records, Split
+from alexnet_tf.data import splits
+from alexnet_tf.data.class_folders import LeftOut
+from alexnet_tf.data.dataset import NO_LABEL, Records, Split, StoredDataset
 from alexnet_tf.data.limits import MAX_CLASSES
 from alexnet_tf.data.prepared import STATISTICS
 from alexnet_tf.data.tfds_metadata import METADATA, check_label_names, check_metadata, check_shards
@@ -32,7 +35,7 @@ _BUILT_IN = ("shapes", "folder")
 _NAME = re.compile(r"(?P<name>[a-zA-Z]\w*)(/(?P<config>[\w+.-]+))?(:(?P<version>[\d.*]+))?")
 
 
-def open_tfds(name: str, data_dir: str | None) -> ImageDataset:
+def open_tfds(name: str, data_dir: str | None) -> StoredDataset:
     """Opens a dataset, and prepares it first where that is needed.
 
     Args:
@@ -48,21 +51,24 @@ def open_tfds(name: str, data_dir: str | None) -> ImageDataset:
     else:
         builder = builder_of_name(name, data_dir, "--dataset=shapes, folder, a prepared directory")
     keys = checked_keys(builder)
-    splits = builder.info.splits
-    if "train" not in splits:
-        raise UserError(f"{name} has no split `train`, only {', '.join(splits)}")
-    train, held_out = "train", next((s for s in ("validation", "test") if s in splits), None)
-    if held_out is None:
-        train, held_out = "train[:90%]", "train[90%:]"
-        print(f"{name} has no validation split: its last tenth is held out of training")
+    classes = tuple(builder.info.features[keys[1]].names)
+    names = splits_with_images(builder)
+    last_tenth = splits.LAST_TENTH if splits.TRAIN in names else None
+    earlier = next((name for name in ("validation", "test") if name in names), last_tenth)
     statistics = pathlib.Path(builder.data_dir) / STATISTICS
-    return ImageDataset(
-        name,
-        tuple(builder.info.features[keys[1]].names),
-        _make_split(builder.info, train, keys),
-        _make_split(builder.info, held_out, keys),
-        str(statistics) if statistics.exists() else None,
+
+    def load(names: Sequence[str]) -> tuple[tuple[str, ...], list[Split], LeftOut]:
+        """Classes, splits, and no other files."""
+        return classes, [_make_split(builder.info, name, keys) for name in names], LeftOut()
+
+    return StoredDataset(
+        name, names, load, earlier, str(statistics) if statistics.exists() else None
     )
+
+
+def splits_with_images(builder: tfds.core.DatasetBuilder) -> tuple[str, ...]:
+    """The names of a dataset's splits, without empty ones."""
+    return tuple(name for name, split in builder.info.splits.items() if split.num_examples)
 
 
 def builder_of_name(name: str, data_dir: str | None, allowed: str) -> tfds.core.DatasetBuilder:
@@ -232,7 +238,13 @@ def _check_image(dataset: str, name: str, image: tfds.features.Image) -> None:
 def _make_split(info: tfds.core.DatasetInfo, name: str, keys: tuple[str, str]) -> Split:
     # Not `builder.as_dataset`, which reads a whole split: shuffle.py reads single shards, whose
     # numbers are tensors, in the order of an epoch, and skips those before the first step.
-    files = info.splits[name].file_instructions
+    try:
+        files = info.splits[name].file_instructions
+    except (ValueError, AssertionError, KeyError) as error:
+        raise UserError(
+            f"Expected a split, or a slice such as train[:80%]. Received: {name} "
+            f"({first_line(error)})"
+        ) from None
     paths = tf.constant([file.filename for file in files])
     odd = next((f.filename for f in files if ".tfrecord" not in os.path.basename(f.filename)), None)
     if odd:

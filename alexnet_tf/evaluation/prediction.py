@@ -13,12 +13,22 @@ from typing import TextIO
 
 import numpy as np
 
+from alexnet_tf.data.class_folders import (
+    IMAGE_SUFFIXES,
+    LITTER,
+    SPECIAL,
+    LeftOut,
+    is_litter,
+    read_start,
+    why_left_out,
+)
 from alexnet_tf.data.limits import MAX_BYTES, MAX_PIXELS
+from alexnet_tf.data.pillow_decoding import to_bmp
 from alexnet_tf.system.progress import Progress
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")  # as in data/image_folder.py
-
-_INVALID = f"not a JPEG, PNG, GIF or BMP, damaged, or too large (JPEG: {MAX_PIXELS:,} pixels)"
+_INVALID = (
+    f"not a JPEG, PNG, GIF, BMP, WebP or TIFF, damaged, or too large (JPEG: {MAX_PIXELS:,} pixels)"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,11 +60,13 @@ def find_images(paths: Iterable[str | os.PathLike]) -> list[Path]:
     """Lists files as given, and all images in folders and their subfolders, sorted.
 
     A folder without images, or one that cannot be read, is listed itself: `predict_files` gives
-    the reason. Hidden files, such as macOS leaves beside others, are skipped.
+    the reason. The other files of folders are counted on standard error.
     """
-    found = []
+    found, left_out = [], LeftOut()
     for path in map(Path, paths):
-        found += (_images_in(path) if os.path.isdir(path) else []) or [path]
+        found += (_images_in(path, left_out) if os.path.isdir(path) else []) or [path]
+    if left_out:
+        print(left_out, file=sys.stderr)
     return found
 
 
@@ -89,7 +101,7 @@ def predict_files(
     for start in range(0, len(paths), batch_size):
         files = [(path, *_read(path)) for path in paths[start : start + batch_size]]
         contents = [content for _, content, reason in files if not reason]
-        predictions = iter(predict_fn(contents) if contents else [])
+        predictions = iter(_predict(predict_fn, contents))
         yield [
             dataclasses.replace(
                 Prediction(reason=reason) if reason else next(predictions), path=str(path)
@@ -133,15 +145,47 @@ def print_predictions(
     return all_read
 
 
-def _images_in(folder: Path) -> list[Path]:
+def _predict(predict_fn: PredictFn, contents: list[bytes]) -> list[Prediction]:
+    """Predicts, and asks again with a copy by Pillow of each image that the model cannot read."""
+    predictions = predict_fn(contents) if contents else []
+    failed = [place for place, prediction in enumerate(predictions) if prediction.reason]
+    copies = {place: copy for place in failed if (copy := to_bmp(contents[place]))}
+    if copies:
+        again = predict_fn(list(copies.values()))
+        for place, prediction in zip(copies, again, strict=True):
+            predictions[place] = prediction
+    return predictions
+
+
+def _images_in(folder: Path, left_out: LeftOut) -> list[Path]:
     unreadable: list[OSError] = []  # folders
-    found = [
-        Path(directory, name)
-        for directory, _, names in os.walk(folder, onerror=unreadable.append)
-        for name in names
-        if name.lower().endswith(SUFFIXES) and not name.startswith(".")
-    ]
+    found = []
+    for directory, folders, names in os.walk(folder, onerror=unreadable.append):
+        litter = sorted(filter(is_litter, (*folders, *names)))
+        folders[:] = sorted(set(folders).difference(litter))
+        for name in litter:
+            left_out.add(LITTER, name)
+        for name in sorted(set(names).difference(litter)):
+            path = Path(directory, name)
+            if reason := _why_no_image(path):
+                left_out.add(reason, name)
+            else:
+                found.append(path)
     return sorted([*found, *(Path(error.filename) for error in unreadable)])
+
+
+def _why_no_image(path: Path) -> str | None:
+    """Why a file in a folder is left out; None for one that is an image, or that should be one."""
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
+        return None
+    if not path.is_file():
+        return SPECIAL
+    try:
+        start, _ = read_start(path)
+    except OSError:  # `predict_files` says so
+        return None
+    return why_left_out(start, suffix)
 
 
 def _read(path: Path) -> tuple[bytes, str]:

@@ -23,8 +23,9 @@ class Report:
         split: the images; it names them in the CSV file.
         classes: names in label order.
         dataset: its name.
-        split_name: as the user asked for it.
-        variants: name of each model's variant; several models were averaged.
+        split_name: of the split.
+        variants: name of each model's variant, with its activation if that is not the variant's
+            own; several models were averaged.
         steps: training steps of each model.
     """
 

@@ -24,6 +24,7 @@ import typing
 from absl import flags as absl_flags
 
 from alexnet_tf import app, flags
+from alexnet_tf.data import splits
 from alexnet_tf.system.errors import UserError
 from alexnet_tf.system.paths import local_path
 
@@ -77,11 +78,11 @@ def _open_model() -> tuple[FigureContext, dict[str, object]]:
     directory = ModelDirectory(_FLAGS.model_dir)
     classifier, metadata, saved = directory.load(_FLAGS.checkpoint)
     variant = metadata.resolve_variant()
-    dataset = _FLAGS.dataset or metadata.dataset
-    data_dir = _FLAGS.data_dir or (None if _FLAGS.dataset else metadata.data_dir)
+    dataset, data_dir, validation = metadata.find_dataset(_FLAGS.dataset, _FLAGS.data_dir)
+    named = _FLAGS.split or (validation if validation != splits.EARLIER else None) or "validation"
     runs = [directory.path, *(ModelDirectory(path).path for path in _FLAGS.compare)]
     context = FigureContext(
-        classifier, variant, lambda: _open_dataset(dataset, data_dir), _FLAGS.images,
+        classifier, variant, lambda: _open_dataset(dataset, data_dir, validation), _FLAGS.images,
         _FLAGS.layer, tuple(map(int, _FLAGS.units)), photo, tuple(runs),
     )  # fmt: skip
     try:
@@ -91,17 +92,16 @@ def _open_model() -> tuple[FigureContext, dict[str, object]]:
     return context, {
         "variant": f"{metadata.variant}: {variant.summary}",
         "step": saved.step,
-        "dataset": f"{dataset}, {_FLAGS.split}",
+        "dataset": f"{dataset}, {named}",
     }
 
 
-def _open_dataset(dataset: str, data_dir: str | None) -> FigureDataset:
-    from alexnet_tf.data.sources import open_dataset
+def _open_dataset(dataset: str, data_dir: str | None, validation: str | None) -> FigureDataset:
+    from alexnet_tf.data.sources import open_split
     from alexnet_tf.figures.context import FigureDataset
 
-    opened = open_dataset(dataset, data_dir, max_unreadable=1.0)
-    split = opened.train if _FLAGS.split == "train" else opened.validation
-    return FigureDataset(split, opened.classes)
+    opened = open_split(dataset, data_dir, _FLAGS.split, 1.0, validation)
+    return FigureDataset(opened.validation, opened.classes)
 
 
 def _variant_alone() -> tuple[FigureContext, dict[str, object]]:
@@ -130,7 +130,7 @@ if __name__ == "__main__":
         "dataset of the images; its classes may differ; default: the training dataset",
     )
     absl_flags.DEFINE_string("data_dir", None, "where the dataset is, as in training")
-    absl_flags.DEFINE_enum("split", "validation", ["validation", "train"], "split of the dataset")
+    flags.define_split()
     absl_flags.DEFINE_integer(
         "images", 2000, "maximum number of images, evenly spaced over the split", lower_bound=2
     )

@@ -16,7 +16,7 @@ from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.data.statistics import Statistics, compute_statistics
 from alexnet_tf.inspection import findings
 from alexnet_tf.inspection.dataset_stats import collect_stats
-from alexnet_tf.inspection.duplicates import find_duplicates
+from alexnet_tf.inspection.duplicates import Duplicates, find_duplicates
 from alexnet_tf.models.spec import Preprocessing
 from alexnet_tf.system.errors import UserError
 from alexnet_tf.system.files import write_atomically, writing_to
@@ -81,15 +81,17 @@ def inspect_dataset(
     report = DatasetReport()
     _examine(dataset, report)
     _decode(dataset, preprocessing, seed, report)
-    report.say(*findings.conclude(report.findings))
+    use = "train" if dataset.train.examples else "evaluate"
+    report.say(*findings.conclude(report.findings, use))
     return report
 
 
 def _damaged_files(dataset: ImageDataset) -> list[str]:
     """Names of files that have changed since `alexnet_tf.prepare` wrote them."""
-    if not dataset.train.paths:
+    paths = dataset.train.paths or dataset.validation.paths
+    if not paths:
         return []
-    folder = pathlib.Path(dataset.train.paths[0]).parent
+    folder = pathlib.Path(paths[0]).parent
     report = prepared.read_report(folder)
     if report is None:
         return []
@@ -98,19 +100,21 @@ def _damaged_files(dataset: ImageDataset) -> list[str]:
 
 
 def _examine(dataset: ImageDataset, report: DatasetReport) -> None:
-    """Collects statistics of both splits, and compares the splits."""
+    """Collects statistics of the splits, and compares them."""
     classes = dataset.classes
-    train, validation = both = [
-        collect_stats(split, len(classes)) for split in (dataset.train, dataset.validation)
-    ]
-    duplicates = find_duplicates(train, validation)
+    report.say(dataset.describe())
+    used = [split for split in (dataset.train, dataset.validation) if split.examples]
+    both = [collect_stats(split, len(classes)) for split in used]
+    duplicates = find_duplicates(*both) if len(both) == 2 else Duplicates([], [], [])
     for stats in both:
         report.say(*findings.describe(stats, classes))
-    if dataset.skipped:
-        report.say(f"skipped, without an image's name or too large: {dataset.skipped:,} files")
-    report.say(*findings.describe_duplicates(train, validation, duplicates))
+    if dataset.left_out:
+        report.say(f"files: {dataset.left_out}")
+    report.say(*findings.describe_duplicates(both, duplicates))
     report.say(findings.describe_classes(classes))
-    report.findings += findings.find_faults(train, validation, duplicates, classes)
+    if dataset.left_out.images:
+        report.findings.append(f"{dataset.left_out.images:,} files are left out (see above)")
+    report.findings += findings.find_faults(both, duplicates, classes)
     report.facts = {
         **{stats.name: findings.as_json(stats, classes) for stats in both},
         "in_both": dataclasses.asdict(duplicates),
@@ -129,7 +133,7 @@ def _decode(
         _compare_statistics(dataset.statistics, statistics, report)
         preprocessor = Preprocessor(preprocessing, statistics)
         report.sheet = contact_sheet(examples, dataset.classes, preprocessor, seed)
-    else:
+    elif dataset.train.examples:
         report.findings.append("no training image of a sample could be decoded")
     for _ in decoded_batches(
         dataset.validation, preprocessing, validation_errors, f"decoding {dataset.validation.name}"

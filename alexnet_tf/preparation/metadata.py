@@ -52,7 +52,8 @@ def write_metadata(source: Source, ledger: Ledger) -> dict[str, Any]:
             raise UserError(f"None of the {name} images can be used")
     shards = ledger.digests().keys()
     with writing_to(folder, tf.errors.OpError):
-        Statistics.of(ledger.moments).save(str(folder / STATISTICS))
+        if ledger.moments.pictures:  # else there is no training set
+            Statistics.of(ledger.moments).save(str(folder / STATISTICS))
         _write_tfds_metadata(folder, source, report)
         written = {path.name for path in folder.iterdir()} - {*shards, LEDGER, REPORT, TEXT}
         for name in sorted(written):  # on disk before the ledger is removed
@@ -149,7 +150,7 @@ def _report_text(report: dict[str, Any]) -> str:
         f"statistics  of {report['measured']:,} training images",
     ]
     if report["ignored"]:
-        lines.append(f"ignored     {report['ignored']:,} entries that are not files")
+        lines.append(f"ignored     {report['ignored']:,} entries that are no image files")
     for name, split in report["prepared"].items():
         counts = split["classes"].values()
         lines += [

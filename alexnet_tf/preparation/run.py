@@ -15,6 +15,7 @@ import numpy as np
 from PIL import features as pillow
 
 import alexnet_tf
+from alexnet_tf.data.class_folders import check_class_names
 from alexnet_tf.data.decode_errors import UNLABELLED
 from alexnet_tf.data.prepared import report_digests, verified_files
 from alexnet_tf.data.statistics import MAX_IMAGES
@@ -29,7 +30,6 @@ from alexnet_tf.system.files import PARTIAL, writing_to
 from alexnet_tf.system.paths import local_path
 from alexnet_tf.system.progress import Progress
 from alexnet_tf.system.signals import Interrupt
-from alexnet_tf.system.untrusted import check, line
 
 _NAMED = 3  # skipped images in a message
 
@@ -74,7 +74,7 @@ def prepare_dataset(
     for split, reader in source.splits.items():
         if not reader.count:
             raise UserError(f"The split {split} has no images")
-    _check_class_names(source.classes)
+    check_class_names(source.classes)
     folder = local_path(output, "--output", utf8=True)
     identity = _identity(source, settings)
     with directory.locked(folder):
@@ -178,21 +178,6 @@ def _tasks(
 
 def _scratch(path: pathlib.Path) -> pathlib.Path:
     return path.with_name(f"{path.name}.images{PARTIAL}")
-
-
-def _check_class_names(classes: tuple[str, ...]) -> None:
-    """Refuses names that TFDS's list, one line of UTF-8 for each name, cannot represent."""
-    for name in classes:
-        kept = name.encode(errors="ignore").decode().strip()
-        try:
-            check(name, line)
-        except ValueError:
-            kept = ""
-        if kept != name:
-            raise UserError(
-                "Expected names of classes in UTF-8, without line breaks and control characters, "
-                f"and without spaces around them. Received: {name!r}. Rename it"
-            )
 
 
 def _identity(source: Source, settings: Settings) -> dict[str, Any]:

@@ -290,12 +290,15 @@ FIXED: dict[str, Fixed] = {
 NOT_SAID: dict[str, tuple[str, ...]] = {
     "paper": ("order of images",),
     "slides": ("order of images", "colour noise"),  # the slides: RGB values are altered
-    "original code": ("resizing",),  # a script of 2014 exists (shorter side to 256, INTER_AREA)
+    "original code": ("resizing",),
 }
 
 _ZEROS = "the zeros are not said; ours"
 _PATIENCE = "the number of validations is not said; ours"
 _BIAS_DECAY = "the decay of biases is not said; ours"
+_BIAS_RATE = "the rate of biases is not said; ours"
+_OFFSET = "the offset is not said; ours"
+_FILTER = "the filter is not said; ours"
 _ACROSS = "taken literally, across all maps; in the original code, inside each tower"
 # Details that a source does not mention, or gives in another way than its recipe here.
 NOTES: dict[str, dict[str, str]] = {
@@ -303,17 +306,33 @@ NOTES: dict[str, dict[str, str]] = {
         "input": _ZEROS,
         "normalisation": _ACROSS,
         "learning rate": _PATIENCE,
+        "learning rate of biases": _BIAS_RATE,
         "weight decay": _BIAS_DECAY,
+        "resizing": _FILTER,
+        "mean": _OFFSET,
     },
     "slides": {
         "input": _ZEROS,
         "normalisation": _ACROSS,
         "initial biases": "taken literally, 1 in fc8 as well",
         "learning rate": _PATIENCE,
+        "learning rate of biases": _BIAS_RATE,
         "weight decay": _BIAS_DECAY,
+        "resizing": _FILTER,
+        "mean": _OFFSET,
     },
     "original code": {
-        "learning rate": "its log counts epochs from 1: perhaps after 22, 50 and 77",
-        "learning rate of biases": "the first drop is not recorded; ours",
+        "learning rate": "our reading: its log says epochs 23, 51 and 78, counted from 1",
+        "learning rates of layers": "our reading: its log says epochs 68 and 72, counted from 1",
+        "colour noise": "our reading: its log says epoch 68, counted from 1",
+        # Not recorded for this run; configs/code2012.flags has the evidence.
+        "learning rate of biases": "the start and the drop are inferred from "
+        "layer-params-120-4gpu.cfg and layer-params-120-4gpu-auto2.cfg",
+        # cuda-convnet2, make-data/pyext/src/pyext.cpp
+        "resizing": "the author's script of 2014: the same, by INTER_AREA to smaller and by "
+        "INTER_CUBIC to larger images, JPEG quality 95",
     },
+    # examples/imagenet, tools/convert_imageset
+    "Caffe": {"resizing": "by ImageMagick's -resize or by OpenCV's default filter"},
+    "torchvision": {"resizing": "Pillow's bilinear filter, no second JPEG"},
 }

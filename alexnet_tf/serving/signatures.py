@@ -1,8 +1,9 @@
 """The signatures of a SavedModel, and the operations that their graphs may contain.
 
 Encoded images are JPEG, PNG, BMP or GIF files; the first frame of a GIF is used. An image that
-cannot be decoded does not fail the others of its batch: its `valid` is false, its numbers are 0
-and its class names are empty. k is 5, or the number of classes if there are fewer.
+cannot be decoded, or that TensorFlow would misread (`data/graph_checks.py`), does not fail the
+others of its batch: its `valid` is false, its numbers are 0 and its class names are empty. k is 5,
+or the number of classes if there are fewer.
 
 signature         input                              output
 serving_default   image_bytes, string [B]            classes, string [B, k], most probable first
@@ -52,8 +53,8 @@ _NETWORK_OPS = """
 _ARITHMETIC_OPS = """
     AddV2 All Assert Cast ClipByValue ConcatV2 Const EnsureShape Equal Exp ExpandDims Fill FloorDiv
     FloorMod GatherV2 Greater GreaterEqual Identity If IsFinite Less LessEqual Log
-    LogicalAnd Max Min Minimum Mul NoOp OnesLike Pack Placeholder Prod Range RealDiv Reshape
-    ReverseV2 Round ScatterNd SelectV2 Shape Size Split Squeeze StatelessCase StatelessIf
+    LogicalAnd LogicalOr Max Min Minimum Mul NoOp OnesLike Pack Placeholder Prod Range RealDiv
+    Reshape ReverseV2 Round ScatterNd SelectV2 Shape Size Split Squeeze StatelessCase StatelessIf
     StatelessWhile StridedSlice Sub Sum Unpack While
 """
 # Calls of functions of the same graph; `check_ops` checks the operations of these as well.

@@ -22,8 +22,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from alexnet_tf.data import splits
 from alexnet_tf.data.limits import MAX_CLASSES
 from alexnet_tf.data.preprocess import Preprocessor
+from alexnet_tf.data.sources import dataset_directory
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.evaluation.classifier import Classifier, Ensemble
 from alexnet_tf.models.build import AlexNet
@@ -61,7 +63,7 @@ _UNREPORTED = (
     *("model_dir", "data_dir", "steps", "epochs", "cache", "strategy", "workers", "worker_index"),
     *("worker_timeout", "tpu", "tower_devices", "logical_cpus", "accumulate"),
     *("steps_per_execution", "stuck_after", "save_minutes", "keep_checkpoints", "profile"),
-    *("export", "max_unreadable"),
+    *("export", "max_unreadable", "validation_split"),
 )
 
 
@@ -77,6 +79,7 @@ class RunMetadata:
         options: of the run.
         examples: in the training set; None in runs of old versions.
         data_digest: of the training set (`training_digest`); None in runs of old versions.
+        validation_split: name of the split that validates (`splits.choose_validation`).
     """
 
     variant: str
@@ -87,10 +90,36 @@ class RunMetadata:
     options: dict = dataclasses.field(default_factory=dict)
     examples: int | None = None
     data_digest: str | None = None
+    validation_split: str = splits.EARLIER
 
     def resolve_variant(self) -> Variant:
         """The variant with the run's activation."""
         return get_variant(self.variant, self.activation)
+
+    def model_name(self) -> str:
+        """The variant's name, with the activation if it is not the variant's own."""
+        own = get_variant(self.variant).activation
+        return self.variant if own == self.activation else f"{self.variant} ({self.activation})"
+
+    def find_dataset(
+        self, dataset: str | None, data_dir: str | None
+    ) -> tuple[str, str | None, str | None]:
+        """The dataset to measure on: another one, or else the run's.
+
+        Args:
+            dataset: its name; None: the run's.
+            data_dir: of it; None with the run's dataset: the run's.
+
+        Returns:
+            Name, data_dir, and the split that validates, None where the names of the splits say.
+        """
+        if dataset is None:
+            dataset, data_dir = self.dataset, data_dir or self.data_dir
+        same = (dataset_directory(dataset) or dataset) == self.dataset
+        if dataset == "folder" and data_dir and self.validation_split == splits.HELD_OUT:
+            # Another folder may have a validation split.
+            same = os.path.abspath(os.path.expanduser(data_dir)) == self.data_dir
+        return dataset, data_dir, self.validation_split if same else None
 
 
 def _summary(classes: tuple[str, ...]) -> str:
@@ -284,6 +313,8 @@ class ModelDirectory:
             facts["training images"] = (earlier.examples, metadata.examples)
         if before is not None:
             facts["training data of digest"] = (before[:12], now and now[:12])
+        if earlier.validation_split != splits.EARLIER:
+            facts["--validation_split"] = (earlier.validation_split, metadata.validation_split)
         for name in _FIXED_OPTIONS:
             facts[f"--{name}"] = (earlier.options.get(name), metadata.options.get(name))
         for name, (before, now) in facts.items():
@@ -295,6 +326,16 @@ class ModelDirectory:
                     f"{name} {now}. Choose another --model_dir."
                 )
         return True
+
+    def validation_split(self) -> str | None:
+        """The split that validates the run in the directory; None if there is no run.
+
+        Raises:
+            UserError: `model.json` is damaged.
+        """
+        if self.metadata_path.exists() and self.checkpoints.exists:
+            return self.read_metadata().validation_split
+        return None
 
     def changed_options(self, metadata: RunMetadata) -> list[str]:
         """The options that differ from `model.json`, one line each, of those that may."""

@@ -72,6 +72,11 @@ class Options:
     data_dir: str | None = _option(
         None, "the image folder, or where TensorFlow Datasets keeps its datasets"
     )
+    validation_split: str | None = _option(
+        None,
+        "split that validates, e.g. test; train: a tenth of it, held out. Default: validation, "
+        "val, valid or dev, or else a tenth of train",
+    )
     augment: tuple[str, ...] | None = _option(
         None,
         "augmentations of training images in place of the variant's own; pca_noise only for "

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
-from alexnet_tf.data import augmentations
+from alexnet_tf.data import augmentations, splits
 from alexnet_tf.data.dataset import ImageDataset, check_beginning
 from alexnet_tf.data.decode_errors import DecodeErrors
 from alexnet_tf.data.identity import training_digest
@@ -111,9 +111,15 @@ def train_on(
     augmentations.check(names, cached=options.cache != "none")
     directory = ModelDirectory(options.model_dir or _default_directory(options))
     directory.check_writable()
-    dataset = open_dataset(options.dataset, options.data_dir, options.max_unreadable)
+    validation = options.validation_split or directory.validation_split()
+    dataset = open_dataset(options.dataset, options.data_dir, options.max_unreadable, validation)
     for split in (dataset.train, dataset.validation):
         check_beginning(split)
+    if validation == splits.EARLIER and sync.is_chief:
+        print(
+            f"This run was begun by an earlier version: split {dataset.validation.name} goes on "
+            "validating"
+        )
     network = build_network(options, variant, len(dataset.classes), strategy)
     trainer = Trainer(options, dataset, network, directory, sync, callbacks, **seams)
     with directory.lock() if sync.is_chief else contextlib.nullcontext():
@@ -168,6 +174,7 @@ def _open_directory(
         data_dir=options.data_dir and os.path.abspath(os.path.expanduser(options.data_dir)),
         examples=dataset.train.examples,
         data_digest=training_digest(dataset),
+        validation_split=dataset.validation.name,
         options=dataclasses.asdict(options),
     )
 

@@ -430,8 +430,7 @@ class Trainer:
             f"AlexNet {self.variant.name}: {network.checkpointed.model.count_params():,} "
             f"parameters, {self.variant.preprocessing.crop_size} pixels, "
             f"{self.options.precision}, {len(devices)} {kind}{'s' if len(devices) > 1 else ''}",
-            f"{data.name}: {data.train.examples:,} training and "
-            f"{data.validation.examples:,} validation images of {len(data.classes):,} classes",
+            data.describe(),
             f"{schedule.total_steps:,} steps of {self.options.batch_size} images "
             f"({schedule.epoch(schedule.total_steps):g} epochs)",
         ]

@@ -1,4 +1,5 @@
 import collections
+import dataclasses
 import itertools
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from alexnet_tf.data import shuffle
+from alexnet_tf.data.dataset import PADDING, Split
 from alexnet_tf.data.decode_errors import DecodeErrors
 from alexnet_tf.data.pipeline import (
     evaluation_dataset,
@@ -145,6 +147,33 @@ def test_evaluation_weighs_every_example_exactly_once(lengths, broken):
     del weight_of[-1]  # what fills the last batch up
     assert weight_of == {i: float(i not in broken) for i in range(sum(lengths))}
     assert len(errors) == len(broken)
+
+
+class CountedSplit(Split):
+    """Counts the images that are loaded."""
+
+    loaded = 0
+
+    def load(self, image):
+        def count(image):
+            CountedSplit.loaded += 1
+            return image
+
+        return tf.ensure_shape(tf.numpy_function(count, [super().load(image)], tf.string), [])
+
+
+@pytest.mark.parametrize("num_shards", [1, 2])
+def test_padding_is_never_loaded_nor_a_batch_decoded_twice(num_shards):
+    split = sharded_split(LENGTHS)
+    counted = CountedSplit(**{f.name: getattr(split, f.name) for f in dataclasses.fields(split)})
+    CountedSplit.loaded, indices = 0, []
+    for shard in range(num_shards):
+        data = evaluation_dataset(counted, SPEC, 16, shard_index=shard, num_shards=num_shards)
+        for batch in data.as_numpy_iterator():
+            indices += batch["index"].tolist()
+            np.testing.assert_array_equal(batch["weight"], batch["index"] != PADDING)
+    assert sorted(indices) == 10 * [PADDING] + list(range(EXAMPLES))
+    assert CountedSplit.loaded == EXAMPLES
 
 
 def test_evaluation_of_every_third_example():

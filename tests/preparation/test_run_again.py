@@ -14,7 +14,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from alexnet_tf.data.sources import open_dataset
+from alexnet_tf.data.sources import open_dataset, open_split
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.preparation import directory, metadata, workers
 from alexnet_tf.preparation.plan import Settings
@@ -26,6 +26,7 @@ from alexnet_tf.system.errors import UserError
 from tests import commands
 from tests.preparation import crashing_images
 from tests.preparation.pictures import encode, photo
+from tests.tfds_files import write_tfds
 
 SETTINGS = Settings(size=32, quality=90, shard_examples=8, seed=0)
 
@@ -362,6 +363,29 @@ def test_a_dataset_of_tfds_is_a_source(folder, tmp_path):
     )
     assert first == second
     assert len(first) == 20
+
+
+@pytest.mark.parametrize(
+    ("labels", "wanted", "prepared", "left_out"),
+    [
+        ({"train": [0, 1, 2, 2]}, (), ["train"], ()),
+        ({"test": [0, 1, 2, 2]}, (), ["test"], ()),
+        ({"test": [0], "valid": [1], "train": [2]}, (), ["train", "valid"], ("test",)),
+        ({"test": [0], "train": [2]}, ("test",), ["test"], ("train",)),
+    ],
+)
+def test_splits_of_tfds_keep_their_names(tmp_path, labels, wanted, prepared, left_out):
+    write_tfds(tmp_path / "made" / "1.0.0", shards=1, **labels)
+    source = open_tfds_source("made", str(tmp_path), wanted)
+    assert source.left_out == left_out
+    output = tmp_path / "out"
+    for _ in range(2):  # the second time nothing is left to do
+        result = prepare_dataset(source, str(output), SETTINGS, 1, 0.0, InlinePool)
+        assert list(result.report["prepared"]) == prepared
+    assert (output / "statistics.npz").exists() == ("train" in prepared)
+    name = prepared[-1]
+    found = open_split(str(output), None, name).validation
+    assert (found.name, found.examples) == (name, len(labels[name]))
 
 
 @pytest.mark.parametrize("name", ["new\nline", "ends in space ", "\udc85", "a\u2028b"], ids=ascii)
