@@ -19,6 +19,7 @@ from alexnet_tf.inspection.dataset_stats import collect_stats
 from alexnet_tf.inspection.duplicates import find_duplicates
 from alexnet_tf.models.spec import Preprocessing
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.text import printable
 
 _SHOWN = 6  # images on the contact sheet
 _MAX_DISTANCE = 1.0  # of 255, average over the pixels, between a stored and a computed mean image
@@ -43,14 +44,15 @@ class DatasetReport:
 
     def say(self, *lines: str) -> None:
         """Prints lines and adds them to the report."""
+        lines = [printable(line) for line in lines]
         self.lines.extend(lines)
         print(*lines, sep="\n", flush=True)
 
     def write(self, folder: pathlib.Path) -> None:
         """Writes report.txt, report.json and, if there is one, the contact sheet batch.png."""
-        (folder / "report.txt").write_text("\n".join(self.lines) + "\n")
+        (folder / "report.txt").write_text("\n".join(self.lines) + "\n", "utf-8")
         facts = {**self.facts, "verdict": self.findings}
-        (folder / "report.json").write_text(json.dumps(facts, indent=1) + "\n")
+        (folder / "report.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
         if self.sheet:
             (folder / "batch.png").write_bytes(self.sheet)
 
