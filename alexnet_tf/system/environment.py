@@ -13,7 +13,7 @@ from alexnet_tf.system.errors import UserError
 
 _DETERMINISM = "TF_DETERMINISTIC_OPS"
 # With a wrong value TensorFlow ends the process in C++, and says so only on standard error.
-_FATAL = ("TF_XLA_FLAGS", "XLA_FLAGS")
+_FATAL = "TF_XLA_FLAGS"
 
 
 def use_utf8() -> None:
@@ -62,10 +62,11 @@ def hold_back_stderr() -> Iterator[None]:
 
     C++ code prints there, out of Python's reach.
     """
-    fatal = any(os.environ.get(name) for name in _FATAL)
     with contextlib.ExitStack() as stack:
         try:
-            kept_back = None if fatal else stack.enter_context(tempfile.TemporaryFile())
+            kept_back = (
+                None if os.environ.get(_FATAL) else stack.enter_context(tempfile.TemporaryFile())
+            )
         except OSError:  # no folder for temporary files can be written
             kept_back = None
         if kept_back is None:
