@@ -114,7 +114,8 @@ def import_tensorflow_quietly() -> None:
         UserError: the environment names another backend for Keras, or has a value that would end
             the process.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if not os.environ.get("TF_CPP_MIN_LOG_LEVEL", "").isdecimal():
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
     # Intel's convolutions. By default TensorFlow uses them only on CPUs with AVX-512 VNNI, but a
     # training step is 1.5 to 1.9 times as fast with them on an AMD CPU with AVX2.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
