@@ -7,7 +7,9 @@ from setuptools import find_packages, setup
 
 HERE = pathlib.Path(__file__).parent
 VERSION = re.search(
-    r'^__version__ = "(.+)"$', (HERE / "alexnet_tf" / "__init__.py").read_text("utf-8"), re.MULTILINE
+    r'^__version__ = "(.+)"$',
+    (HERE / "alexnet_tf" / "__init__.py").read_text("utf-8"),
+    re.MULTILINE,
 ).group(1)
 
 # Faster JPEGs and resizing for `alexnet_tf.prepare`; cykooz.resizer has no wheels for Linux on ARM.
@@ -73,9 +75,9 @@ setup(
     python_requires=">=3.10",
     install_requires=[
         "tensorflow>=2.20,<3",
-        # Loading a .keras or .h5 file ran code or read other files (CVE-2025-1550, 8747, 9905, 9906,
-        # 12058, 12060, CVE-2026-0897, 1462, 1669). Only 3.12.4 and 3.15.1 have all the repairs; the
-        # first is the newest for Python 3.10.
+        # Loading a .keras or .h5 file ran code or read other files (CVE-2025-1550, 8747, 9905,
+        # 9906, 12058, 12060, CVE-2026-0897, 1462, 1669). Only 3.12.4 and 3.15.1 have all the
+        # repairs; the first is the newest for Python 3.10.
         "keras>=3.12.4,!=3.13.*,!=3.14.*,!=3.15.0,<4",
         "tensorboard>=2.20,<3",
         "tensorflow-datasets>=4.9.9,<5",

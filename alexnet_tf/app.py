@@ -7,6 +7,7 @@ the run was lost; 129, 130 or 143 stopped by a signal.
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import re
 import signal
@@ -128,6 +129,7 @@ def import_tensorflow_quietly() -> None:
         reset_formats()
         quota = usable_cores()
         if quota < schedulable_cores():  # TensorFlow knows nothing of a container's quota
-            tf.config.threading.set_intra_op_parallelism_threads(quota)
-            tf.config.threading.set_inter_op_parallelism_threads(quota)
+            with contextlib.suppress(RuntimeError):  # it is in use already
+                tf.config.threading.set_intra_op_parallelism_threads(quota)
+                tf.config.threading.set_inter_op_parallelism_threads(quota)
         tf.config.list_physical_devices()  # looks for GPUs, and logs several lines without one

@@ -41,7 +41,9 @@ def _registered_names() -> list[str]:
     return [name for name, _ in sorted(found, key=lambda entry: int(entry[1]))]
 
 
-__doc__ += textwrap.fill(f"Figures: {' '.join(_registered_names())}", 100, break_on_hyphens=False)
+__doc__ = (__doc__ or "") + textwrap.fill(  # none under python -OO
+    f"Figures: {' '.join(_registered_names())}", 100, break_on_hyphens=False
+)
 
 
 def main(argv: list[str]) -> int:

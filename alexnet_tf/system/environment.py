@@ -22,8 +22,8 @@ def use_utf8() -> None:
     TensorFlow takes all names of files as UTF-8. In another locale the two would write one file
     under two names, or fail. In the C locale Python chooses UTF-8 itself, unless told otherwise.
     """
-    tried = os.environ.get("PYTHONUTF8") == "1"
-    if tried or sys.flags.utf8_mode or sys.getfilesystemencoding() == "utf-8":
+    hopeless = os.environ.get("PYTHONUTF8") == "1" or not sys.executable
+    if hopeless or sys.flags.utf8_mode or sys.getfilesystemencoding() == "utf-8":
         return
     os.environ["PYTHONUTF8"] = "1"
     if sys.stdout and sys.stdout.encoding:  # what the terminal can show stays the same
