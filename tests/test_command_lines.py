@@ -43,7 +43,7 @@ def test_help_answers_at_once_and_lists_the_flags(name):
         ("train", ["--validate_every=inf"], "validate_every"),
         ("train", ["--seed=5000000000"], "seed"),
         ("train", ["--dataset=folder", f"--data_dir={_NO_SUCH}"], f"Received: {_NO_SUCH}"),
-        ("train", ["--batch_size=0"], "positive multiple of the 1 replicas"),
+        ("train", ["--batch_size=0"], "positive integer"),
         ("train", ["--batch_size=9", "--strategy=mirrored", "--logical_cpus=2"], "2 replicas"),
         ("train", ["--model_dir=setup.py/run"], "Cannot write to setup.py/run"),
         ("train", ["--learning_rate=fast"], "learning_rate"),

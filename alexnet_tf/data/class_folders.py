@@ -19,8 +19,8 @@ from collections.abc import Iterator
 
 from alexnet_tf.data.limits import MAX_BYTES
 from alexnet_tf.system.errors import UserError
-from alexnet_tf.system.untrusted import check, line
 from alexnet_tf.system.progress import Progress
+from alexnet_tf.system.untrusted import check, line
 
 # Files with such names are expected to be images, and are damaged if they do not begin like one.
 IMAGE_SUFFIXES = (

@@ -25,6 +25,7 @@ from alexnet_tf.data.class_folders import (
 from alexnet_tf.data.limits import MAX_BYTES, MAX_PIXELS
 from alexnet_tf.data.pillow_decoding import to_bmp
 from alexnet_tf.system.progress import Progress
+from alexnet_tf.system.text import printable
 
 _INVALID = (
     f"not a JPEG, PNG, GIF, BMP, WebP or TIFF, damaged, or too large (JPEG: {MAX_PIXELS:,} pixels)"
@@ -49,8 +50,11 @@ class Prediction:
 
     def __str__(self) -> str:
         rows = zip(self.scores, self.classes, strict=True)
-        bars = [f"  {score:6.2%}  {'█' * round(30 * score):30}  {name}" for score, name in rows]
-        return "\n".join([self.path, *bars])
+        bars = [
+            f"  {score:6.2%}  {'█' * round(30 * score):30}  {printable(name)}"
+            for score, name in rows
+        ]
+        return "\n".join([printable(self.path), *bars])
 
 
 PredictFn = Callable[[list[bytes]], list[Prediction]]  # encoded images to one prediction each
@@ -136,7 +140,7 @@ def print_predictions(
                 if prediction.reason:
                     all_read = False
                     message = f"error: cannot read {prediction.path}: {prediction.reason}"
-                    print(message, file=sys.stderr)
+                    print(printable(message), file=sys.stderr)
                 elif text:
                     progress.write(str(prediction))
                 if json_lines is not None:

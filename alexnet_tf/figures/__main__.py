@@ -36,12 +36,16 @@ _FLAGS = absl_flags.FLAGS
 
 def _registered_names() -> list[str]:
     """Names of the figures in order, read from the source: importing it would take seconds."""
-    source = "".join(path.read_text() for path in pathlib.Path(__file__).parent.glob("plots/*.py"))
+    source = "".join(
+        path.read_text("utf-8") for path in pathlib.Path(__file__).parent.glob("plots/*.py")
+    )
     found = re.findall(r'^@figure\("([\w-]+)", .*order=(\d+)\)$', source, re.MULTILINE)
     return [name for name, _ in sorted(found, key=lambda entry: int(entry[1]))]
 
 
-__doc__ += textwrap.fill(f"Figures: {' '.join(_registered_names())}", 100, break_on_hyphens=False)
+__doc__ = (__doc__ or "") + textwrap.fill(  # none under python -OO
+    f"Figures: {' '.join(_registered_names())}", 100, break_on_hyphens=False
+)
 
 
 def main(argv: list[str]) -> int:

@@ -20,6 +20,7 @@ from alexnet_tf.inspection.duplicates import Duplicates, find_duplicates
 from alexnet_tf.models.spec import Preprocessing
 from alexnet_tf.system.errors import UserError
 from alexnet_tf.system.files import write_atomically, writing_to
+from alexnet_tf.system.text import printable_lines
 
 _SHOWN = 6  # images on the contact sheet
 _MAX_DISTANCE = 1.0  # of 255, average over the pixels, between a stored and a computed mean image
@@ -44,6 +45,7 @@ class DatasetReport:
 
     def say(self, *lines: str) -> None:
         """Prints lines and adds them to the report."""
+        lines = [printable_lines(line) for line in lines]
         self.lines.extend(lines)
         print(*lines, sep="\n", flush=True)
 

@@ -9,7 +9,6 @@ import collections
 import dataclasses
 import hashlib
 import io
-import os
 from collections.abc import Iterator
 from concurrent import futures
 
@@ -18,6 +17,7 @@ from PIL import Image
 
 from alexnet_tf.data.dataset import NO_LABEL, Split
 from alexnet_tf.data.image_checks import ImageInfo, examine, read_file
+from alexnet_tf.system.processes import usable_cores
 from alexnet_tf.system.progress import Progress
 
 _BATCH = 64  # images that a thread takes at a time
@@ -100,7 +100,7 @@ def collect_stats(split: Split, classes: int) -> DatasetStats:
         classes: number of classes.
     """
     stats = DatasetStats(split.name, np.zeros(classes, int))
-    threads = os.cpu_count() or 1
+    threads = usable_cores()
     with (
         futures.ThreadPoolExecutor(threads) as pool,  # Pillow releases the GIL
         Progress(f"examining {split.name}", split.examples, "images") as progress,

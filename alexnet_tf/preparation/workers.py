@@ -13,9 +13,11 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
+import types
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 
@@ -220,7 +222,7 @@ class _Worker:
         # The process inherits the blocked signals: only the parent handles Ctrl-C.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            with _safe_path():
+            with _safe_path(), _without_main_module():
                 self._process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -245,6 +247,21 @@ class _Worker:
         """Kills the process; its work is not needed any more."""
         self._process.kill()
         self._process.join()
+
+
+@contextlib.contextmanager
+def _without_main_module() -> Iterator[None]:
+    """Context in which a new process does not import the program's main module.
+
+    It does not need it. And a script without `if __name__ == "__main__"` would start from the top
+    in each process.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _serve(connection, make, position, threads) -> None:  # noqa: ANN001

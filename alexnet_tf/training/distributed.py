@@ -67,9 +67,7 @@ def make_strategy(
     if wanted and name not in ("auto", wanted):
         raise UserError(f"Expected --strategy=auto or {wanted} with these flags. Received: {name}")
     if logical_cpus > 1:
-        device = tf.config.LogicalDeviceConfiguration()
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        tf.config.set_logical_device_configuration(cpu, [device] * logical_cpus)
+        _split_cpu(logical_cpus)
     if several:
         return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=cluster.resolver())
     if tpu:
@@ -78,9 +76,29 @@ def make_strategy(
     if towers:
         return tf.distribute.get_strategy()
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
-        devices = gpus or tf.config.list_logical_devices("CPU")
+        cpus = tf.config.list_logical_devices("CPU")
+        devices = gpus or (cpus[:logical_cpus] if logical_cpus > 1 else cpus)
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     return tf.distribute.OneDeviceStrategy("/GPU:0" if gpus else "/CPU:0")
+
+
+def _split_cpu(count: int) -> None:
+    """Divides the CPU into logical devices, unless an earlier run in the process has done so.
+
+    Raises:
+        UserError: TensorFlow has used the CPU with fewer.
+    """
+    device = tf.config.LogicalDeviceConfiguration()
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    try:
+        tf.config.set_logical_device_configuration(cpu, [device] * count)
+    except RuntimeError:  # it has used a device
+        found = len(tf.config.list_logical_devices("CPU"))
+        if found < count:
+            raise UserError(
+                f"Expected --logical_cpus={count} before TensorFlow has used the CPU in this "
+                f"process, which now has {found}. Start a new process."
+            ) from None
 
 
 def _make_tpu_strategy(tpu: str) -> tf.distribute.TPUStrategy:

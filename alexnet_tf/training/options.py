@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
 import numbers
+import os
 import re
+import textwrap
 import types
 import typing
 from typing import Any
@@ -16,6 +19,7 @@ from alexnet_tf.data.limits import MAX_UNREADABLE
 from alexnet_tf.models.spec import ActivationName
 from alexnet_tf.models.variants import get_variant, variants
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.text import printable
 
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
 DIVERGENCES = ("stop", "back")
@@ -84,7 +88,10 @@ class Options:
         enum=AUGMENTATIONS,
     )
     pca_noise_until: float = _option(
-        1e6, "epochs after which PCA colour noise ends, rounded up to whole epochs", lower_bound=0
+        1e6,
+        "epochs after which PCA colour noise ends, rounded up to whole epochs",
+        lower_bound=0,
+        upper_bound=1e6,
     )
     max_unreadable: float = _option(
         MAX_UNREADABLE,
@@ -97,7 +104,9 @@ class Options:
         "keep decoded training images in memory, or on disk in the model directory",
         enum=CACHES,
     )
-    batch_size: int = _option(32, "images per step over all replicas (paper §5: 128)")
+    batch_size: int = _option(
+        32, "images per step over all replicas (paper §5: 128)", lower_bound=1
+    )
     epochs: float = _option(24.0, "passes over the training set", lower_bound=0, upper_bound=1e6)
     steps: int | None = _option(None, "training steps, in place of --epochs", lower_bound=1)
     learning_rate: float = _option(0.01, "initial learning rate (paper §5: 0.01)", lower_bound=0)
@@ -268,7 +277,8 @@ def check_option(name: str, value: Any) -> Any:
 
     Args:
         name: of a field of `Options`.
-        value: of it; numbers are converted to its type, lists to tuples.
+        value: of it. Numbers and arrays of NumPy's are converted, lists to tuples, and a path to
+            text where there are no choices.
 
     Returns:
         The value as `Options` stores it, augmentations under their present names.
@@ -277,6 +287,7 @@ def check_option(name: str, value: Any) -> Any:
         UserError: it is wrong.
     """
     field, kind = option_fields()[name]
+    value = _without_numpy(value)
     if isinstance(kind, types.UnionType):
         if value is None:
             return None
@@ -294,25 +305,36 @@ def check_option(name: str, value: Any) -> Any:
             choices = ", ".join(field.metadata["enum"])
             raise _wrong(name, f"a list of {choices}, or empty", as_flag(value))
         return found
+    if kind is str and isinstance(value, os.PathLike) and "enum" not in field.metadata:
+        value = os.fsdecode(value)
     value = _convert(name, kind, value, f"a {_KINDS[kind]}")
     _check_bounds(field, value)
     return value
 
 
+_INFINITE = 2**63  # TensorFlow's integers end here
 _KINDS = {bool: "truth value", int: "whole number", float: "number", str: "string"}
 
 
 def _convert(name: str, kind: type, value: Any, expected: str) -> Any:
-    """A value as bool, int, float or str; NumPy's numbers are accepted."""
-    if kind in (bool, str):
-        if isinstance(value, kind):
-            return value
-    elif isinstance(value, numbers.Real) and not isinstance(value, bool):
-        if kind is float and not math.isnan(value):
-            return float(value)
-        if kind is int and isinstance(value, numbers.Integral):
+    """A value as bool, int, float or str itself, which JSON can keep; NumPy's are accepted."""
+    value = _without_numpy(value)
+    if kind is str and isinstance(value, str) and "\0" not in value:  # no file name may have one
+        return str.__str__(value)  # of an enumeration: its value
+    if kind is bool and isinstance(value, bool):
+        return value
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        if kind is int and isinstance(value, numbers.Integral) and abs(value) < _INFINITE:
             return int(value)
+        with contextlib.suppress(OverflowError):
+            if kind is float and math.isfinite(value):
+                return float(value)
     raise _wrong(name, expected, value)
+
+
+def _without_numpy(value: Any) -> Any:
+    """NumPy's numbers and arrays as Python's; it is not imported, because --help need not wait."""
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _check_bounds(field: dataclasses.Field, value: Any) -> None:
@@ -328,7 +350,14 @@ def _check_bounds(field: dataclasses.Field, value: Any) -> None:
 
 
 def _wrong(name: str, expected: str, value: Any) -> UserError:
-    return UserError(f"Expected --{name} to be {expected}. Received: {value}")
+    return UserError(f"Expected --{name} to be {expected}. Received: {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    """A wrong value in one short line; an object of another type by its type as well."""
+    plain = value is None or isinstance(value, (bool, int, float, str, list, tuple))
+    text = str(value) if plain else f"{value!r}, of type {type(value).__name__}"
+    return textwrap.shorten(printable(text), 200, placeholder=" ...")
 
 
 def _parse_layer_rate(item: str, layers: list[str]) -> LayerRate:
@@ -338,6 +367,8 @@ def _parse_layer_rate(item: str, layers: list[str]) -> LayerRate:
         layer, variable, epoch, multiplier = match.groups()
         # In towers conv1 is conv1a and conv1b: conv1a/conv1a/kernel and conv1b/conv1b/kernel.
         rate = LayerRate(f"\\b{layer}[ab]?{variable or '/'}", float(epoch), float(multiplier))
+        if not math.isfinite(rate.epoch + rate.multiplier):
+            raise ValueError(item)
     except (AttributeError, ValueError):
         raise UserError(
             f"Expected --layer_rates=LAYER:EPOCH:MULTIPLIER,..., e.g. conv1:72:0. Received: {item}"

@@ -23,6 +23,7 @@ from alexnet_tf.evaluation.classifier import Classifier
 from alexnet_tf.evaluation.evaluator import Evaluator
 from alexnet_tf.evaluation.predictions import Evaluation
 from alexnet_tf.models.variants import get_variant
+from alexnet_tf.system import determinism
 from alexnet_tf.system.errors import UserError
 from alexnet_tf.system.progress import Progress
 from alexnet_tf.system.signals import Interrupt
@@ -127,7 +128,7 @@ class Trainer:
             network.checkpointed.model,
             self.variant.preprocessing.channels,
             network.layers,
-            timed=not options.deterministic,
+            timed=not determinism.is_enabled(),
             enabled=sync.is_chief,
             clock=clock,
         )
@@ -415,7 +416,7 @@ class Trainer:
             options.batch_size,
             accumulate=options.accumulate,
             jit_compile=options.xla,
-            timed=not options.deterministic,
+            timed=not determinism.is_enabled(),
         )
 
     def _evaluator_on_devices(self, classifier: Classifier) -> Evaluator:
