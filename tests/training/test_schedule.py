@@ -70,7 +70,7 @@ def schedule_of(name):
 
 def rates(schedule, epoch, state=None):
     """Learning rate and multipliers of the first step after so many epochs."""
-    step = -int(-epoch * schedule.steps_per_epoch // 1)
+    step = -int(-epoch * IMAGENET / schedule.options.batch_size // 1)
     found = schedule.learning_rates(step, state or TrainState())
     return found.learning_rate, found.multipliers
 
@@ -146,7 +146,7 @@ def test_halving_applies_to_all_variables():
 )
 def test_an_epoch_ends_with_its_last_step(images, batch_size, step, epoch):
     """Quotients of quotients fall short of these whole numbers by a rounding error."""
-    options = Options(batch_size=batch_size, decay_epochs=(float(epoch),))
+    options = Options(batch_size=batch_size, epochs=90.0, decay_epochs=(float(epoch),))
     schedule = TrainSchedule(options, images)
     assert schedule.epoch(step) == epoch
     found = [
