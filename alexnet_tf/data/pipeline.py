@@ -60,6 +60,8 @@ def training_dataset(
     num_shards: int = 1,
     cache: Cache | None = None,
     pca_noise_until: float = math.inf,
+    cut: int = 0,
+    end: int | None = None,
 ) -> tf.data.Dataset:
     """Batches without end; one may hold the end of an epoch and the beginning of the next.
 
@@ -75,6 +77,8 @@ def training_dataset(
         num_shards: parts that every batch is divided into, for as many workers.
         cache: the split's decoded images, if they are cached.
         pca_noise_until: epochs after which there is no PCA noise.
+        cut: images of the batches before `start_step` that had weight 0 by `end`; they come again.
+        end: images of the whole run, over all epochs; all later ones have weight 0. None: no end.
 
     Returns:
         Batches as `training_batch_spec` describes them, with B / num_shards images.
@@ -101,10 +105,12 @@ def training_dataset(
             pixels, weight = cache.crops(index, drawn["offset"], preprocessing.crop_size)
         # An example without a label has weight 0, but the loss is computed from its label.
         labels = tf.maximum(labels, 0)
+        if end is not None:
+            weight *= tf.cast(epoch * split.examples + position < end, tf.float32)
         batch = {"image": pixels, "weight": weight, "label": labels, "index": index}
         return _with_length({**batch, "epoch": epoch, **drawn}, part)
 
-    records = shuffled_records(split, seed, start_step * batch_size)
+    records = shuffled_records(split, seed, start_step * batch_size - cut)
     records = records.batch(batch_size, drop_remainder=True)
     if num_shards > 1:
         start = shard_index * part

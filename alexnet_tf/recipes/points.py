@@ -153,16 +153,19 @@ def _decay(variant: Variant, options: Options) -> str:
 
 
 def _rate(variant: Variant, options: Options) -> str:
-    if options.plateau_patience:
+    if options.decay == "plateau":
         when = (
-            f"after {options.plateau_patience} validations without a better one, "
+            f"divided by 10 after {options.patience} validations without a better one, "
             f"{options.plateau_reductions} times"
         )
-    elif options.decay_epochs:
-        when = f"after epochs {_epochs(options.decay_epochs)}"
+    elif options.decay == "cosine":
+        when = "falling to 0 along a cosine"
+    elif options.decay == "step" and options.decay_epochs:
+        when = f"divided by 10 after epochs {_epochs(options.decay_epochs)}"
     else:
-        when = "never"
-    return f"{options.learning_rate:g}, divided by 10 {when}"
+        when = "divided by 10 never"
+    warmup = f"rising for {options.warmup_epochs:g} epochs, " if options.warmup_epochs else ""
+    return f"{options.learning_rate:g}, {warmup}{when}"
 
 
 def _length(variant: Variant, options: Options) -> str:

@@ -64,7 +64,7 @@ _FACTS = {
 }
 # Attributes of `TrainState` and their names in a checkpoint.
 _FIELDS = {
-    **{"step": "step", "validated_step": "validated_step", "ended": "ended"},
+    **{"step": "step", "cut": "cut", "validated_step": "validated_step", "ended": "ended"},
     **{"lr_halvings": "halvings", "lr_factor": "factor"},
 }
 _STATE = {  # the form of a state in a checkpoint; old ones hold less
@@ -78,7 +78,8 @@ class TrainState(tf.train.experimental.PythonState):
     """The part of a run's state that lives on the host.
 
     Attributes:
-        step: training steps done; it determines the position in the data.
+        step: training steps done; with `cut` it determines the position in the data.
+        cut: images of their batches that did not count (`schedule.TrainSchedule`).
         validated_step: the step of the last validation.
         ended: whether the schedule or a callback has ended the run.
         lr_halvings: how often the learning rate was halved after a loss that was not finite.
@@ -89,6 +90,7 @@ class TrainState(tf.train.experimental.PythonState):
     def __init__(self):
         super().__init__()
         self.step = 0
+        self.cut = 0
         self.validated_step = 0
         self.ended = False
         self.lr_halvings = 0

@@ -80,6 +80,7 @@ class RunMetadata:
         examples: in the training set; None in runs of old versions.
         data_digest: of the training set (`training_digest`); None in runs of old versions.
         validation_split: name of the split that validates (`splits.choose_validation`).
+        arguments: loss and schedule that were given to `train`, described.
     """
 
     variant: str
@@ -91,6 +92,7 @@ class RunMetadata:
     examples: int | None = None
     data_digest: str | None = None
     validation_split: str = splits.EARLIER
+    arguments: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def resolve_variant(self) -> Variant:
         """The variant with the run's activation."""
@@ -339,12 +341,17 @@ class ModelDirectory:
 
     def changed_options(self, metadata: RunMetadata) -> list[str]:
         """The options that differ from `model.json`, one line each, of those that may."""
-        earlier = self.read_metadata().options
-        now = json.loads(json.dumps(metadata.options))  # tuples are lists there
+        earlier = self.read_metadata()
+        before, now = earlier.options, json.loads(json.dumps(metadata.options))  # no tuples
+        arguments = (earlier.arguments, metadata.arguments)
         return [
-            f"--{name} {as_flag(earlier[name])} → {as_flag(value)}"
+            f"--{name} {as_flag(before[name])} → {as_flag(value)}"
             for name, value in now.items()
-            if name not in _UNREPORTED and name in earlier and earlier[name] != value
+            if name not in _UNREPORTED and name in before and before[name] != value
+        ] + [
+            f"{name} {' → '.join(each.get(name, 'none') for each in arguments)}"
+            for name in sorted({*arguments[0], *arguments[1]})
+            if arguments[0].get(name) != arguments[1].get(name)
         ]
 
     def write_metadata(self, metadata: RunMetadata) -> None:

@@ -280,6 +280,8 @@ def training_batches(
     directory: pathlib.Path,
     show: Callable[[tf.data.Dataset], None] = lambda batches: None,
     stop: Callable[[], bool] = lambda: False,
+    cut: int = 0,
+    end: int | None = None,
 ) -> Iterator:
     """Training batches from a step on, divided among the replicas.
 
@@ -294,6 +296,8 @@ def training_batches(
         show: is called with the batches of this worker, before they are divided among its
             replicas.
         stop: asked while a cache is filled whether to give up.
+        cut: as in `data.pipeline.training_dataset`.
+        end: as there.
 
     Raises:
         StoppedError: `stop` said so.
@@ -317,6 +321,8 @@ def training_batches(
             num_shards=num_shards,
             cache=cache,
             pca_noise_until=options.pca_noise_until,
+            cut=cut,
+            end=end,
         )
         show(batches)
         return batches

@@ -36,7 +36,11 @@ def export_run(
     classifier, metadata, saved = directory.load(which)
     validation = Validation(saved.error, saved.top5_error, saved.examples)
     model_card = ModelCard(
-        metadata.resolve_variant(), metadata.dataset, saved.step, validation, metadata.options
+        metadata.resolve_variant(),
+        metadata.dataset,
+        saved.step,
+        validation,
+        metadata.options | metadata.arguments,
     )
     return export(classifier, base or directory.saved_model, model_card, version), model_card
 

@@ -24,6 +24,8 @@ from alexnet_tf.system.text import printable
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
 DIVERGENCES = ("stop", "back")
 PRECISIONS = ("float32", "bfloat16", "float16")
+SCHEDULES = ("step", "plateau", "cosine", "constant")
+_PATIENCE = 3  # validations, of --schedule=plateau without --plateau_patience
 CACHES = ("none", "memory", "disk")
 
 # Names of version 0.1, still accepted as flags and read from runs that it wrote.
@@ -110,6 +112,19 @@ class Options:
     epochs: float = _option(24.0, "passes over the training set", lower_bound=0, upper_bound=1e6)
     steps: int | None = _option(None, "training steps, in place of --epochs", lower_bound=1)
     learning_rate: float = _option(0.01, "initial learning rate (paper §5: 0.01)", lower_bound=0)
+    schedule: str | None = _option(
+        None,
+        "how the learning rate falls: step: at --decay_epochs; plateau: when the validation error "
+        "stops improving; cosine: along half a cosine wave, to 0 at the end of the run; constant: "
+        "not at all; default: plateau with --plateau_patience, else step",
+        enum=SCHEDULES,
+    )
+    warmup_epochs: float = _option(
+        0.0,
+        "epochs in which the learning rate rises from near 0, by the same amount each step",
+        lower_bound=0,
+        upper_bound=1e6,
+    )
     decay_epochs: tuple[float, ...] = _option(
         (18.0, 22.0),
         "epochs after which the learning rate is divided by ten; empty: never, or see "
@@ -118,7 +133,7 @@ class Options:
     plateau_patience: int = _option(
         0,
         "if positive, divide the learning rate by ten after this many validations without a lower "
-        "error, in place of --decay_epochs",
+        "error, in place of --decay_epochs; 0: 3 with --schedule=plateau",
         lower_bound=0,
     )
     plateau_reductions: int = _option(
@@ -129,6 +144,12 @@ class Options:
     momentum: float = _option(0.9, "momentum (paper §5: 0.9)", lower_bound=0, upper_bound=0.9999)
     weight_decay: float = _option(0.0005, "weight decay (paper §5: 0.0005)", lower_bound=0)
     decay_biases: bool = _option(False, "apply weight decay to biases too")
+    label_smoothing: float = _option(
+        0.0,
+        "share of each label that is spread evenly over all classes; in training only",
+        lower_bound=0,
+        upper_bound=0.9999,
+    )
     clip_norm: float = _option(
         0.0,
         "largest norm of the gradient over all weights; larger ones are scaled down; 0: no limit",
@@ -232,6 +253,16 @@ class Options:
         _ = self.layer_multipliers  # parsed here, so that a wrong one is refused here
         self._check_profile()
         self._check_combinations()
+
+    @property
+    def decay(self) -> str:
+        """The schedule of the learning rate, one of `SCHEDULES`."""
+        return self.schedule or ("plateau" if self.plateau_patience else "step")
+
+    @property
+    def patience(self) -> int:
+        """Validations without a lower error that `decay` waits for where it is plateau."""
+        return self.plateau_patience or _PATIENCE
 
     @functools.cached_property
     def layer_multipliers(self) -> tuple[LayerRate, ...]:

@@ -23,10 +23,19 @@ from alexnet_tf.visualize import kernel_grid
 
 STEPS_BETWEEN_POINTS = 20  # of a curve
 _STEPS_BETWEEN_NORMS = 100  # two curves a layer
-_SUMS = ("loss", "top1_correct", "top5_correct", "waiting", "steps")
+_SUMS = ("loss", "top1_correct", "top5_correct", "waiting", "images")
 _HPARAMS = (  # the options by which runs are compared
     *("variant", "activation", "dataset", "augment", "batch_size", "epochs", "learning_rate"),
-    *("momentum", "weight_decay", "bias_rate", "clip_norm", "precision", "seed"),
+    *(
+        "momentum",
+        "weight_decay",
+        "bias_rate",
+        "clip_norm",
+        "label_smoothing",
+        "schedule",
+        "precision",
+        "seed",
+    ),
 )
 
 
@@ -146,14 +155,16 @@ class TensorBoardLogs:
 
         Args:
             step: the number of the last of them.
-            metrics: of these steps.
+            metrics: of these steps, and images: how many they have seen.
             learning_rate: of these steps.
         """
         self._sums.update({name: metrics[name] for name in _SUMS})
-        steps = self._sums["steps"]
-        images = steps * self.batch_size
+        images = self._sums["images"]
         seconds = max(self._clock() - self._since, 1e-9)
-        loss, top1 = self._sums["loss"] / steps, self._sums["top1_correct"] / images
+        loss, top1 = (
+            self._sums["loss"] * self.batch_size / images,
+            self._sums["top1_correct"] / images,
+        )
         self.text = f"loss {loss:.3f}, top-1 {top1:.0%}"
         if step % STEPS_BETWEEN_POINTS == 0:
             point = {

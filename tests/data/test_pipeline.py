@@ -192,3 +192,18 @@ def test_the_signature_of_a_batch_is_that_of_the_batches(augmentations):
     assert dataset.element_spec == training_batch_spec(BATCH, SPEC, augmentations)
     names = {"image", "label", "weight", "index", "epoch", "offset", "flip"}
     assert dataset.element_spec.keys() == names | {"pca_applied", "pca_noise"}
+
+
+def test_each_example_counts_once_an_epoch_up_to_the_end_of_the_run():
+    """Two epochs end within the last batch; a longer run goes on with the images cut there."""
+    end, counted = 2 * EXAMPLES - 1, collections.Counter()  # 43 images, 11 batches of 4
+    rest = 2 * EXAMPLES - end  # the 44th image had weight 0 and comes again
+    for shard in range(2):
+        part = {"shard_index": shard, "num_shards": 2}
+        first = batches(11, end=end, **part)
+        longer = batches(3, start_step=11, cut=rest, end=50, **part)
+        for batch in (*first, *longer):
+            numbers = batch["epoch"] * EXAMPLES + batch["index"]
+            counted.update(numbers[batch["weight"] > 0].tolist())
+    assert set(counted.values()) == {1} and counted.total() == 50
+    assert set(range(2 * EXAMPLES)) <= set(counted)
