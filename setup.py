@@ -20,11 +20,12 @@ PREPARE = [
 
 # Releases with known faults in what this package uses are excluded below; each line has the reason.
 
-# `alexnet_tf.serve`: the REST server and its page.
+# `alexnet_tf.serve`: the REST server, its page and its metrics.
 SERVE = [
     "starlette>=1.0.1",  # before: a malformed Host changes request.url (CVE-2026-48710)
     "uvicorn>=0.30",
     "h11>=0.16",  # under uvicorn; before: request smuggling by chunks (CVE-2025-43859)
+    "prometheus_client>=0.20",
 ]
 
 # `alexnet_tf.figures`: drawing, and nearest neighbours.

@@ -148,7 +148,13 @@ def import_tensorflow_quietly() -> None:
     with hold_back_stderr():
         import tensorflow as tf
 
-        reset_formats()
+        # Keras imports matplotlib, if it is installed, for drawings of its own: half a second.
+        absent = sys.modules.setdefault("matplotlib", None) is None
+        try:
+            reset_formats()
+        finally:
+            if absent:
+                del sys.modules["matplotlib"]
         quota = usable_cores()
         if quota < schedulable_cores():  # TensorFlow knows nothing of a container's quota
             with contextlib.suppress(RuntimeError):  # it is in use already

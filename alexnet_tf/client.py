@@ -18,15 +18,14 @@ _FLAGS = flags.FLAGS
 
 def main(argv: list[str]) -> int:
     """Prints the predictions; returns 1 if a file could not be read."""
-    from alexnet_tf.evaluation.prediction import find_images, print_predictions
+    from alexnet_tf.evaluation.prediction import VIEW_SIGNATURES, find_images, print_predictions
     from alexnet_tf.serving.client import make_client, split_requests
     from alexnet_tf.system.errors import UserError
 
     if not argv:
         raise UserError("Expected image files or folders after the flags. Received: none")
     client = make_client(_FLAGS.server, _FLAGS.model, _FLAGS.timeout)
-    signature = "ten_view" if _FLAGS.views == "10" else "serving_default"
-    predict_fn = split_requests(client, signature, int(_FLAGS.batch_mb * 2**20))
+    predict_fn = split_requests(client, VIEW_SIGNATURES[_FLAGS.views], int(_FLAGS.batch_mb * 2**20))
     return 0 if print_predictions(predict_fn, find_images(argv), _FLAGS.batch_size) else 1
 
 

@@ -116,6 +116,15 @@ def define_split() -> None:
     )
 
 
+def define_trust_model() -> None:
+    """Defines --trust_model."""
+    flags.DEFINE_bool(
+        "trust_model",
+        False,
+        "load a SavedModel of any kind: its author can then run code and reach files",
+    )
+
+
 def define_views() -> None:
     """Defines --views."""
     flags.DEFINE_enum(

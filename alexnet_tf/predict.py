@@ -31,41 +31,45 @@ def main(argv: list[str]) -> int:
     if not argv:
         raise UserError("Expected image files or folders after the flags. Received: none")
     paths = find_images(argv)
-    predict_fn = _load()
+    predict_fn, classes = _load()
     with _open_json() as json_lines:
         text = _FLAGS.json != "-"
-        return 0 if print_predictions(predict_fn, paths, _BATCH_SIZE, json_lines, text) else 1
+        read = print_predictions(predict_fn, paths, _BATCH_SIZE, json_lines, text, classes)
+        return 0 if read else 1
 
 
-def _load() -> PredictFn:
-    """Loads a checkpoint or a SavedModel; both compute the same graph."""
+def _load() -> tuple[PredictFn, tuple[str, ...]]:
+    """Loads a checkpoint or a SavedModel, which compute the same graph, and its class names."""
     import tensorflow as tf
 
-    from alexnet_tf.evaluation.prediction import decode_outputs
-    from alexnet_tf.serving.loaded_model import LoadedModel
-    from alexnet_tf.serving.signatures import Servable
+    from alexnet_tf.evaluation.prediction import VIEW_SIGNATURES, decode_outputs
     from alexnet_tf.system.errors import UserError
-    from alexnet_tf.training.directory import load_classifier
 
     if bool(_FLAGS.model_dir) == bool(_FLAGS.saved_model):
         received = "both" if _FLAGS.model_dir else "neither"
         raise UserError(f"Expected --model_dir or --saved_model. Received: {received}")
-    signature = "ten_view" if _FLAGS.views == "10" else "serving_default"
+    signature = VIEW_SIGNATURES[_FLAGS.views]
     if _FLAGS.saved_model:
-        model = LoadedModel(_FLAGS.saved_model)
+        from alexnet_tf.serving.loaded_model import LoadedModel
+
+        model = LoadedModel(_FLAGS.saved_model, _FLAGS.trust_model)
         if signature not in model.functions:
             raise UserError(f"{model.path} has no signature {signature}. Export the model again.")
-        function = model.functions[signature]
+        function, classes = model.functions[signature], model.labels
     else:
+        from alexnet_tf.serving.signatures import Servable
+        from alexnet_tf.training.directory import load_classifier
+
         classifier, _, _ = load_classifier(_FLAGS.model_dir, _FLAGS.checkpoint)
         function = Servable(classifier).signatures([signature])[signature]
+        classes = classifier.classes
 
     def predict_fn(files: list[bytes]) -> list[Prediction]:
         """Predicts the classes of encoded images."""
         outputs = function(image_bytes=tf.constant(files, tf.string))
         return decode_outputs({name: tensor.numpy() for name, tensor in outputs.items()})
 
-    return predict_fn
+    return predict_fn, classes
 
 
 @contextlib.contextmanager
@@ -92,6 +96,7 @@ if __name__ == "__main__":
     absl_flags.DEFINE_string(
         "saved_model", None, "in place of --model_dir: a directory that alexnet_tf.export wrote"
     )
+    flags.define_trust_model()
     flags.define_views()
     absl_flags.DEFINE_string(
         "json", None, "file that gets one JSON object per line; -: standard output"

@@ -11,11 +11,12 @@ Needs `pip install 'alexnet_tf[serve]'`.
 from __future__ import annotations
 
 import contextlib
+import gc
 import re
 
 from absl import flags as absl_flags
 
-from alexnet_tf import app
+from alexnet_tf import app, flags
 
 _FLAGS = absl_flags.FLAGS
 
@@ -25,7 +26,8 @@ def main(argv: list[str]) -> int:
     from alexnet_tf.system.errors import UserError
 
     try:
-        from alexnet_tf.serving.server import LOOPBACK, Server, listen, web_server
+        from alexnet_tf.serving.server import LOOPBACK, Server
+        from alexnet_tf.serving.web_server import listen, web_server
     except ModuleNotFoundError as error:
         raise UserError(
             f"The server needs the package {error.name}. Install it with: "
@@ -33,6 +35,7 @@ def main(argv: list[str]) -> int:
         ) from None
     from alexnet_tf.serving.limits import Limits
     from alexnet_tf.serving.loaded_model import LoadedModel
+    from alexnet_tf.serving.memory import keep_large_blocks_apart
 
     limits = Limits(
         max_images=_FLAGS.max_images,
@@ -42,10 +45,12 @@ def main(argv: list[str]) -> int:
         timeout=_FLAGS.timeout,
     )
     hosts = _FLAGS.allowed_hosts or (list(LOOPBACK) if _FLAGS.host in LOOPBACK else ["*"])
+    keep_large_blocks_apart()
     # An address in use is reported at once, before the seconds that loading takes.
     with contextlib.closing(listen(_FLAGS.host, _FLAGS.port)) as listener:
-        model = LoadedModel(_FLAGS.saved_model)
+        model = LoadedModel(_FLAGS.saved_model, _FLAGS.trust_model)
         model.warm_up()
+        gc.freeze()  # the collector need not look at what stays
         server = Server(model, _FLAGS.name, limits, hosts)
         host = f"[{_FLAGS.host}]" if ":" in _FLAGS.host else _FLAGS.host
         url = f"http://{host}:{listener.getsockname()[1]}"
@@ -64,6 +69,7 @@ if __name__ == "__main__":
         "saved_model", None, "directory that alexnet_tf.export wrote; of several versions, the "
         "newest is served", required=True,
     )  # fmt: skip
+    flags.define_trust_model()
     absl_flags.DEFINE_string("name", "alexnet", "name of the model in URLs")
     absl_flags.register_validator(
         "name", lambda name: re.fullmatch(r"[\w.-]+", name), "must be letters, digits, _ . -"

@@ -26,7 +26,6 @@ if typing.TYPE_CHECKING:
 
 _FLAGS = absl_flags.FLAGS
 _TOLERANCE = 1e-5
-_VIEWS = {1: "serving_default", 10: "ten_view"}
 
 # Arguments: SavedModel, TFRecord file of images, signature, output file.
 _ELSEWHERE = """
@@ -53,6 +52,8 @@ def main(argv: list[str]) -> int:
 
     from alexnet_tf.data.dataset import make_split
     from alexnet_tf.evaluation.evaluator import Evaluator
+    from alexnet_tf.evaluation.prediction import VIEW_SIGNATURES
+    from alexnet_tf.serving.model_safety import check_saved_model
     from alexnet_tf.serving.saved_model import find_version
     from alexnet_tf.system.errors import UserError
     from alexnet_tf.training.directory import ModelDirectory
@@ -61,6 +62,7 @@ def main(argv: list[str]) -> int:
     directory = ModelDirectory(_FLAGS.model_dir)
     classifier, metadata, _ = directory.load(_FLAGS.checkpoint)
     saved_model = find_version(_FLAGS.saved_model or directory.saved_model)
+    check_saved_model(saved_model)
     files = _files(metadata)
     split = make_split(files, [0] * len(files), "compared")
     names = [name.encode() for name in classifier.classes]
@@ -70,7 +72,7 @@ def main(argv: list[str]) -> int:
         with tf.io.TFRecordWriter(images) as writer:
             for file in files:
                 writer.write(file)
-        for views, signature in _VIEWS.items():
+        for views, signature in VIEW_SIGNATURES.items():
             output = pathlib.Path(folder, f"{signature}.npz")
             command = [sys.executable, "-c", _ELSEWHERE, saved_model, images, signature, output]
             done = subprocess.run(command, cwd=folder, stderr=subprocess.PIPE, text=True)
@@ -79,7 +81,7 @@ def main(argv: list[str]) -> int:
                     f"The process that loads {saved_model} failed: {done.stderr[-300:]}"
                 )
             served = np.load(output)
-            predictions = Evaluator(classifier, make_strategy("one"), 50, views).predict(split)
+            predictions = Evaluator(classifier, make_strategy("one"), 50, int(views)).predict(split)
             expected = [[names[i] for i in row] for row in predictions.predicted]
             same = (served["classes"] == np.array(expected)).all(axis=1)
             gaps = np.abs(served["scores"] - predictions.probabilities)[served["valid"]]

@@ -7,7 +7,7 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -27,6 +27,12 @@ from alexnet_tf.data.pillow_decoding import to_bmp
 from alexnet_tf.system.progress import Progress
 from alexnet_tf.system.text import printable
 
+# Signatures of an exported model, by number of views.
+VIEW_SIGNATURES = {"1": "serving_default", "10": "ten_view"}
+# Of the largest entropy. Ten classes have it when the best one's probability is 33 %.
+_GUESSING = 0.9
+_MAX_NAMES = 20  # of classes that are listed
+
 _INVALID = (
     f"not a JPEG, PNG, GIF, BMP, WebP or TIFF, damaged, or too large (JPEG: {MAX_PIXELS:,} pixels)"
 )
@@ -40,12 +46,17 @@ class Prediction:
         path: the file; empty where only its contents are known.
         classes: class names, the most probable first.
         scores: their probabilities.
+        known: number of classes that the model knows; 0 if the model does not say.
+        entropy: of all probabilities, divided by that of guessing: 0 is sure, 1 is guessing; None
+            if the model does not give all probabilities.
         reason: why there is no prediction; empty if there is one.
     """
 
     path: str = ""
     classes: tuple[str, ...] = ()
     scores: tuple[float, ...] = ()
+    known: int = 0
+    entropy: float | None = None
     reason: str = ""
 
     def __str__(self) -> str:
@@ -54,6 +65,8 @@ class Prediction:
             f"  {score:6.2%}  {'█' * round(30 * score):30}  {printable(name)}"
             for score, name in rows
         ]
+        if self.entropy is not None and self.entropy > _GUESSING:
+            bars.append(f"  little more than a guess: entropy {self.entropy:.0%} of the maximum")
         return "\n".join([printable(self.path), *bars])
 
 
@@ -78,18 +91,46 @@ def decode_outputs(outputs: dict[str, np.ndarray]) -> list[Prediction]:
     """Turns a signature's outputs into predictions without paths.
 
     Args:
-        outputs: `classes` (bytes) and `scores`, [B, k], and `valid`, bool [B].
+        outputs: `classes` (bytes) and `scores`, [B, k], `valid`, bool [B], and perhaps
+            `probabilities`, [B, classes].
     """
-    columns = (outputs[name] for name in ("classes", "scores", "valid"))
-    return [
+    predictions = [
         Prediction(
             classes=tuple(name.decode(errors="replace") for name in names),
             scores=tuple(map(float, scores)),
         )
         if valid
         else Prediction(reason=_INVALID)
-        for names, scores, valid in zip(*columns, strict=True)
+        for names, scores, valid in zip(
+            *(outputs[name] for name in ("classes", "scores", "valid")), strict=True
+        )
     ]
+    if "probabilities" not in outputs:
+        return predictions
+    return [
+        dataclasses.replace(prediction, known=len(row), entropy=normalised_entropy(row))
+        if prediction.classes
+        else prediction
+        for prediction, row in zip(predictions, outputs["probabilities"], strict=True)
+    ]
+
+
+def normalised_entropy(probabilities: np.ndarray) -> float:
+    """Entropy of probabilities [classes], divided by that of a guess: from 0 to 1."""
+    if len(probabilities) < 2:
+        return 0.0
+    positive = probabilities[probabilities > 0].astype(np.float64)
+    return float(-(positive * np.log(positive)).sum() / np.log(len(probabilities)))
+
+
+def describe_classes(names: Sequence[str]) -> str:
+    """Names the classes that a model knows; many classes are only counted."""
+    listed = f": {', '.join(names)}" if names and len(names) <= _MAX_NAMES else ""
+    return _knows(len(names)) + listed
+
+
+def _knows(count: int) -> str:
+    return f"The model always predicts one of the {count:,} classes that it knows"
 
 
 def predict_files(
@@ -120,6 +161,7 @@ def print_predictions(
     batch_size: int,
     json_lines: TextIO | None = None,
     text: bool = True,
+    classes: Sequence[str] = (),
 ) -> bool:
     """Predicts the classes of files and prints them as they come.
 
@@ -129,11 +171,12 @@ def print_predictions(
         batch_size: files per call.
         json_lines: file that gets one JSON object per line.
         text: prints the predictions in readable form, too.
+        classes: names of all classes that the model knows, if they are known here.
 
     Returns:
         Whether every file could be read.
     """
-    all_read = True
+    all_read, knows = True, describe_classes(classes) if classes else ""
     with Progress("predicting", len(paths), "files") as progress:
         for predictions in predict_files(predict_fn, paths, batch_size):
             for prediction in predictions:
@@ -143,9 +186,12 @@ def print_predictions(
                     print(printable(message), file=sys.stderr)
                 elif text:
                     progress.write(str(prediction))
+                    knows = knows or (_knows(prediction.known) if prediction.known else "")
                 if json_lines is not None:
                     json_lines.write(json.dumps(dataclasses.asdict(prediction)) + "\n")
             progress.advance(len(predictions))
+        if text and knows:
+            progress.write(f"{knows}.")
     return all_read
 
 

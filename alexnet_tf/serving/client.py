@@ -15,7 +15,9 @@ import numpy as np
 from alexnet_tf.evaluation.prediction import PredictFn, Prediction, decode_outputs
 from alexnet_tf.system.errors import UserError
 
-_OUTPUTS = ("classes", "scores", "valid")
+_OUTPUTS = {"classes": 2, "scores": 2, "valid": 1}  # and their ranks
+_PROBABILITIES = {"probabilities": 2}  # used if the server gives them
+_MAX_ANSWER = 256 * 2**20  # bytes
 _TOO_LARGE, _BUSY = 413, 429  # HTTP status codes
 _MAX_PAUSE = 10.0  # seconds, whatever Retry-After says
 
@@ -29,7 +31,8 @@ _INVALID_ANSWER = (
     AttributeError,
 )
 
-Outputs = dict[str, np.ndarray]  # `classes`, `scores` [B, k] and `valid` [B]
+# `classes`, `scores` [B, k] and `valid` [B], and perhaps `probabilities` [B, classes]
+Outputs = dict[str, np.ndarray]
 AskFn = Callable[[list[bytes], str], Outputs]  # from encoded images and the name of a signature
 
 
@@ -81,7 +84,7 @@ class RestClient:
         while True:
             try:
                 with urllib.request.urlopen(request, timeout=self._timeout) as response:
-                    return json.load(response)
+                    return json.loads(_read(response))
             except urllib.error.HTTPError as error:
                 if error.code != _BUSY or time.monotonic() > deadline:
                     raise
@@ -89,13 +92,28 @@ class RestClient:
             self._sleep(min(float(pause) if pause.isdecimal() else 1.0, _MAX_PAUSE))
 
 
+def _read(response: http.client.HTTPResponse) -> bytes:
+    body = response.read(_MAX_ANSWER + 1)
+    if len(body) > _MAX_ANSWER:
+        raise ValueError(f"more than {_MAX_ANSWER:,} bytes")
+    if response.length:  # with a limit, `read` does not complain
+        raise http.client.IncompleteRead(body, response.length)
+    return body
+
+
 def _parse(answer: dict, files: int) -> Outputs:
     """Parses an answer in column format, which must have one row per file."""
     outputs = {name: answer["outputs"][name] for name in _OUTPUTS}
+    outputs |= {
+        name: answer["outputs"][name] for name in _PROBABILITIES if name in answer["outputs"]
+    }
     outputs["classes"] = [[name.encode() for name in row] for row in outputs["classes"]]
     arrays = {name: np.array(values) for name, values in outputs.items()}
-    if any(len(array) != files for array in arrays.values()):
-        raise ValueError(f"not an answer about {files} files")
+    for name, rank in {**_OUTPUTS, **_PROBABILITIES}.items():
+        array = arrays.get(name, np.zeros([files, *[1] * (rank - 1)]))
+        numeric = name == "classes" or array.dtype.kind in "fiub"
+        if len(array) != files or array.ndim != rank or not numeric:
+            raise ValueError(f"not an answer about {files} files")
     return arrays
 
 
@@ -131,7 +149,7 @@ class GrpcClient:
         request = predict_pb2.PredictRequest(
             model_spec=model_pb2.ModelSpec(name=self._model, signature_name=signature),
             inputs={"image_bytes": tf.make_tensor_proto(as_objects(files))},
-            output_filter=_OUTPUTS,
+            output_filter=[*_OUTPUTS, *_PROBABILITIES],
         )
         try:
             outputs = self._stub.Predict(request, timeout=self._timeout).outputs
@@ -143,7 +161,8 @@ class GrpcClient:
             raise UserError(
                 f"Expected output {missing[0]} from {self._server}. Received: {sorted(outputs)}"
             )
-        return {name: tf.make_ndarray(outputs[name]) for name in _OUTPUTS}
+        names = [name for name in (*_OUTPUTS, *_PROBABILITIES) if name in outputs]
+        return {name: tf.make_ndarray(outputs[name]) for name in names}
 
 
 def make_client(server: str, model: str, timeout: float) -> AskFn:

@@ -24,7 +24,7 @@ class Limits:
     """A request beyond one of these limits is answered with 408, 413, 429 or 504.
 
     Attributes:
-        max_request_bytes: of one request's body.
+        max_request_bytes: of one request's body, and of its encoded images.
         max_pending_bytes: of all requests that are being read or answered.
         max_images: per request.
         max_values: numbers and names per answer, unless it is about a single image.
@@ -33,11 +33,11 @@ class Limits:
         max_batch: images of several requests that are computed together.
         max_pending_images: of all requests that are being answered.
         max_rate: requests a second from one address, on average; 0 for any number.
-        timeout: seconds for a request to arrive, and the same for its answer.
+        timeout: seconds for a request to arrive, and the same for its answer, parsing included.
     """
 
     max_request_bytes: int = 16 * 2**20
-    max_pending_bytes: int = 256 * 2**20
+    max_pending_bytes: int = 64 * 2**20
     max_images: int = 64
     max_values: int = 2_000_000
     max_pixels: int = 100_000_000
@@ -83,7 +83,7 @@ class RateLimiter:
         if tokens < 1:
             raise RequestError(
                 f"Too many requests from your address. At most {self._max_rate:g} a second are "
-                "allowed.",
+                "allowed (--max_rate).",
                 429,
             )
 
@@ -128,11 +128,11 @@ class BodyBudget:
     @contextlib.asynccontextmanager
     async def read(
         self, stream: AsyncIterator[bytes], content_length: int = 0
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncIterator[bytearray]:
         """Reads one body; its bytes count until the context ends.
 
-        End the context when the request is answered: its decoded contents wait for the model and
-        take as much memory as the body.
+        Clear the body when it is parsed. End the context when the request is answered: its decoded
+        contents wait for the model and take as much memory as the body.
 
         Args:
             stream: the body in chunks.
@@ -143,17 +143,17 @@ class BodyBudget:
         """
         held = 0
 
-        async def collect() -> bytes:
+        async def collect() -> bytearray:
             nonlocal held
-            chunks = []
+            body = bytearray()
             async for chunk in stream:
                 self._check_size(held + len(chunk))
                 if self._held + len(chunk) > self._limits.max_pending_bytes:
                     raise OverloadedError
                 held += len(chunk)
                 self._held += len(chunk)
-                chunks.append(chunk)
-            return b"".join(chunks)
+                body += chunk
+            return body
 
         self._check_size(content_length)
         try:

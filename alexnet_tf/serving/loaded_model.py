@@ -11,6 +11,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
+from alexnet_tf.serving.model_safety import check_saved_model
 from alexnet_tf.serving.saved_model import find_version, read_labels, read_warmup, version_of
 from alexnet_tf.system.errors import UserError, first_line
 from alexnet_tf.system.paths import tensorflow_path
@@ -27,22 +28,27 @@ class LoadedModel:
 
     Args:
         path: see `find_version`.
+        trust: loads the model unchecked; whoever made it can then run code and reach files.
 
     Raises:
         UserError: there is no SavedModel, or `export` did not write it.
     """
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike, trust: bool = False):
         self.path = find_version(path)
         number = version_of(self.path.name)
         self.version = 1 if number is None else number
         try:
+            if not trust:
+                check_saved_model(self.path)
             with tensorflow_path(self.path) as path:
                 self._loaded = tf.saved_model.load(path)
             self.labels = read_labels(self.path)
             self.functions = dict(self._loaded.signatures)
             self._check_labels()
-        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        except UserError:
+            raise
+        except Exception as error:  # TensorFlow's loader raises anything for a damaged file
             raise UserError(
                 f"Expected a SavedModel that alexnet_tf.export wrote. Received: {self.path} "
                 f"({first_line(error)})"

@@ -1,4 +1,4 @@
-"""Guards between the network and the application: other sites' pages, idle connections."""
+"""Refuses requests that are ambiguous or that other web sites' pages send."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import re
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
+# Proxies and applications differ in which one of several they take.
+_SINGLE_HEADERS = (
+    *("Host", "Content-Length", "Transfer-Encoding", "Content-Type", "Origin", "Sec-Fetch-Site"),
+)
 # Tells browsers to run only the server's own scripts, and to refuse its page in a frame.
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -16,7 +19,6 @@ SECURITY_HEADERS = {
     "form-action 'none'",
     "X-Content-Type-Options": "nosniff",
 }
-_CHECKS_PER_TIMEOUT = 4
 
 
 class SameOriginMiddleware:
@@ -38,8 +40,11 @@ class SameOriginMiddleware:
         await (app or self._app)(scope, receive, send)
 
     def _refusal(self, headers: Headers, scope: Scope) -> ASGIApp | None:
+        if error := _ambiguity(headers, scope["http_version"]):
+            # Whatever follows on this connection may be the rest of the body.
+            return JSONResponse({"error": error}, 400, {"Connection": "close"})
         host = headers.get("Host", "").lower()
-        name = re.sub(r":\d*$", "", host)
+        name = re.sub(r":\d*$", "", host).removesuffix(".")
         if "*" not in self._hosts and name not in self._hosts:
             error = f"Expected host {' or '.join(self._hosts)} (--allowed_hosts). Received: "
             return JSONResponse({"error": error + name[:100]}, 400)
@@ -52,38 +57,13 @@ class SameOriginMiddleware:
         return None
 
 
-def idle_timeout_protocol(seconds: float) -> type[H11Protocol]:
-    """Makes a protocol that closes connections of clients that are too slow.
-
-    uvicorn's `timeout_keep_alive` counts only between requests: a client could take for ever to
-    send its first request's head, or to read an answer. limits.py limits the time of bodies.
-
-    Args:
-        seconds: to send a request's head, and to read an answer.
-    """
-
-    class IdleTimeoutProtocol(H11Protocol):
-        """Checks its own state at intervals."""
-
-        def connection_made(self, transport) -> None:  # noqa: ANN001 - as in the base class
-            """Starts checking."""
-            super().connection_made(transport)
-            self._last_state, self._last_change = None, self.loop.time()
-            self._check()
-
-        def _check(self) -> None:
-            idle = self.cycle is None or self.cycle.response_complete
-            unread = self.flow.write_paused
-            if (state := (id(self.cycle), idle, unread)) != self._last_state:
-                self._last_state, self._last_change = state, self.loop.time()
-            if (idle or unread) and self.loop.time() - self._last_change >= seconds:
-                self.transport.abort()
-            else:
-                self._next_check = self.loop.call_later(seconds / _CHECKS_PER_TIMEOUT, self._check)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            """Stops checking."""
-            self._next_check.cancel()
-            super().connection_lost(exc)
-
-    return IdleTimeoutProtocol
+def _ambiguity(headers: Headers, http_version: str) -> str:
+    """Returns why two readers could understand a request differently; empty if they could not."""
+    for name in _SINGLE_HEADERS:
+        if (count := len(headers.getlist(name))) > 1:
+            return f"Expected one header {name}. Received: {count}"
+    if "Transfer-Encoding" in headers and "Content-Length" in headers:
+        return "Expected Content-Length or Transfer-Encoding. Received: both"
+    if "Transfer-Encoding" in headers and http_version == "1.0":
+        return "Expected no Transfer-Encoding with HTTP/1.0"
+    return ""

@@ -16,8 +16,8 @@ from alexnet_tf.serving.batching import Outputs
 from alexnet_tf.serving.explain import explain
 from alexnet_tf.serving.limits import Limits
 from alexnet_tf.serving.loaded_model import LoadedModel
-from alexnet_tf.serving.rest import RequestError
-from alexnet_tf.serving.signatures import CLASSIFY, EXAMPLE_KEY, image_example
+from alexnet_tf.serving.rest import EXAMPLE_KEY, RequestError
+from alexnet_tf.serving.signatures import CLASSIFY, image_example
 
 _DEFAULT = "serving_default"
 
@@ -56,26 +56,31 @@ class RequestParser:
             if name in model.functions
         }
 
-    def predict(self, body: bytes) -> InferenceRequest:
+    def predict(self, body: bytes | bytearray) -> InferenceRequest:
         """Parses `:predict`, which may name any signature, as in TensorFlow Serving."""
         values = rest.parse_body(body)
         signature = self._signature(values, sorted(self._methods))
-        batch, in_rows = rest.parse_predict(values, self._model.argument(signature))
+        batch, in_rows = rest.parse_predict(
+            values, self._model.argument(signature), self._max_images(signature)
+        )
+        if self._methods[signature] == CLASSIFY:
+            batch = map(_image_of, batch)
         return self._request(
             signature, batch, lambda outputs: rest.format_predictions(outputs, in_rows)
         )
 
-    def classify(self, body: bytes) -> InferenceRequest:
+    def classify(self, body: bytes | bytearray) -> InferenceRequest:
         """Parses `:classify`."""
         values = rest.parse_body(body)
         known = sorted(name for name, method in self._methods.items() if method == "classify")
         signature = self._signature(values, known)
-        return self._request(signature, rest.parse_classify(values), rest.format_classifications)
+        images = rest.parse_classify(values, self._max_images(signature))
+        return self._request(signature, images, rest.format_classifications)
 
-    def explain(self, body: bytes) -> InferenceRequest:
+    def explain(self, body: bytes | bytearray) -> InferenceRequest:
         """Parses the page's request; its body is an image file."""
         labels = self._model.labels
-        batch = rest.as_objects([body])
+        batch = rest.as_objects([bytes(body)])
         return self._request("look_inside", batch, lambda outputs: explain(outputs, labels))
 
     def _signature(self, values: dict[str, Any], known: list[str]) -> str:
@@ -89,21 +94,34 @@ class RequestParser:
             )
         return name
 
-    def _request(
-        self, signature: str, batch: np.ndarray, to_json: Callable[[Outputs], dict]
-    ) -> InferenceRequest:
-        """Checks the size of a request and empties images that are too expensive to decode."""
+    def _max_images(self, signature: str) -> int:
         affordable = self._limits.max_values // self._model.values(signature)
-        max_images = max(1, min(self._limits.max_images, affordable))
-        if len(batch) > max_images:
-            raise RequestError(
-                f"Expected at most {max_images} images for {signature}. Received: {len(batch)}",
-                413,
-            )
+        return max(1, min(self._limits.max_images, affordable))
+
+    def _request(
+        self,
+        signature: str,
+        batch: np.ndarray | Iterable[bytes],
+        to_json: Callable[[Outputs], dict],
+    ) -> InferenceRequest:
+        """Checks the size of encoded images and empties those that are too expensive to decode.
+
+        Args:
+            signature: to call.
+            batch: decoded images, or files.
+            to_json: see `InferenceRequest`.
+        """
         if self._model.argument(signature).dtype != tf.string:
             return InferenceRequest(signature, batch, 0, to_json)
-        is_example = self._methods[signature] == CLASSIFY
-        images, pixels = _empty_expensive(map(_image_of, batch) if is_example else batch)
+        images = list(batch)
+        # One image of a context may stand for all: it is sent once, but is copied for the model.
+        if (size := sum(map(len, images))) > self._limits.max_request_bytes:
+            raise RequestError(
+                f"Expected images of at most {self._limits.max_request_bytes:,} bytes in one "
+                f"request. Received: {size:,}",
+                413,
+            )
+        images, pixels = _empty_expensive(images)
         if pixels > self._limits.max_pixels:
             raise RequestError(
                 f"Expected images of at most {self._limits.max_pixels:,} pixels in one request. "
@@ -111,7 +129,7 @@ class RequestParser:
                 413,
             )
         # Examples are serialised anew: another parser could find another image in the same bytes.
-        rows = map(image_example, images) if is_example else images
+        rows = map(image_example, images) if self._methods[signature] == CLASSIFY else images
         return InferenceRequest(signature, rest.as_objects(rows), pixels, to_json)
 
 

@@ -29,6 +29,7 @@ from tensorflow_serving.apis import (
 
 from alexnet_tf.evaluation.classifier import Classifier
 from alexnet_tf.serving.model_card import ModelCard
+from alexnet_tf.serving.model_safety import MAX_TENSOR_BYTES, tensor_bytes
 from alexnet_tf.serving.signatures import CLASSIFY, Servable, check_ops, image_example
 from alexnet_tf.system.errors import UserError
 from alexnet_tf.system.files import (
@@ -175,7 +176,10 @@ def read_warmup(directory: pathlib.Path) -> Iterator[tuple[str, np.ndarray]]:
             batch = np.array([example.SerializeToString() for example in examples])
         else:
             request = log.predict_log.request
-            (batch,) = map(tf.make_ndarray, request.inputs.values())
+            (tensor,) = request.inputs.values()
+            if tensor_bytes(tensor) > MAX_TENSOR_BYTES:
+                raise ValueError("a batch is too large")
+            batch = tf.make_ndarray(tensor)
         yield request.model_spec.signature_name, batch
 
 

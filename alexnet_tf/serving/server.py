@@ -6,6 +6,8 @@ POST /v1/models/NAME[/versions/N]:predict        rest.py has the format
 POST /v1/models/NAME[/versions/N]:classify
 GET  /                                           the page
 POST /explain                                    an image file; the page shows the answer
+GET  /healthz                                    whether the server answers
+GET  /metrics                                    metrics.py; also under TensorFlow Serving's path
 """
 
 from __future__ import annotations
@@ -15,14 +17,11 @@ import concurrent.futures
 import functools
 import json
 import pathlib
-import socket
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import uvicorn
 from google.protobuf import json_format
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -30,28 +29,20 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
+from alexnet_tf.serving import metrics
 from alexnet_tf.serving.batching import Batcher, Outputs
 from alexnet_tf.serving.limits import BodyBudget, ConcurrencyLimiter, Limits, RateLimiter
 from alexnet_tf.serving.loaded_model import LoadedModel
-from alexnet_tf.serving.middleware import (
-    SECURITY_HEADERS,
-    SameOriginMiddleware,
-    idle_timeout_protocol,
-)
+from alexnet_tf.serving.memory import MemoryTrimmer
+from alexnet_tf.serving.metrics import Metrics, MetricsMiddleware
+from alexnet_tf.serving.middleware import SameOriginMiddleware
 from alexnet_tf.serving.requests import InferenceRequest, RequestParser
 from alexnet_tf.serving.rest import RequestError
-from alexnet_tf.system.errors import UserError
+from alexnet_tf.serving.signatures import TEN_VIEWS
 
 _PAGE = pathlib.Path(__file__).parent / "page"
 _PAGE_FILES = {"/": "index.html", "/page.js": "page.js", "/page.css": "page.css"}
-# Threads that parse requests and encode answers; one more computes. JSON takes up to 25 times its
-# length in memory (lists in lists), so that two requests of 16 MB take 0.8 GB.
-_THREADS = 2
-_MAX_CONNECTIONS = 800  # a process may usually open 1,024 files
-_BACKLOG = 512  # connections that wait to be accepted
-_SHUTDOWN_SECONDS = 5  # for requests that are being answered at Ctrl-C
 LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -75,22 +66,29 @@ class Server:
         self._model, self._name, self._limits = model, name, limits
         self._parser = RequestParser(model, limits)
         self._bodies, self._rates = BodyBudget(limits), RateLimiter(limits.max_rate)
-        self._threads = concurrent.futures.ThreadPoolExecutor(_THREADS)
+        # One thread each: a parsed request takes far more memory than its body.
+        self._parse_thread = concurrent.futures.ThreadPoolExecutor(1)
+        self._format_thread = concurrent.futures.ThreadPoolExecutor(1)
         compute_thread = concurrent.futures.ThreadPoolExecutor(1)
+        self._trimmer = MemoryTrimmer(self._format_thread)
+        self._metrics = Metrics()
         concurrency = ConcurrencyLimiter(limits.max_pending_images)
         self._batchers = {
             signature: Batcher(
                 functools.partial(self.compute, signature),
                 compute_thread,
                 concurrency,
-                limits.max_batch,
+                self._rows(signature),
                 limits.max_pixels,
             )
             for signature in model.functions
         }
         self.app = Starlette(
             routes=self._routes(),
-            middleware=[Middleware(SameOriginMiddleware, hosts=hosts)],
+            middleware=[
+                Middleware(MetricsMiddleware, metrics=self._metrics),
+                Middleware(SameOriginMiddleware, hosts=hosts),
+            ],
             exception_handlers={HTTPException: _no_route},
         )
 
@@ -100,6 +98,9 @@ class Server:
             Route(path, functools.partial(_send_file, _PAGE / file))
             for path, file in _PAGE_FILES.items()
         ]
+        # Neither is limited in rate: they are asked while the server is busy.
+        routes += [Route("/healthz", self._health)]
+        routes += [Route(path, self._show_metrics) for path in metrics.PATHS]
         explain = self._endpoint(functools.partial(self._infer, self._parser.explain))
         # The second is the URL of version 0.1.
         routes += [Route(path, explain, methods=["POST"]) for path in ("/explain", "/look")]
@@ -149,36 +150,59 @@ class Server:
             )
 
     async def _infer(
-        self, parse: Callable[[bytes], InferenceRequest], request: Request
+        self, parse: Callable[[bytearray], InferenceRequest], request: Request
     ) -> Response:
-        """Parses and encodes in threads, so that the server takes other requests meanwhile."""
-        if (encoding := request.headers.get("Content-Encoding", "identity")) != "identity":
+        """Works in threads, so that the server takes other requests meanwhile."""
+        codings = ",".join(request.headers.getlist("Content-Encoding"))
+        if any(coding.strip().lower() != "identity" for coding in codings.split(",") if coding):
             raise RequestError(
-                f"Expected a body that is not encoded. Received: Content-Encoding {encoding[:50]}",
+                f"Expected a body that is not encoded. Received: Content-Encoding {codings[:50]}",
                 415,
             )
         length = request.headers.get("Content-Length", "0")
         length = int(length) if length.isdecimal() else 0
-        async with self._bodies.read(request.stream(), length) as body:
-            inference = await self._in_thread(parse, body)
-            outputs = await self._outputs(inference)
-            text = await self._in_thread(lambda: json.dumps(inference.to_json(outputs)))
-            return _json(text)
+        try:
+            async with self._bodies.read(request.stream(), length) as body:
+                return await asyncio.wait_for(self._answer(parse, body), self._limits.timeout)
+        finally:
+            self._trimmer.request()
 
-    async def _in_thread(self, function: Callable, *arguments: object) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+    async def _answer(
+        self, parse: Callable[[bytearray], InferenceRequest], body: bytearray
+    ) -> Response:
+        loop = asyncio.get_running_loop()
+        inference = await loop.run_in_executor(self._parse_thread, parse, body)
+        body.clear()
+        outputs = await self._outputs(inference)
+        text = await loop.run_in_executor(
+            self._format_thread, lambda: json.dumps(inference.to_json(outputs))
+        )
+        return _json(text)
 
     async def _outputs(self, inference: InferenceRequest) -> Outputs:
         if not len(inference.batch):  # TensorFlow's fused convolutions fail on empty batches
             return self._model.empty_outputs(inference.signature)
-        batcher = self._batchers[inference.signature]
-        return await asyncio.wait_for(
-            batcher(inference.batch, inference.pixels), self._limits.timeout
-        )
+        return await self._batchers[inference.signature](inference.batch, inference.pixels)
 
     def compute(self, signature: str, batch: np.ndarray) -> Outputs:
         """Computes the model's outputs in the calling thread."""
-        return self._model.call(signature, batch)
+        rows = self._rows(signature)
+        parts = []
+        for start in range(0, len(batch), rows):
+            part = batch[start : start + rows]
+            self._metrics.batch_images.observe(len(part))
+            parts.append(self._model.call(signature, part))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _rows(self, signature: str) -> int:
+        """Returns how many images are computed together; memory grows with their views."""
+        return max(1, self._limits.max_batch // (10 if signature in TEN_VIEWS else 1))
+
+    async def _health(self, request: Request) -> Response:
+        return _json(json.dumps({"status": "ok"}))
+
+    async def _show_metrics(self, request: Request) -> Response:
+        return Response(self._metrics.text(), headers={"Content-Type": metrics.CONTENT_TYPE})
 
     async def _status(self, request: Request) -> Response:
         state = {
@@ -200,54 +224,6 @@ class Server:
         spec = {"name": self._name, "signature_name": "", "version": str(self._model.version)}
         metadata = {"signature_def": {"signature_def": definitions}}
         return _json(json.dumps({"model_spec": spec, "metadata": metadata}))
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Opens the server's socket.
-
-    Args:
-        host: address of an interface.
-        port: 0 for any.
-
-    Raises:
-        UserError: the address is in use or is no address of this machine.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sets TCP_NODELAY only on sockets that name TCP as their protocol. Without it, answers
-    # over a reused connection wait some 40 ms for the client's acknowledgement.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise UserError(
-            f"Cannot listen on {host}:{port}: {error.strerror}. Choose another --host or --port."
-        ) from None
-    return listener
-
-
-def web_server(app: ASGIApp, timeout: float) -> uvicorn.Server:
-    """Returns a web server for an application; `run(sockets=[listener])` runs it until Ctrl-C.
-
-    Args:
-        app: the application.
-        timeout: seconds for a client to send a request's head, and to read an answer.
-    """
-    config = uvicorn.Config(
-        app,
-        log_level="error",
-        headers=list(SECURITY_HEADERS.items()),
-        server_header=False,
-        proxy_headers=False,  # else a client could claim another address and evade the rate limit
-        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-        limit_concurrency=_MAX_CONNECTIONS,
-        http=idle_timeout_protocol(timeout),
-        ws="none",
-        lifespan="off",  # unused; uvicorn would print a traceback of it at a second Ctrl-C
-    )
-    return uvicorn.Server(config)
 
 
 def _json(text: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:

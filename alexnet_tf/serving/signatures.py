@@ -1,4 +1,4 @@
-"""The signatures of a SavedModel, and the operations that their graphs may contain.
+"""The signatures of a SavedModel.
 
 Encoded images are JPEG, PNG, BMP or GIF files; the first frame of a GIF is used. An image that
 cannot be decoded, or that TensorFlow would misread (`data/graph_checks.py`), does not fail the
@@ -30,36 +30,13 @@ import tensorflow as tf
 
 from alexnet_tf.evaluation.classifier import TOP, Classifier
 from alexnet_tf.models.feature_extraction import feature_model, first_layer_model
+from alexnet_tf.serving.allowed_ops import ALLOWED_OPS
+from alexnet_tf.serving.rest import EXAMPLE_KEY
 from alexnet_tf.system.errors import UserError
 
-EXAMPLE_KEY = "image/encoded"  # feature of a tf.Example, as in TensorFlow's own image datasets
 CLASSIFY = "classify"
 SIGNATURES = ("serving_default", "ten_view", "images", "features", "look_inside", CLASSIFY)
-
-
-# A graph only computes: no Python (PyFunc), no files, no network, no random numbers, and no state
-# besides the weights.
-# Decoding, and the dataset that drops an image which cannot be decoded (data/decode.py).
-_IMAGE_OPS = """
-    BatchDatasetV2 ConcatenateDataset DatasetToSingleElement DecodeImage DecodeJpeg DecodeRaw
-    ExtractJpegShape IgnoreErrorsDataset ParallelMapDatasetV2 ParseExampleV2 RangeDataset
-    ScaleAndTranslate StringJoin StringLength Substr TensorDataset
-"""
-_NETWORK_OPS = """
-    AvgPool BiasAdd Conv2D LeakyRelu LogSoftmax MatMul MaxPool Pad ReadVariableOp Relu Rsqrt
-    Sigmoid Sqrt Square StopGradient Tanh TopKV2
-"""
-# Arithmetic, shapes, branches, and the loops of data/graph_checks.py, which are limited in steps.
-_ARITHMETIC_OPS = """
-    AddV2 All Assert Cast ClipByValue ConcatV2 Const EnsureShape Equal Exp ExpandDims Fill FloorDiv
-    FloorMod GatherV2 Greater GreaterEqual Identity If IsFinite Less LessEqual Log
-    LogicalAnd LogicalOr Max Min Minimum Mul NoOp OnesLike Pack Placeholder Prod Range RealDiv
-    Reshape ReverseV2 Round ScatterNd SelectV2 Shape Size Split Squeeze StatelessCase StatelessIf
-    StatelessWhile StridedSlice Sub Sum Unpack While
-"""
-# Calls of functions of the same graph; `check_ops` checks the operations of these as well.
-_CALL_OPS = "PartitionedCall StatefulPartitionedCall"
-ALLOWED_OPS = frozenset((_IMAGE_OPS + _NETWORK_OPS + _ARITHMETIC_OPS + _CALL_OPS).split())
+TEN_VIEWS = ("ten_view", "look_inside")  # those that compute ten views of each image
 
 
 def check_ops(name: str, function: tf.types.experimental.ConcreteFunction) -> None:
@@ -69,13 +46,12 @@ def check_ops(name: str, function: tf.types.experimental.ConcreteFunction) -> No
         UserError: it has other operations.
     """
     graph = function.graph.as_graph_def()
-    functions = {each.signature.name for each in graph.library.function}
     nodes = [*graph.node, *(node for each in graph.library.function for node in each.node_def)]
-    others = sorted({node.op for node in nodes} - functions - ALLOWED_OPS)
+    others = sorted({node.op for node in nodes} - ALLOWED_OPS)
     if others:
         raise UserError(
             f"Signature {name} cannot be exported: its graph contains {', '.join(others)}. A "
-            "server may only run the operations listed in serving/signatures.py."
+            "server may only run the operations listed in serving/allowed_ops.py."
         )
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from alexnet_tf.data.decode import decode
@@ -15,6 +16,7 @@ from alexnet_tf.data.limits import MAX_BYTES
 from alexnet_tf.evaluation.prediction import (
     decode_outputs,
     find_images,
+    normalised_entropy,
     predict_files,
     print_predictions,
 )
@@ -121,11 +123,39 @@ def test_predictions_are_printed_and_written_as_json(tmp_path, capsys):
     assert err.startswith(f"error: cannot read {paths[1]}: not a JPEG")
     first, second = map(json.loads, lines.getvalue().splitlines())
     assert first == {
-        "path": str(paths[0]), "classes": ["cat", "other"], "scores": [0.75, 0.25], "reason": "",
+        "path": str(paths[0]), "classes": ["cat", "other"], "scores": [0.75, 0.25], "known": 0,
+        "entropy": None, "reason": "",
     }  # fmt: skip
     assert second["path"] == str(paths[1]) and "not a JPEG" in second["reason"]
     assert print_predictions(answer, paths[:1], 8, lines, text=False)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_guess_is_called_one_and_the_classes_are_named(tmp_path, capsys):
+    sure, guess = [0.97, 0.01, 0.01, 0.01], [0.28, 0.24, 0.24, 0.24]
+    outputs = {
+        "classes": np.array([[b"a", b"b"]] * 3, object),
+        "scores": np.array([sure[:2], guess[:2], guess[:2]]),
+        "valid": np.array([True, True, False]),
+        "probabilities": np.array([sure, guess, [0, 0, 0, 0]]),
+    }
+    first, second, third = decode_outputs(outputs)
+    assert (first.known, second.known, third.known) == (4, 4, 0)
+    assert first.entropy == pytest.approx(0.121, abs=1e-3)  # (-.97 ln .97 - .03 ln .01) / ln 4
+    assert second.entropy == pytest.approx(0.998, abs=1e-3) and third.entropy is None
+    assert "guess" not in str(first)
+    assert str(second).endswith("little more than a guess: entropy 100% of the maximum")
+    assert normalised_entropy(np.array([1.0])) == 0
+
+    path = tmp_path / "x"
+    path.write_bytes(b"x")
+    for classes, said in (
+        ((), "the 4 classes that it knows.\n"),
+        (("a", "b", "c", "d"), "the 4 classes that it knows: a, b, c, d.\n"),
+        (("a",) * 1000, "the 1,000 classes that it knows.\n"),
+    ):
+        assert print_predictions(lambda files: [first], [path], 8, classes=classes)
+        assert capsys.readouterr().out.endswith(f"predicts one of {said}")
 
 
 def test_a_name_of_any_bytes_is_printed(tmp_path):

@@ -3,7 +3,8 @@
 import contextlib
 import threading
 
-from alexnet_tf.serving.server import Server, listen, web_server
+from alexnet_tf.serving.server import Server
+from alexnet_tf.serving.web_server import listen, web_server
 from tools.server_process import Served
 
 

@@ -1,15 +1,21 @@
 """The server's own limits, with a model that is busy until the test releases it."""
 
 import asyncio
+import contextlib
 import json
+import socket
 import threading
+import time
 
 import pytest
 
 pytest.importorskip("starlette", reason="needs the extra `serve`")
 
+from alexnet_tf.serving import web_server
 from alexnet_tf.serving.limits import Limits
+from alexnet_tf.serving.memory import MemoryTrimmer
 from alexnet_tf.serving.server import Server
+from tests.serving.running import running
 from tests.serving.servable import make_picture
 from tools.server_process import PREDICT, b64
 
@@ -100,3 +106,47 @@ def test_an_unexpected_exception_is_answered_and_logged(loaded, capsys):
     status, answer = asyncio.run(ask(server, PREDICT, padded(0)))
     assert (status, answer) == (500, {"error": "The server failed. Its log has the reason."})
     assert capsys.readouterr().err == "error: RuntimeError: 'two\\nlines'\n"
+
+
+def test_every_waiting_request_is_answered_at_the_end(loaded, monkeypatch):
+    monkeypatch.setattr(web_server, "_SHUTDOWN_SECONDS", 0.5)
+    server, body = Busy(loaded), padded(0)
+    head = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with contextlib.ExitStack() as stack:
+        with running(server.app, 30) as served:
+            connections = [
+                stack.enter_context(socket.create_connection(served.address, timeout=30))
+                for _ in range(120)
+            ]
+            for number, connection in enumerate(connections):  # every third is not complete
+                connection.sendall(head + (body if number % 3 else body[:-1]))
+            time.sleep(0.5)
+        server.go_on.set()
+        answers = [connection.recv(1000).split(b" ")[1] for connection in connections]
+    assert answers == [b"503"] * 120
+
+
+def test_parsing_is_under_the_time_limit(loaded):
+    server = Busy(loaded, timeout=0.2)
+    go_on = threading.Event()
+    server._parse_thread.submit(go_on.wait, 60)  # a request before it, which takes long
+    status, answer = asyncio.run(ask(server, PREDICT, padded(0)))
+    go_on.set()
+    assert status == 504 and "in time" in answer["error"]
+
+
+def test_memory_is_given_back_once_for_many_requests(monkeypatch):
+    trimmed = threading.Semaphore(0)
+    monkeypatch.setattr("alexnet_tf.serving.memory._PAUSE", 0.05)
+
+    async def main():
+        trimmer = MemoryTrimmer(None, trimmed.release)
+        for _ in range(100):
+            trimmer.request()
+        await asyncio.sleep(0.2)
+        assert trimmed.acquire(timeout=5) and not trimmed.acquire(blocking=False)
+        trimmer.request()
+        await asyncio.sleep(0.2)
+        assert trimmed.acquire(timeout=5)
+
+    asyncio.run(main())

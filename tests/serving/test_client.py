@@ -36,12 +36,13 @@ def check_answers(done, loaded, folder):
     assert done.stderr.count("error: ") == 1 and "broken.jpg: not a JPEG" in done.stderr
     blocks = re.split(r"^(?=/)", done.stdout, flags=re.MULTILINE)[1:]
     assert len(blocks) == 3
+    assert blocks[-1].splitlines()[-1].endswith("predicts one of the 7 classes that it knows.")
     for seed, block in enumerate(blocks):
         title, *rows = block.splitlines()
         assert title == str(folder / f"{seed}.jpg")
         file = tf.constant([make_picture(seed)])
         probabilities = loaded.functions["ten_view"](image_bytes=file)["probabilities"].numpy()[0]
-        for place, row in zip(np.argsort(-probabilities)[:5], rows, strict=True):
+        for place, row in zip(np.argsort(-probabilities)[:5], rows[:5], strict=True):
             assert row.endswith(f" {CLASSES[place]}")
             assert float(row.split("%")[0]) == pytest.approx(100 * probabilities[place], abs=0.01)
 
@@ -152,6 +153,9 @@ def test_a_busy_server_is_asked_again(strange_server):
         (200, {}, b'{"outputs": [[1]]}'),
         (200, {}, b'{"outputs": {"classes": [], "scores": []}}'),
         (200, {}, good_answer(classes=[[1]])),
+        (200, {}, good_answer(scores=[[[0.5]]])),
+        (200, {}, good_answer(scores=[["0.5"]])),
+        (200, {}, good_answer(probabilities=[0.5])),
         (200, {}, good_answer(files=2)),
         (200, {"Content-Length": 1000}, good_answer()),
         (404, {}, b"two\nlines"),

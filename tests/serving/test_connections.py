@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-from alexnet_tf.serving.server import listen
+from alexnet_tf.serving.web_server import listen
 from alexnet_tf.system.errors import UserError
 from tests.serving.running import running
 

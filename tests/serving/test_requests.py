@@ -80,6 +80,15 @@ def test_the_pixels_of_a_request_are_limited(parser):
         assert error.value.status == 413
 
 
+def test_the_images_of_a_request_are_limited_in_bytes_once_a_context_is_expanded(loaded):
+    parser = RequestParser(loaded, Limits(max_request_bytes=2**16))
+    shared = {"signature_name": "classify", "context": {"image/encoded": b64(bytes(2**13))}}
+    assert len(parser.classify(body(**shared, examples=[{}] * 8)).batch) == 8
+    with pytest.raises(RequestError, match="at most 65,536 bytes in one request") as error:
+        parser.classify(body(**shared, examples=[{}] * 9))
+    assert error.value.status == 413
+
+
 def test_decoded_images_are_passed_on(parser):
     squares = np.zeros((2, 72, 72, 3), int).tolist()
     request = parser.predict(body(instances=squares, signature_name="images"))

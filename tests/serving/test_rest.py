@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -27,17 +28,17 @@ PIXEL_ROW = [[[[1, 2, 3], [4, 5, 255]]]]
     ],
 )
 def test_files_come_in_rows_or_columns_named_or_not(values, rows):
-    batch, in_rows = rest.parse_predict(values, FILES)
+    batch, in_rows = rest.parse_predict(values, FILES, 9)
     assert (batch.tolist(), in_rows) == ([b"\xff\x00", b"plain"], rows)
 
 
 def test_files_of_one_length_stay_one_dimensional():
-    batch, _ = rest.parse_predict({"instances": ["ab", "cd"]}, FILES)
+    batch, _ = rest.parse_predict({"instances": ["ab", "cd"]}, FILES, 9)
     assert batch.shape == (2,)
 
 
 def test_pixels_come_as_nested_lists():
-    batch, _ = rest.parse_predict({"inputs": PIXEL_ROW}, PIXELS)
+    batch, _ = rest.parse_predict({"inputs": PIXEL_ROW}, PIXELS, 9)
     assert (batch.dtype, batch.tolist()) == (np.uint8, PIXEL_ROW)
 
 
@@ -56,41 +57,106 @@ def test_pixels_come_as_nested_lists():
         ({"instances": [{"b64": 5}]}, FILES, 'Expected {"b64"'),
         ({"instances": [5]}, FILES, "Received: 5"),
         ({"instances": ["\ud800"]}, FILES, "base64"),
-        ({"inputs": [[[[1, 2, 3], [4, 5]]]]}, PIXELS, "per image. Received: object"),
-        ({"inputs": [[[[1, 2, 3]]]]}, PIXELS, r"Received: int64, \[1, 1, 3\]"),
+        ({"inputs": [[[[1, 2, 3], [4, 5]]]]}, PIXELS, "per image. Received: list"),
+        ({"inputs": [[[[1, 2, 3]]]]}, PIXELS, r"Received: int, \[1, 1, 3\]"),
         ({"inputs": [[[[1, 2, 3], [4, 5, 256]]]]}, PIXELS, "Received: 1 to 256"),
         ({"inputs": [[[[1, 2, 3], [4, 5, -1]]]]}, PIXELS, "Received: -1 to 5"),
         ({"inputs": [[[[1, 2, 3], [4, 5, 6.5]]]]}, PIXELS, "whole numbers"),
-        ({"inputs": [[[[1, 2, 3], [4, 5, 10**30]]]]}, PIXELS, "whole numbers"),
+        ({"inputs": [[[[1, 2, 3], [4, 5, 10**30]]]]}, PIXELS, "to 255. Received: 1 to 10000"),
+        ({"inputs": [[[[1, 2, 3], [4, 5, True]]]]}, PIXELS, "whole numbers"),
+        ({"inputs": [[[[1, 2, 3], [4, 5, "6"]]]]}, PIXELS, "whole numbers"),
         ({"inputs": [["a"]]}, PIXELS, "whole numbers"),
     ],
 )
 def test_wrong_values_are_named(values, argument, complaint):
     with pytest.raises(RequestError, match=complaint) as error:
-        rest.parse_predict(values, argument)
+        rest.parse_predict(values, argument, 9)
     assert error.value.status == 400
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"\xff", b"1", b"[" * 100_000, b'{"a":' * 100_000, b"9" * 10_000]
+    "body", [b"", b"{", b"[]", b"\xff", b"1", b"[" * 100_000, b'{"a":' * 20_000, b"9" * 10_000]
 )
 def test_a_body_that_is_no_json_object_is_refused(body):
     with pytest.raises(RequestError, match="Expected .*JSON"):
         rest.parse_body(body)
 
 
-def test_examples_take_bytes_numbers_and_lists_and_share_a_context():
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"instances": [NaN]}',
+        b'{"instances": [-Infinity]}',
+        b'{"instances": ["a"], "instances": ["b"]}',
+        b'{"examples": [{"image/encoded": "a", "image/encoded": "b"}]}',
+        b'{"instances": [{"b64": "", "b64": ""}]}',
+    ],
+)
+def test_a_body_that_another_parser_understands_differently_is_refused(body):
+    with pytest.raises(RequestError, match="Expected JSON. Received: ") as error:
+        rest.parse_body(body)
+    assert error.value.status == 400
+
+
+@pytest.mark.parametrize("part", ["[],", "1,", "{},", '"ab",', '{"":[[]]},', '[["a"]],'])
+def test_a_body_that_would_be_many_times_as_large_in_memory_is_not_parsed(part):
+    body = b'{"instances": [' + part.encode() * (2**24 // len(part)) + b"1]}"
+    tracemalloc.start()
+    with pytest.raises(RequestError, match="too large: at most [0-9,]+ ") as error:
+        rest.parse_body(body)
+    assert error.value.status == 413
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+def test_numbers_beside_a_long_text_take_no_memory():
+    """NumPy's strings are all as long as the longest one."""
+    values = {"inputs": [["x" * 2**22], *[[0]] * 10_000]}
+    tracemalloc.start()
+    with pytest.raises(RequestError, match="whole numbers"):
+        rest.parse_predict(values, PIXELS, 20_000)
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()
+
+
+def test_base64_with_spaces_takes_no_memory():
+    text = "QU JD " * 200_000
+    tracemalloc.start()
+    batch, _ = rest.parse_predict({"instances": [{"b64": text}]}, FILES, 1)
+    assert batch[0] == b"ABC" * 200_000
+    assert tracemalloc.get_traced_memory()[1] < 4 * len(text)
+    tracemalloc.stop()
+
+
+def test_too_many_images_are_refused_before_they_are_decoded():
+    for values in ({"instances": ["?"] * 4}, {"inputs": [{"b64": "?"}] * 4}):
+        with pytest.raises(RequestError, match="at most 3 images") as error:
+            rest.parse_predict(values, FILES, 3)
+        assert error.value.status == 413
+    with pytest.raises(RequestError, match="at most 3 images") as error:
+        rest.parse_classify({"examples": [{"image/encoded": {"b64": "?"}}] * 4}, 3)
+    assert error.value.status == 413
+
+
+def test_examples_have_features_of_all_kinds_and_share_a_context():
     values = {
-        "context": {"source": "camera", "size": [3, 4]},
-        "examples": [{"image/encoded": b64(b"\x00")}, {"size": 2.5, "flag": True}],
+        "context": {"source": "camera", "size": [3, 4], "image/encoded": b64(b"common")},
+        "examples": [
+            *({"image/encoded": b64(b"\x00")}, {"image/encoded": [b64(b"list")]}),
+            *({"size": 2.5, "flag": True, "sizes": [1, 2.5]}, {"image/encoded": 5}),
+            *({"image/encoded": [b64(b"two"), "images"]}, {"image/encoded": []}),
+        ],
     }
-    first, second = map(tf.train.Example.FromString, rest.parse_classify(values))
-    feature = first.features.feature
-    assert feature["image/encoded"].bytes_list.value == [b"\x00"]
-    assert feature["source"].bytes_list.value == [b"camera"]
-    assert feature["size"].int64_list.value == [3, 4]
-    assert second.features.feature["size"].float_list.value == [2.5]
-    assert second.features.feature["flag"].int64_list.value == [1]
+    assert rest.parse_classify(values, 9) == [b"\x00", b"list", b"common", b"", b"", b""]
+
+
+def test_a_context_is_decoded_once():
+    image = b64(bytes(2**20))
+    tracemalloc.start()
+    images = rest.parse_classify({"context": {"image/encoded": image}, "examples": [{}] * 64}, 64)
+    assert len(images) == 64 and len(images[63]) == 2**20
+    assert tracemalloc.get_traced_memory()[1] < 2**23
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
@@ -103,6 +169,12 @@ def test_examples_take_bytes_numbers_and_lists_and_share_a_context():
         {"examples": [{"a": DEEP}]},
         {"examples": [{}], "context": []},
         {"examples": [{"a": 2**70}]},
+        {"examples": [{"a": [1.5, 10**400]}]},
+        {"examples": [{"a": -(10**400)}]},
+        {"examples": [{"a": [1.5, float("inf")]}]},
+        {"examples": [{"a": 1e39}]},
+        {"examples": [{}], "context": {"a": [0.5, 10**400]}},
+        {"examples": [{"a": "\ud800"}]},
         {"examples": [{"a": {"c": 1}}]},
         {"examples": [{"a": [1, "b"]}]},
         {"examples": [{"\ud800": 1}]},
@@ -110,7 +182,7 @@ def test_examples_take_bytes_numbers_and_lists_and_share_a_context():
 )
 def test_wrong_examples_are_refused(values):
     with pytest.raises(RequestError, match="Expected"):
-        rest.parse_classify(values)
+        rest.parse_classify(values, 9)
 
 
 def test_answers_have_tensorflow_servings_format():

@@ -1,6 +1,7 @@
 """The server over real connections."""
 
 import concurrent.futures
+import contextlib
 import re
 import signal
 import socket
@@ -19,6 +20,8 @@ from tests.serving.servable import CLASSES, make_picture
 from tools.server_process import PREDICT, b64
 
 pytest.importorskip("starlette", reason="needs the extra `serve`")
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from alexnet_tf.serving.limits import Limits
 from tests.serving.running import running_model
@@ -137,6 +140,42 @@ def test_wrong_requests_are_refused(server, method, path, body, status, complain
     found, answer = server.ask(method, path, body)
     assert found == status
     assert complaint in answer["error"]
+
+
+def get(server, path):
+    with contextlib.closing(server.connect()) as connection:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response, response.read().decode()
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/monitoring/prometheus/metrics"])
+def test_metrics_are_prometheus(loaded, pictures, path):
+    with running_model(loaded, Limits(max_rate=5)) as server:  # health and metrics have no rate
+        assert [get(server, "/healthz")[0].status for _ in range(30)] == [200] * 30
+        for body in ({"instances": [b64(pictures[0])] * 3}, {}, {}):
+            server.ask("POST", PREDICT, body)
+        server.ask("GET", "/secret/of:client")
+        response, text = get(server, path)
+    assert response.headers["Content-Type"].startswith("text/plain; version=")
+    families = {
+        family.name: {
+            (sample.name, *sample.labels.values()): sample.value for sample in family.samples
+        }
+        for family in text_string_to_metric_families(text)
+    }
+    requests = families["alexnet_requests"]
+    assert requests["alexnet_requests_total", "predict", "200"] == 1
+    assert requests["alexnet_requests_total", "predict", "400"] == 2
+    assert requests["alexnet_requests_total", "healthz", "200"] == 30
+    assert requests["alexnet_requests_total", "other", "404"] == 1
+    seconds = families["alexnet_request_seconds"]
+    assert seconds["alexnet_request_seconds_count", "predict"] == 3
+    assert 0 < seconds["alexnet_request_seconds_sum", "predict"] < 60
+    assert families["alexnet_batch_images"]["alexnet_batch_images_sum",] == 3
+    assert families["alexnet_requests_in_flight"]["alexnet_requests_in_flight",] == 1  # this one
+    assert families["process_resident_memory_bytes"]["process_resident_memory_bytes",] > 1e8
+    assert "secret" not in text
 
 
 def test_a_slow_body_is_given_up_and_delays_nobody(loaded, pictures):
