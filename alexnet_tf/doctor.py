@@ -53,7 +53,9 @@ def _make_directory(path: str) -> pathlib.Path:
 
 if __name__ == "__main__":
     flags.define_as_in_training("dataset", "data_dir", "validation_split")
-    absl_flags.DEFINE_string("variant", "paper", "the variant to train, for preprocessing")
+    absl_flags.DEFINE_string(
+        "variant", "paper", "the variant whose resizing and augmentations are used"
+    )
     absl_flags.DEFINE_string(
         "output", "doctor", "directory for report.txt, report.json and batch.png"
     )

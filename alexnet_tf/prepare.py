@@ -1,8 +1,11 @@
 """Prepares a dataset for training: square images of 256 pixels, in shards, with statistics.
 
-python -m alexnet_tf.prepare --source=imagenet --data_dir=DIR_WITH_TARS --output=DIR
-python -m alexnet_tf.prepare --source=folder --data_dir=DIR    DIR/train/<class>/, DIR/val/<class>/
-python -m alexnet_tf.prepare --source=tfds:imagenet2012 --output=DIR
+python -m alexnet_tf.prepare --source=imagenet --data_dir=DIR --output=OUT
+python -m alexnet_tf.prepare --source=folder --data_dir=DIR --output=OUT
+python -m alexnet_tf.prepare --source=tfds:imagenet2012 --output=OUT
+
+With imagenet, DIR holds ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar; with folder, it holds
+DIR/train/<class>/ and DIR/val/<class>/.
 
 If it is interrupted or killed, the same command continues with the shards that are not finished.
 """
@@ -118,14 +121,23 @@ def _open_source(source: str, data_dir: str | None, output: str, val_labels: str
 
 
 if __name__ == "__main__":
-    absl_flags.DEFINE_string("source", None, "imagenet, folder or tfds:NAME", required=True)
     absl_flags.DEFINE_string(
-        "data_dir", None,
-        "imagenet: the folder that holds the two archives; folder: the folder that holds train/ "
-        "and val/; tfds: the folder in which TFDS keeps datasets",
+        "source", None,
+        "imagenet: its two tar archives; folder: photographs, one folder per class; tfds:NAME: a "
+        "dataset of TensorFlow Datasets",
+        required=True,
     )  # fmt: skip
     absl_flags.DEFINE_string(
-        "output", None, "output directory: new, empty, or left by an earlier run", required=True
+        "data_dir", None,
+        "imagenet: the folder that holds the two tar archives; folder: the folder that holds "
+        "train/ and val/; tfds: the folder in which TFDS keeps datasets",
+    )  # fmt: skip
+    absl_flags.DEFINE_string(
+        "output",
+        None,
+        "output directory: new, empty, or one of an earlier run of this command, which is "
+        "continued",
+        required=True,
     )
     absl_flags.DEFINE_list(
         "splits", [],
@@ -137,20 +149,22 @@ if __name__ == "__main__":
     absl_flags.DEFINE_integer("quality", 90, "JPEG quality, 1 to 95", 1, 95)
     absl_flags.DEFINE_integer(
         "shard_examples", 1024,
-        "approximate images per shard; each worker process holds one shard in memory",
+        "images per shard, approximately; each worker process holds one shard in memory",
         lower_bound=1,
     )  # fmt: skip
     absl_flags.DEFINE_integer(
-        "workers", None, "worker processes; default: one per core", lower_bound=1
+        "workers", None, "number of worker processes; default: one per core", lower_bound=1
     )
-    absl_flags.DEFINE_integer("seed", 0, "seed of the order of the images")
+    absl_flags.DEFINE_integer("seed", 0, "seed of the random order in which the images are written")
     absl_flags.DEFINE_float(
-        "max_skipped", 0.01, "largest share of a split's images that may be unusable, 0 to 1",
+        "max_skipped", 0.01,
+        "largest share of a split's images that may be skipped as unusable, 0 to 1; with more, "
+        "preparation stops",
         lower_bound=0, upper_bound=1,
     )  # fmt: skip
     absl_flags.DEFINE_string(
         "val_labels", None,
-        "imagenet: a text file with the synset of each validation image, one per line, in the "
-        "order of the images' names; default: the list in TFDS, for all 50,000 images",
+        "imagenet: a text file with the synset (e.g. n01440764) of each validation image, one per "
+        "line, in the order of the images' names; default: the list in TFDS, for all 50,000 images",
     )  # fmt: skip
     app.run(main, flags_only=True)

@@ -142,7 +142,7 @@ if __name__ == "__main__":
         "photo", None,
         "photograph for the figures that show one image; also first in neighbours and attention",
     )  # fmt: skip
-    absl_flags.DEFINE_string("layer", "conv5", "layer of the units to show: conv1 ... fc8")
+    absl_flags.DEFINE_string("layer", "conv5", "layer whose units are shown: conv1 to fc8")
     absl_flags.DEFINE_list(
         "units", [],
         "unit numbers, from 0, at most six; default: the units that differ most between classes",

@@ -76,7 +76,9 @@ class Options:
         "dataset, e.g. cifar10",
     )
     data_dir: str | None = _option(
-        None, "the image folder, or where TensorFlow Datasets keeps its datasets"
+        None,
+        "with --dataset=folder, the folder of the images; otherwise where TensorFlow Datasets "
+        "keeps its datasets; default: TFDS_DATA_DIR, or ~/tensorflow_datasets",
     )
     validation_split: str | None = _option(
         None,
@@ -85,19 +87,21 @@ class Options:
     )
     augment: tuple[str, ...] | None = _option(
         None,
-        "augmentations of training images in place of the variant's own; pca_noise only for "
-        "variants that have it",
+        "augmentations of training images in place of the variant's own; empty: none; pca_noise "
+        "only for variants that define it; any of",
         enum=AUGMENTATIONS,
     )
     pca_noise_until: float = _option(
         1e6,
-        "epochs after which PCA colour noise ends, rounded up to whole epochs",
+        "epochs after which PCA colour noise is switched off, rounded up to whole epochs; by "
+        "default never",
         lower_bound=0,
         upper_bound=1e6,
     )
     max_unreadable: float = _option(
         MAX_UNREADABLE,
-        "largest share of a split's images that may fail to decode; with more the run ends",
+        "largest share of a split's images that may fail to decode, 0 to 1; with more, the run "
+        "stops",
         lower_bound=0,
         upper_bound=1,
     )
@@ -107,7 +111,9 @@ class Options:
         enum=CACHES,
     )
     batch_size: int = _option(
-        32, "images per step over all replicas (paper §5: 128)", lower_bound=1
+        32,
+        "images per step, on all devices and workers together (paper §5: 128)",
+        lower_bound=1,
     )
     epochs: float = _option(24.0, "passes over the training set", lower_bound=0, upper_bound=1e6)
     steps: int | None = _option(None, "training steps, in place of --epochs", lower_bound=1)
@@ -127,8 +133,8 @@ class Options:
     )
     decay_epochs: tuple[float, ...] = _option(
         (18.0, 22.0),
-        "epochs after which the learning rate is divided by ten; empty: never, or see "
-        "--plateau_patience",
+        "numbers of epochs after each of which the learning rate is divided by ten; empty: never; "
+        "without effect if --plateau_patience is positive",
     )
     plateau_patience: int = _option(
         0,
@@ -138,7 +144,8 @@ class Options:
     )
     plateau_reductions: int = _option(
         3,
-        "divisions of the learning rate after which the next plateau ends the run (paper §5: 3)",
+        "with --plateau_patience, how often the learning rate is divided by ten; the next plateau "
+        "ends the run (paper §5: 3)",
         lower_bound=0,
     )
     momentum: float = _option(0.9, "momentum (paper §5: 0.9)", lower_bound=0, upper_bound=0.9999)
@@ -152,7 +159,8 @@ class Options:
     )
     clip_norm: float = _option(
         0.0,
-        "largest norm of the gradient over all weights; larger ones are scaled down; 0: no limit",
+        "largest norm of the gradient of all variables together; a larger gradient is scaled down "
+        "to it; 0: no limit",
         lower_bound=0,
     )
     bias_rate: float = _option(
@@ -160,14 +168,16 @@ class Options:
     )
     bias_decay_epochs: tuple[float, ...] = _option(
         (),
-        "epochs after which the learning rate of biases is divided by ten; empty: together with "
-        "the weights'",
+        "numbers of epochs after each of which the learning rate of biases is divided by ten; "
+        "empty: it falls when the weights' rate falls",
     )
     layer_rates: tuple[str, ...] = _option(
         (),
-        "LAYER:EPOCH:MULTIPLIER of the learning rate, from that epoch on. conv1:72:0 freezes "
-        "conv1; conv1/kernel:68:0.1 slows down its kernels, not its biases. The latest item of a "
-        "LAYER counts; items of conv1 and conv1/kernel multiply, also with --bias_rate",
+        "items LAYER:EPOCH:MULTIPLIER: from that epoch on, the layer's learning rate is multiplied "
+        "by the multiplier. conv1:72:0 freezes conv1 after 72 epochs; conv1/kernel:68:0.1 slows "
+        "down its kernels, not its biases. A later item of the same LAYER replaces the earlier "
+        "one; those of conv1, those of conv1/kernel and --bias_rate are multiplied with one "
+        "another",
     )
     validate_every: float = _option(
         2.0, "epochs between validations", lower_bound=0, upper_bound=1e6
@@ -183,15 +193,20 @@ class Options:
     )
     strategy: str = _option(
         "auto",
-        "one device; mirrored: all GPUs; multi_worker: --workers or TF_CONFIG; tpu; auto: chosen "
-        "by --workers, TF_CONFIG, --tpu and the number of GPUs",
+        "one: one device; mirrored: all GPUs of this machine; multi_worker: the processes in "
+        "--workers or TF_CONFIG; tpu: the TPU of --tpu; auto: the one of these that fits "
+        "--workers, TF_CONFIG, --tpu and the number of GPUs",
         enum=STRATEGIES,
     )
     workers: tuple[str, ...] = _option(
-        (), "host:port of each process of a run, the same on all of them; default: TF_CONFIG"
+        (),
+        "host:port of every process of the run, in the same order for all of them; default: "
+        "TF_CONFIG",
     )
     worker_index: int | None = _option(
-        None, "number of this process among --workers; worker 0 prints and writes", lower_bound=0
+        None,
+        "position of this process in --workers, from 0; worker 0 prints and writes",
+        lower_bound=0,
     )
     worker_timeout: float = _option(
         300.0, "seconds to wait for the other workers at the start", lower_bound=1
@@ -203,7 +218,9 @@ class Options:
         "layer (paper §3.2)",
     )
     logical_cpus: int = _option(
-        1, "split the CPU into this many devices, to try --strategy=mirrored", lower_bound=1
+        1,
+        "split the CPU into this many devices, to try --strategy=mirrored or --tower_devices",
+        lower_bound=1,
     )
     precision: str = _option(
         "float32",
@@ -213,18 +230,18 @@ class Options:
     xla: bool = _option(False, "compile the whole training step with XLA")
     accumulate: int = _option(
         1,
-        "parts of a batch that are computed one after the other, to save memory",
+        "number of equal parts of a batch, which are computed one after the other to save memory",
         lower_bound=1,
     )
     steps_per_execution: int = _option(
         1,
-        "training steps per compiled call, at most; fewer where a call would take over a second",
+        "training steps per compiled call, at most; fewer if a call would take more than a second",
         lower_bound=1,
     )
     on_divergence: str = _option(
         "stop",
-        "when the loss is not finite: stop, or go back to the newest checkpoint and halve the "
-        "learning rate",
+        "if the loss or a weight is not finite: stop, or go back to the newest checkpoint and "
+        "halve the learning rate, at most five times",
         enum=DIVERGENCES,
     )
     stuck_after: int = _option(
@@ -237,7 +254,8 @@ class Options:
     )
     keep_checkpoints: int = _option(
         3,
-        "newest checkpoints to keep, besides the one with the lowest validation error",
+        "number of newest checkpoints to keep; the one with the lowest validation error is kept "
+        "too",
         lower_bound=1,
     )
     profile: tuple[float, ...] = _option(
