@@ -77,9 +77,14 @@ setup(
         "absl-py>=2.1",
         "numpy>=1.26",
         "pillow>=10.4",
+        "safetensors>=0.4.3",
         "tqdm>=4.66",
     ],
-    package_data={"alexnet_tf.serving": ["page/*"], "alexnet_tf.configs": ["*.flags"]},
+    package_data={
+        "alexnet_tf.models": ["imagenet_classes.txt"],
+        "alexnet_tf.serving": ["page/*"],
+        "alexnet_tf.configs": ["*.flags"],
+    },
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<3"],
         "figures": FIGURES,

@@ -23,13 +23,15 @@ import tensorflow as tf
 from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.evaluation.classifier import Classifier, Ensemble
-from alexnet_tf.models.build import AlexNet
+from alexnet_tf.models.build import build_model
 from alexnet_tf.models.spec import Variant
 from alexnet_tf.models.variants import get_variant
 from alexnet_tf.system.errors import UserError, first_line
 from alexnet_tf.system.files import locked, reason_of, write_atomically
 from alexnet_tf.training.checkpoints import CheckpointStore, SavedCheckpoint
 from alexnet_tf.training.options import as_flag, with_current_names
+from alexnet_tf.weights.arrays import WeightFile
+from alexnet_tf.weights.network import arrays_of
 
 # What must not change when a run is resumed: of the metadata, and of the options in it. The
 # position in the data is counted in batches of one shuffled order, hence the batch size and the
@@ -249,7 +251,7 @@ class ModelDirectory:
         saved = self.find_checkpoint(which)
         variant = metadata.resolve_variant()
         statistics = Statistics.load(str(self.statistics_path))
-        model = AlexNet(variant, classes=len(metadata.classes))
+        model = build_model(variant, len(metadata.classes))
         try:
             checkpoint = tf.train.Checkpoint(model=model)
             checkpoint.read(saved.prefix).expect_partial().assert_existing_objects_matched()
@@ -260,6 +262,25 @@ class ModelDirectory:
             ) from None
         preprocessor = Preprocessor(variant.preprocessing, statistics)
         return Classifier(model, preprocessor, metadata.classes), metadata, saved
+
+    def read_weights(self, which: str = "best") -> WeightFile:
+        """What the network of a run has learnt, by layer.
+
+        Args:
+            which: "best" by validation error (or the newest, if none was validated), or "newest".
+
+        Raises:
+            UserError: something is missing or damaged.
+        """
+        if which == "best" and self.checkpoints.best() is None:
+            which = "newest"
+        classifier, metadata, saved = self.load(which)
+        return WeightFile(
+            str(saved.path),
+            "a checkpoint",
+            arrays_of(classifier.model),
+            (metadata.resolve_variant(),),
+        )
 
 
 def load_classifier(
