@@ -92,9 +92,14 @@ setup(
         # Under TFDS, which reads dataset_info.json by it; before: recursion without a limit
         # (CVE-2026-0994). On Python 3.10 tensorflow-metadata needs an older release.
         "protobuf>=6.33.5; python_version >= '3.11'",
+        "safetensors>=0.4.3",
         "tqdm>=4.66.3",  # before: its command line runs code (CVE-2024-34062)
     ],
-    package_data={"alexnet_tf.serving": ["page/*"], "alexnet_tf.configs": ["*.flags"]},
+    package_data={
+        "alexnet_tf.models": ["imagenet_classes.txt"],
+        "alexnet_tf.serving": ["page/*"],
+        "alexnet_tf.configs": ["*.flags"],
+    },
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<3"],
         "figures": FIGURES,

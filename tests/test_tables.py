@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from alexnet_tf.models.build import AlexNet
+from alexnet_tf.applications import AlexNet
 from alexnet_tf.system.errors import UserError
 from tests import commands
 from tests.commands import ROOT

@@ -111,11 +111,11 @@ def _open_dataset(dataset: str, data_dir: str | None, validation: str | None) ->
 def _variant_alone() -> tuple[FigureContext, dict[str, object]]:
     """Opens an untrained variant, without images."""
     from alexnet_tf.figures.context import FigureContext
-    from alexnet_tf.models.build import AlexNet
+    from alexnet_tf.models.build import build_model
     from alexnet_tf.models.variants import get_variant
 
     variant = get_variant(_FLAGS.variant)
-    context = FigureContext.from_model(AlexNet(variant), variant=variant)
+    context = FigureContext.from_model(build_model(variant), variant=variant)
     return context, {"variant": f"{variant.name}: {variant.summary}"}
 
 

@@ -28,7 +28,7 @@ from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.data.sources import dataset_directory
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.evaluation.classifier import Classifier, Ensemble
-from alexnet_tf.models.build import AlexNet
+from alexnet_tf.models.build import build_model
 from alexnet_tf.models.spec import Variant
 from alexnet_tf.models.variants import get_variant
 from alexnet_tf.system.errors import UserError, first_line
@@ -48,6 +48,8 @@ from alexnet_tf.training.options import (
     option_fields,
     with_current_names,
 )
+from alexnet_tf.weights.arrays import WeightFile
+from alexnet_tf.weights.network import arrays_of
 
 _MAX_CARD = 2**22  # bytes of model.json; 100,000 classes of ImageNet take 2 MB
 _MAX_TEXT = 2**14  # characters of a path or a class name
@@ -409,7 +411,7 @@ class ModelDirectory:
         saved = self.find_checkpoint(which)
         variant = metadata.resolve_variant()
         statistics = Statistics.load(str(self._usable(self.statistics_path)))
-        model = AlexNet(variant, classes=len(metadata.classes))
+        model = build_model(variant, len(metadata.classes))
         try:
             checkpoint = tf.train.Checkpoint(model=model)
             saved.read(checkpoint).expect_partial().assert_existing_objects_matched()
@@ -420,6 +422,25 @@ class ModelDirectory:
             ) from None
         preprocessor = Preprocessor(variant.preprocessing, statistics)
         return Classifier(model, preprocessor, metadata.classes), metadata, saved
+
+    def read_weights(self, which: str = "best") -> WeightFile:
+        """What the network of a run has learnt, by layer.
+
+        Args:
+            which: "best" by validation error (or the newest, if none was validated), or "newest".
+
+        Raises:
+            UserError: something is missing or damaged.
+        """
+        if which == "best" and self.checkpoints.best() is None:
+            which = "newest"
+        classifier, metadata, saved = self.load(which)
+        return WeightFile(
+            str(saved.path),
+            "a checkpoint",
+            arrays_of(classifier.model),
+            (metadata.resolve_variant(),),
+        )
 
 
 def load_classifier(

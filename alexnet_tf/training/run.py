@@ -17,7 +17,7 @@ from alexnet_tf.data.decode_errors import DecodeErrors
 from alexnet_tf.data.identity import training_digest
 from alexnet_tf.data.sources import dataset_directory, open_dataset
 from alexnet_tf.data.statistics import Statistics, compute_statistics
-from alexnet_tf.models.build import AlexNet
+from alexnet_tf.models.build import build_model
 from alexnet_tf.models.spec import Variant
 from alexnet_tf.models.variants import get_variant
 from alexnet_tf.system import determinism
@@ -152,7 +152,7 @@ def build_network(
         UserError: a variant that cannot be split over `--tower_devices`, or no such devices.
     """
     with network_scope(options, strategy):
-        model = AlexNet(variant, classes=classes)
+        model = build_model(variant, classes)
         network = TrainableNetwork(model, make_optimizer(options, model))
         if options.tower_devices:
             from alexnet_tf.towers.training import TowersNetwork  # the only use of towers

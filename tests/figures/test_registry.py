@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from PIL import Image
 
+from alexnet_tf.applications import AlexNet
 from alexnet_tf.data.shapes import jpeg
 from alexnet_tf.figures import plots, registry
 from alexnet_tf.figures.context import FigureContext
@@ -20,7 +21,6 @@ from alexnet_tf.figures.registry import RenderedFigure, all_figures, figure, fin
 from alexnet_tf.figures.report import draw_report
 from alexnet_tf.figures.style import DPI, SLIDE, STYLE, new_figure
 from alexnet_tf.figures.text import plain
-from alexnet_tf.models.build import AlexNet
 from alexnet_tf.models.variants import VARIANTS
 from alexnet_tf.system.errors import UserError
 from tests.figures.contexts import LONGEST, make_context, narrow
