@@ -7,7 +7,9 @@ from setuptools import find_packages, setup
 
 HERE = pathlib.Path(__file__).parent
 VERSION = re.search(
-    r'^__version__ = "(.+)"$', (HERE / "alexnet_tf" / "__init__.py").read_text(), re.MULTILINE
+    r'^__version__ = "(.+)"$',
+    (HERE / "alexnet_tf" / "__init__.py").read_text("utf-8"),
+    re.MULTILINE,
 ).group(1)
 
 # Faster JPEGs and resizing for `alexnet_tf.prepare`; cykooz.resizer has no wheels for Linux on ARM.
@@ -16,8 +18,15 @@ PREPARE = [
     "cykooz.resizer>=3.0; sys_platform != 'linux' or platform_machine == 'x86_64'",
 ]
 
+# Releases with known faults in what this package uses are excluded below; each line has the reason.
+
 # `alexnet_tf.serve`: the REST server, its page and its metrics.
-SERVE = ["starlette>=0.40", "uvicorn>=0.30", "prometheus_client>=0.20"]
+SERVE = [
+    "starlette>=1.0.1",  # before: a malformed Host changes request.url (CVE-2026-48710)
+    "uvicorn>=0.30",
+    "h11>=0.16",  # under uvicorn; before: request smuggling by chunks (CVE-2025-43859)
+    "prometheus_client>=0.20",
+]
 
 # `alexnet_tf.figures`: drawing, and nearest neighbours.
 FIGURES = ["matplotlib>=3.9", "faiss-cpu>=1.10"]
@@ -67,7 +76,10 @@ setup(
     python_requires=">=3.10",
     install_requires=[
         "tensorflow>=2.20,<3",
-        "keras>=3.12,<4",
+        # Loading a .keras or .h5 file ran code or read other files (CVE-2025-1550, 8747, 9905,
+        # 9906, 12058, 12060, CVE-2026-0897, 1462, 1669). Only 3.12.4 and 3.15.1 have all the
+        # repairs; the first is the newest for Python 3.10.
+        "keras>=3.12.4,!=3.13.*,!=3.14.*,!=3.15.0,<4",
         "tensorboard>=2.20,<3",
         "tensorflow-datasets>=4.9.9,<5",
         "tensorflow-serving-api>=2.20,<3",
@@ -76,10 +88,18 @@ setup(
         "etils<1.14; python_version < '3.11'",
         "absl-py>=2.1",
         "numpy>=1.26",
-        "pillow>=10.4",
-        "tqdm>=4.66",
+        "pillow>=12.3",  # before: writes out of bounds in crop() and paste() (CVE-2026-59199)
+        # Under TFDS, which reads dataset_info.json by it; before: recursion without a limit
+        # (CVE-2026-0994). On Python 3.10 tensorflow-metadata needs an older release.
+        "protobuf>=6.33.5; python_version >= '3.11'",
+        "safetensors>=0.4.3",
+        "tqdm>=4.66.3",  # before: its command line runs code (CVE-2024-34062)
     ],
-    package_data={"alexnet_tf.serving": ["page/*"], "alexnet_tf.configs": ["*.flags"]},
+    package_data={
+        "alexnet_tf.models": ["imagenet_classes.txt"],
+        "alexnet_tf.serving": ["page/*"],
+        "alexnet_tf.configs": ["*.flags"],
+    },
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<3"],
         "figures": FIGURES,

@@ -16,6 +16,7 @@ Map of the package, in reading order:
     serving/      the SavedModel, a REST server and its page
     figures/      the figures of the paper and the lecture, from any model
     towers/       training with each of the two towers on a device of its own
+    weights/      weights from and for Caffe, PyTorch, NumPy and Keras
     system/       files, signals, progress, errors: imports nothing else of the package
 
 visualize.py makes arrays of kernels and grids of images. Entry points only parse flags and call:
@@ -25,22 +26,32 @@ and figures/__main__.py. Imports run one way
 models, layers, system.
 """
 
-from alexnet_tf.system.keras_setup import after_import, choose_backend
+from alexnet_tf.system.import_path import leave_out_working_directory
+
+leave_out_working_directory()  # before the next import, which may find another module there
+
+from alexnet_tf.system.keras_setup import after_import, choose_backend  # noqa: E402
 
 __version__ = "0.1.0"
-__all__ = ["AlexNet", "variants"]
+__all__ = [
+    "AlexNet",
+    "decode_predictions",
+    "load_model",
+    "preprocess_input",
+    "variants",
+]
 
 
 def __getattr__(name: str):
     """Imports on first use, so that `--help` need not wait for TensorFlow."""
-    if name == "AlexNet":
-        from alexnet_tf.models.build import AlexNet
-
-        return AlexNet
     if name == "variants":
         from alexnet_tf.models.variants import variants
 
         return variants
+    if name in __all__:
+        import alexnet_tf.applications
+
+        return getattr(alexnet_tf.applications, name)
     raise AttributeError(f"module 'alexnet_tf' has no attribute {name!r}")
 
 

@@ -7,19 +7,32 @@ the run was lost; 129, 130 or 143 stopped by a signal.
 from __future__ import annotations
 
 import ast
-import io
+import contextlib
 import os
 import re
 import signal
 import sys
-import tempfile
 from collections.abc import Callable
 
 from absl import app, flags, logging
 
 from alexnet_tf import flagfiles
-from alexnet_tf.system.errors import UserError, first_line
+from alexnet_tf.system.environment import (
+    check_determinism_variable,
+    hold_back_stderr,
+    ignore_warnings,
+    use_utf8,
+)
+from alexnet_tf.system.errors import UserError, damage_of_data
 from alexnet_tf.system.keras_setup import check_backend, reset_formats
+from alexnet_tf.system.paths import local_path
+from alexnet_tf.system.processes import schedulable_cores, usable_cores
+from alexnet_tf.system.text import printable, protect_outputs
+
+_PATHS = (  # flags of any entry point that name a file or a directory
+    *("model_dir", "saved_model", "dataset", "data_dir", "output", "json", "csv", "photo"),
+    *("compare", "val_labels"),
+)
 
 
 def run(
@@ -40,7 +53,15 @@ def run(
             raise UserError(f"Expected flags only. Received: {arguments[0]}")
         return main(arguments)
 
-    app.run(lambda argv: _guarded(checked, argv, needs_tensorflow()), flags_parser=_parse)
+    def needs_tensorflow_now() -> bool:
+        """Called after the flags are parsed, and before TensorFlow takes its seconds."""
+        _check_paths()
+        return needs_tensorflow()
+
+    use_utf8()
+    protect_outputs()
+    ignore_warnings()
+    app.run(lambda argv: _guarded(checked, argv, needs_tensorflow_now), flags_parser=_parse)
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -55,8 +76,17 @@ def _parse(argv: list[str]) -> list[str]:
         text = str(error).removeprefix("ERROR:: ")
         # absl prints lists in Python's notation; on the command line they have commas.
         text = re.sub(r"=(\['.*?'\]):", lambda m: f"={','.join(ast.literal_eval(m[1]))}:", text)
-        print(f"error: {text} (--help lists the flags)", file=sys.stderr)
+        _print_error(f"{text} (--help lists the flags)")
         sys.exit(1)
+
+
+def _check_paths() -> None:
+    """Refuses URLs, and home directories of nobody, in every flag that names a path."""
+    for name in _PATHS:
+        value = flags.FLAGS[name].value if name in flags.FLAGS else None
+        for path in value if isinstance(value, list) else [value]:
+            if path:
+                local_path(path, f"--{name}")
 
 
 def _wants_help(argv: list[str]) -> bool:
@@ -64,64 +94,70 @@ def _wants_help(argv: list[str]) -> bool:
 
 
 def _guarded(
-    main: Callable[[list[str]], int | None], argv: list[str], needs_tensorflow: bool
+    main: Callable[[list[str]], int | None], argv: list[str], needs_tensorflow: Callable[[], bool]
 ) -> None:
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # file names may be any bytes
     try:
         logging.set_verbosity(logging.ERROR)  # of TensorFlow and TFDS; ours is printed
-        if needs_tensorflow:
+        if needs_tensorflow():
             import_tensorflow_quietly()
-        sys.exit(main(argv[1:]) or 0)
+        code = main(argv[1:]) or 0
+        sys.stdout.flush()  # a full disk is an error, not a note of Python's at its end
+        sys.exit(code)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _print_error(str(error))
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of our output has ended, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        if type(error).__name__ != "DataLossError":  # TensorFlow's, which may not be imported
+        if isinstance(error, OSError) and error.filename is not None:
+            _print_error(f"{error.filename}: {error.strerror}")
+            sys.exit(1)
+        damage = damage_of_data(error)
+        if damage is None:
             raise
-        print(
-            f"error: The dataset is damaged: {first_line(error)}. alexnet_tf.doctor checks every "
-            "file.",
-            file=sys.stderr,
-        )
+        _print_error(damage)
         sys.exit(1)
+
+
+def _print_error(text: str) -> None:
+    """Prints an error in one line, whatever a file is called that it names."""
+    print(f"error: {printable(text)}", file=sys.stderr)
 
 
 def import_tensorflow_quietly() -> None:
     """Imports TensorFlow without the lines that its C++ part prints before logging is set up.
 
-    They go to file descriptor 2, out of Python's reach, and are shown only if the import fails.
-    Later TensorFlow prints errors, or as much as TF_CPP_MIN_LOG_LEVEL says.
+    They are shown only if the import fails. Later TensorFlow prints errors, or as much as
+    TF_CPP_MIN_LOG_LEVEL says.
+
+    Raises:
+        UserError: the environment names another backend for Keras, or has a value that would end
+            the process.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if not os.environ.get("TF_CPP_MIN_LOG_LEVEL", "").isdecimal():
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
     # Intel's convolutions. By default TensorFlow uses them only on CPUs with AVX-512 VNNI, but a
     # training step is 1.5 to 1.9 times as fast with them on an AMD CPU with AVX2.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     check_backend()
-    # Keras imports matplotlib, if it is installed, for drawings of its own: half a second.
-    absent = sys.modules.setdefault("matplotlib", None) is None
+    check_determinism_variable()
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as kept_back:
-        stderr = os.dup(2)
-        os.dup2(kept_back.fileno(), 2)
+    with hold_back_stderr():
+        import tensorflow as tf
+
+        # Keras imports matplotlib, if it is installed, for drawings of its own: half a second.
+        absent = sys.modules.setdefault("matplotlib", None) is None
         try:
-            import tensorflow as tf
-
             reset_formats()
-
-            tf.config.list_physical_devices()  # looks for GPUs, and logs several lines without one
-        except Exception:
-            kept_back.seek(0)
-            os.write(stderr, kept_back.read())
-            raise
         finally:
             if absent:
                 del sys.modules["matplotlib"]
-            os.dup2(stderr, 2)
-            os.close(stderr)
+        quota = usable_cores()
+        if quota < schedulable_cores():  # TensorFlow knows nothing of a container's quota
+            with contextlib.suppress(RuntimeError):  # it is in use already
+                tf.config.threading.set_intra_op_parallelism_threads(quota)
+                tf.config.threading.set_inter_op_parallelism_threads(quota)
+        tf.config.list_physical_devices()  # looks for GPUs, and logs several lines without one

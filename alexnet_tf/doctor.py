@@ -6,12 +6,14 @@ python -m alexnet_tf.doctor --dataset=folder --data_dir=DIR --output=report
 from __future__ import annotations
 
 import pathlib
+import tempfile
 
 from absl import flags as absl_flags
 
 from alexnet_tf import app, flags
 from alexnet_tf.models.variants import get_variant
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.paths import local_path
 
 _FLAGS = absl_flags.FLAGS
 
@@ -23,7 +25,9 @@ def main(argv: list[str]) -> int:
 
     preprocessing = get_variant(_FLAGS.variant).preprocessing
     output = _make_directory(_FLAGS.output)
-    dataset = open_dataset(_FLAGS.dataset, _FLAGS.data_dir, max_unreadable=1.0)
+    dataset = open_dataset(
+        _FLAGS.dataset, _FLAGS.data_dir, 1.0, _FLAGS.validation_split, to_train=False
+    )
     report = inspect_dataset(dataset, preprocessing, _FLAGS.seed)
     report.write(output)
     print(f"\n{output / 'report.json'}: images per class, and everything unusual")
@@ -36,19 +40,22 @@ def main(argv: list[str]) -> int:
 
 
 def _make_directory(path: str) -> pathlib.Path:
-    folder = pathlib.Path(path).expanduser()
+    folder = local_path(path, "--output")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise UserError(
-            f"Expected --output to be a directory. Received: {folder} ({error})"
+            f"Expected --output to be a directory. Received: {folder} ({error.strerror})"
         ) from None
     return folder
 
 
 if __name__ == "__main__":
-    flags.define_as_in_training("dataset", "data_dir")
-    absl_flags.DEFINE_string("variant", "paper", "the variant to train, for preprocessing")
+    flags.define_as_in_training("dataset", "data_dir", "validation_split")
+    absl_flags.DEFINE_string(
+        "variant", "paper", "the variant whose resizing and augmentations are used"
+    )
     absl_flags.DEFINE_string(
         "output", "doctor", "directory for report.txt, report.json and batch.png"
     )

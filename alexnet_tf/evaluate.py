@@ -11,7 +11,6 @@ classes.
 
 from __future__ import annotations
 
-import pathlib
 import sys
 import typing
 
@@ -19,6 +18,7 @@ from absl import flags as absl_flags
 
 from alexnet_tf import app, flags
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.paths import local_path
 
 if typing.TYPE_CHECKING:  # they import TensorFlow, which --help need not wait for
     from alexnet_tf.data.dataset import ImageDataset
@@ -55,26 +55,25 @@ def main(argv: list[str]) -> None:
         with strategy.scope():
             classifier, runs, steps = load_classifier(_FLAGS.model_dir, _FLAGS.checkpoint)
         dataset = _open_dataset(runs[0])
-        split = dataset.train if _FLAGS.split == "train" else dataset.validation
+        split = dataset.validation
         decode_errors = DecodeErrors(split, _FLAGS.max_unreadable)
         evaluator = Evaluator(classifier, strategy, _FLAGS.batch_size, int(_FLAGS.views))
         predictions = evaluator.predict(split, decode_errors=decode_errors)
-        variants = tuple(run.variant for run in runs)
-        names = (dataset.classes, dataset.name, _FLAGS.split)
+        variants = tuple(run.model_name() for run in runs)
+        names = (dataset.classes, dataset.name, split.name)
         if cluster.is_chief:
             _write(Report(predictions, split, *names, variants, tuple(steps)), decode_errors)
 
 
 def _open_dataset(run: RunMetadata) -> ImageDataset:
-    """The dataset that the flags name, or the one the model was trained on.
+    """The split that the flags name, of the dataset that they name or the run's.
 
     Labels are in the model's order of classes.
     """
-    from alexnet_tf.data.sources import open_dataset
+    from alexnet_tf.data.sources import open_split
 
-    name = _FLAGS.dataset or run.dataset
-    data_dir = _FLAGS.data_dir or (None if _FLAGS.dataset else run.data_dir)
-    dataset = open_dataset(name, data_dir, _FLAGS.max_unreadable, only=_FLAGS.split)
+    name, data_dir, validation = run.find_dataset(_FLAGS.dataset, _FLAGS.data_dir)
+    dataset = open_split(name, data_dir, _FLAGS.split, _FLAGS.max_unreadable, validation)
     return dataset.with_class_order(run.classes)
 
 
@@ -86,9 +85,9 @@ def _write(report: Report, decode_errors: DecodeErrors) -> None:
     if _FLAGS.json == "-":
         print(report.as_json())
     elif _FLAGS.json:
-        pathlib.Path(_FLAGS.json).write_text(f"{report.as_json()}\n", encoding="utf-8")
+        local_path(_FLAGS.json).write_text(f"{report.as_json()}\n", encoding="utf-8")
     if _FLAGS.csv:
-        report.write_csv(_FLAGS.csv)
+        report.write_csv(local_path(_FLAGS.csv))
     if len(decode_errors):
         print(decode_errors, file=text_output)
 
@@ -100,7 +99,7 @@ def _check_outputs() -> None:
         if not path or (name, path) == ("json", "-"):
             continue
         try:
-            with open(path, "a"):
+            with local_path(path).open("a"):
                 pass
         except OSError as error:
             raise UserError(
@@ -113,9 +112,7 @@ if __name__ == "__main__":
     flags.define_model_dirs()
     absl_flags.DEFINE_string("dataset", None, "default: the dataset the model was trained on")
     absl_flags.DEFINE_string("data_dir", None, "directory of the dataset, as in training")
-    absl_flags.DEFINE_enum(
-        "split", "validation", ["validation", "train"], "images to evaluate on"
-    )  # fmt: skip
+    flags.define_split()
     flags.define_views()
     absl_flags.DEFINE_integer(
         "rows", 10, "rows to print of the tables of classes and of confused pairs", lower_bound=0

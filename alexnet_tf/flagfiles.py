@@ -1,18 +1,24 @@
 """Flagfiles and recipes: `--flagfile=FILE` and `--recipe=NAME` become the flags of the file.
 
-A line of a flagfile is a flag, empty, or a comment that begins with # or //. absl reads such files
-too, but finds a file that another one names only relative to the working directory.
+A line of a flagfile is a flag, empty, or a comment that begins with # or //. A comment may also
+follow a flag, after a space. Quotes around a value are left out, and keep spaces and # in it. absl
+reads such files too, but knows neither, and finds a file that another one names only relative to
+the working directory.
 """
 
 from __future__ import annotations
 
+import codecs
 import os
 import pathlib
+import re
 from collections.abc import Sequence
 
 from absl import flags
 
 _PACKAGE = pathlib.Path(__file__).parent
+_QUOTED = re.compile(r"""\s*(["'])((?:(?!\1).)*)\1(\s+(#|//).*)?\s*""")
+_COMMENT = re.compile(r"\s+(#|//).*")
 
 
 def recipe_folder() -> pathlib.Path:
@@ -84,11 +90,26 @@ def _find(name: str, folder: pathlib.Path) -> pathlib.Path:
 
 
 def _read(path: pathlib.Path) -> list[str]:
-    """The flags in a file."""
+    """The flags in a file, in UTF-8 or as Windows writes it: UTF-16 with a byte order mark."""
     try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
+        content = path.read_bytes()
+        utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = content.decode("utf-16" if utf16 else "utf-8-sig")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
         raise flags.CantOpenFlagFileError(f"Unable to open flagfile {path}: {reason}") from None
-    lines = [line.strip() for line in text.splitlines()]
-    return [line for line in lines if line and not line.startswith(("#", "//"))]
+    lines = [line.strip().strip("\x1a\ufeff") for line in text.splitlines()]  # marks of its ends
+    return [_flag(line) for line in lines if line and not line.startswith(("#", "//"))]
+
+
+def _flag(line: str) -> str:
+    """A line of a flagfile as on a command line, after a shell has read it."""
+    if line[0] in "\"'" and (whole := _QUOTED.fullmatch(line)):
+        return whole[2]
+    match = re.fullmatch(r"(--?\w+)(\s*=)?(|\s.*|(?<==).*)", line)
+    if not match:
+        return line
+    name, equals, rest = match.groups()
+    quoted = _QUOTED.fullmatch(rest)
+    value = quoted[2] if quoted else _COMMENT.sub("", rest).strip()
+    return f"{name}={value}" if equals or value else name

@@ -53,13 +53,42 @@ def define_model_dir() -> None:
 
 def define_model_dirs(required: bool = True) -> None:
     """Defines --model_dir of one run or several to average, and --checkpoint."""
-    flags.DEFINE_list(
+    define_paths(
         "model_dir",
         None,
-        "directories that alexnet_tf.train wrote; the probabilities of several are averaged",
+        "directories that alexnet_tf.train wrote, separated by commas; the probabilities of "
+        "several are averaged",
         required=required,
     )
     _define_checkpoint()
+
+
+def define_paths(name: str, default: list[str] | None, help_text: str, **more: Any) -> None:
+    """Defines a flag of several paths, separated by commas; a path may hold commas itself."""
+    flags.DEFINE(
+        _PathsParser(), name, default, help_text, serializer=flags.CsvListSerializer(","), **more
+    )
+
+
+class _PathsParser(flags.ListParser):
+    """Splits at commas, but not at commas in the names of files and directories that exist."""
+
+    def parse(self, argument: str | list[str] | None) -> list[str]:
+        """The paths; the longest piece that exists is one of them."""
+        if not isinstance(argument, str) or argument.startswith('"') and not _exists(argument):
+            return super().parse(argument)
+        pieces, paths = argument.split(","), []
+        while pieces:
+            ends = (end for end in range(len(pieces), 1, -1) if _exists(",".join(pieces[:end])))
+            end = next(ends, 1)
+            path = ",".join(pieces[:end])
+            paths.append(path if _exists(path) else path.strip())
+            pieces = pieces[end:]
+        return [path for path in paths if path] if len(paths) == 1 else paths
+
+
+def _exists(path: str) -> bool:
+    return os.path.lexists(os.path.expanduser(path))
 
 
 def define_as_in_training(*names: str) -> None:
@@ -74,6 +103,16 @@ def define_as_in_training(*names: str) -> None:
 def _define_checkpoint() -> None:
     flags.DEFINE_enum(
         "checkpoint", "newest", ["newest", "best"], "best: with the lowest validation error"
+    )
+
+
+def define_split() -> None:
+    """Defines --split."""
+    flags.DEFINE_string(
+        "split",
+        None,
+        "split of the dataset, e.g. train or test, or a slice such as test[:50%]; default: the one "
+        "that validated the training, in another dataset the one that would",
     )
 
 

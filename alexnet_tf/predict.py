@@ -76,12 +76,13 @@ def _load() -> tuple[PredictFn, tuple[str, ...]]:
 def _open_json() -> typing.Iterator[typing.TextIO | None]:
     """Opens the output file of --json."""
     from alexnet_tf.system.errors import UserError
+    from alexnet_tf.system.paths import local_path
 
     if not _FLAGS.json or _FLAGS.json == "-":
         yield sys.stdout if _FLAGS.json else None
         return
     try:
-        file = open(_FLAGS.json, "w", encoding="utf-8")  # noqa: SIM115 - closed below
+        file = local_path(_FLAGS.json).open("w", encoding="utf-8")
     except OSError as error:
         raise UserError(
             f"Cannot write --json={_FLAGS.json}: {error.strerror}. Choose another file."

@@ -3,7 +3,7 @@
 python -m alexnet_tf.train                                    the main job, a few minutes
 python -m alexnet_tf.train --recipe=cifar10 --data_dir=DIR    flags of configs/cifar10.flags
 python -m alexnet_tf.train --dataset=folder --data_dir=DIR    DIR/train/<class>/, DIR/val/<class>/
-python -m alexnet_tf.train --recipe=caffe --recipe_report     compares sources, without training
+python -m alexnet_tf.train --recipe=caffe --recipe_report     compares the sources, trains nothing
 """
 
 from __future__ import annotations
@@ -83,10 +83,16 @@ def run() -> None:
     """Defines the flags, parses them, trains and exits."""
     flags.define_options()
     absl_flags.DEFINE_string(
-        "recipe", None, f"flags of a recipe of configs/: {', '.join(flagfiles.recipes())}"
+        "recipe",
+        None,
+        "use the flags of a recipe of configs/; later flags on the command line replace its "
+        f"values: {', '.join(flagfiles.recipes())}",
     )
     absl_flags.DEFINE_bool(
-        "recipe_report", False, "print where the sources disagree and whom the flags follow; exit"
+        "recipe_report",
+        False,
+        "print where the sources of AlexNet disagree and which of them these flags follow, and "
+        "exit",
     )
     app.run(main, flags_only=True, needs_tensorflow=lambda: not _FLAGS.recipe_report)
 

@@ -43,7 +43,7 @@ def test_help_answers_at_once_and_lists_the_flags(name):
         ("train", ["--validate_every=inf"], "validate_every"),
         ("train", ["--seed=5000000000"], "seed"),
         ("train", ["--dataset=folder", f"--data_dir={_NO_SUCH}"], f"Received: {_NO_SUCH}"),
-        ("train", ["--batch_size=0"], "positive multiple of the 1 replicas"),
+        ("train", ["--batch_size=0"], "positive integer"),
         ("train", ["--batch_size=9", "--strategy=mirrored", "--logical_cpus=2"], "2 replicas"),
         ("train", ["--model_dir=setup.py/run"], "Cannot write to setup.py/run"),
         ("train", ["--learning_rate=fast"], "learning_rate"),
@@ -60,6 +60,10 @@ def test_help_answers_at_once_and_lists_the_flags(name):
         ("export", [f"--model_dir={_NO_SUCH}"], f"Received: {_NO_SUCH}"),
         ("export", ["--model_dir=.", f"--version={2**63}"], "version"),
         ("serve", ["--saved_model=.", "--name=a/b"], "must be letters, digits"),
+        ("serve", ["--saved_model=gs://bucket/model"], "--saved_model to be a path on this mach"),
+        ("doctor", ["--data_dir=hdfs://host/data"], "--data_dir to be a path on this machine"),
+        ("figures", ["--model_dir=.", "--compare=.,s3://bucket"], "--compare to be a path"),
+        ("evaluate", ["--model_dir=~nobody-here"], "--model_dir to begin with ~"),
     ],
 )
 def test_mistakes_get_one_line_and_a_nonzero_exit(name, arguments, complaint):

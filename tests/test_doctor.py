@@ -11,12 +11,16 @@ from PIL import Image
 from alexnet_tf.data.contact_sheet import sample
 from alexnet_tf.data.dataset import make_split
 from alexnet_tf.data.shapes import CLASSES, jpeg
+from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.inspection import duplicates
+from alexnet_tf.inspection.dataset_report import inspect_dataset
 from alexnet_tf.inspection.dataset_stats import collect_stats
 from alexnet_tf.inspection.duplicates import find_duplicates
 from alexnet_tf.inspection.findings import describe_classes, find_faults
+from alexnet_tf.models.variants import get_variant
 from tests.commands import run
 from tests.folders import write_folder
+from tests.tfds_files import write_tfds
 
 
 def again(encoded, **options):
@@ -83,7 +87,7 @@ def test_similar_images_are_those_whose_hashes_differ_in_few_bits(pairs):
 
 
 def test_the_findings_name_every_fault(stats):
-    found = "\n".join(find_faults(*stats, find_duplicates(*stats), CLASSES))
+    found = "\n".join(find_faults(stats, find_duplicates(*stats), CLASSES))
     assert "1 val images cannot be read (12.50%)" in found
     assert "2 classes have no val images" in found
     assert "1 train images are copies of others" in found
@@ -100,7 +104,7 @@ def test_copies_with_other_labels_are_reported():
     stats = [collect_stats(split, 4) for split in (train, validation)]
     pairs = find_duplicates(*stats)
     assert pairs.relabelled == [("train example 0", "val example 0")]
-    found = "\n".join(find_faults(*stats, pairs, CLASSES[:4]))
+    found = "\n".join(find_faults(stats, pairs, CLASSES[:4]))
     assert "3 train images are copies of others" in found
     assert "1 train images are in several classes" in found
     assert "train example 2 and train example 6" in found
@@ -183,3 +187,24 @@ def test_a_dataset_in_which_nothing_can_be_decoded(tmp_path):
     done, output = examine(tmp_path, "--dataset=folder", "--variant=tiny", f"--data_dir={folder}")
     assert done.returncode == 2, done.stderr
     assert "no training image of a sample could be decoded" in (output / "report.txt").read_text()
+
+
+def test_a_dataset_without_a_training_set(tmp_path, capsys):
+    data = write_tfds(tmp_path / "data", side=32, test=[0, 1, 2, 2])
+    report = inspect_dataset(
+        open_dataset(data, to_train=False), get_variant("tiny32").preprocessing
+    )
+    printed = capsys.readouterr().out
+    assert "4 validation images (split test), 3 classes" in printed
+    assert "in both splits" not in printed and report.sheet is None
+    assert report.facts["test"]["classes"] == {"blue": 1, "green": 1, "red": 2}
+    assert report.findings == []
+    assert printed.strip().endswith("fit to evaluate on.")
+
+
+@pytest.mark.slow
+def test_what_is_held_out_is_named(tmp_path, capsys):
+    data = write_tfds(tmp_path / "data", side=32, train=[0] * 20 + [1] * 20 + [2] * 20)
+    report = inspect_dataset(open_dataset(data), get_variant("tiny32").preprocessing)
+    assert report.facts["held-out"]["classes"] == {"blue": 2, "green": 2, "red": 2}
+    assert "6 validation images (held out of train)" in capsys.readouterr().out

@@ -40,6 +40,39 @@ def test_a_byte_order_mark_is_skipped(folder):
     assert read_flagfile(folder / "own.flags").seed == 7
 
 
+@pytest.mark.parametrize(
+    "line, expected",
+    [
+        ("--seed=1  # of the run", "--seed=1"),
+        ("--seed=1\t// of the run", "--seed=1"),
+        ("--xla  # faster", "--xla"),
+        ("--data_dir=/sets/a#1", "--data_dir=/sets/a#1"),
+        ("--data_dir=gs://bucket/a", "--data_dir=gs://bucket/a"),
+        ('--data_dir="/my sets/a # 1"  # quoted', "--data_dir=/my sets/a # 1"),
+        ("--data_dir='/my sets'", "--data_dir=/my sets"),
+        ("--data_dir=/my sets/o'neil", "--data_dir=/my sets/o'neil"),
+        ("--data_dir='a','b'", "--data_dir='a','b'"),
+        ('"--seed=1"', "--seed=1"),
+        ("--seed 1", "--seed=1"),
+        ("--seed = 1", "--seed=1"),
+        ('--augment=""', "--augment="),
+        ("--augment=  # none", "--augment="),
+    ],
+)
+def test_a_line_is_read_as_people_write_it(folder, line, expected):
+    (folder / "own.flags").write_text(f"{line}\n")
+    assert flagfiles.expand(["--flagfile=recipes/own.flags"]) == [expected]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_files_as_windows_writes_them_are_read(folder, encoding):
+    (folder / "base.flags").write_bytes("--data_dir=Bücher\r\n\x1a".encode(encoding))
+    own = "# mine\r\n--flagfile base.flags  # beside this one\r\n--seed=7\r\n"
+    (folder / "own.flags").write_bytes(own.encode(encoding))
+    assert read_flagfile("recipes/own.flags").data_dir == "Bücher"
+    assert read_flagfile("recipes/own.flags").seed == 7
+
+
 def test_a_file_that_names_itself_is_read_once(folder):
     (folder / "own.flags").write_text("--flagfile=own.flags\n--seed=1")
     assert flagfiles.expand(["--flagfile=recipes/own.flags"]) == ["--seed=1"]

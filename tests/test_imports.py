@@ -15,7 +15,7 @@ LEVELS = [
     {"system"},
     {"layers", "visualize"},
     {"models"},
-    {"data"},
+    {"data", "weights"},
     {"evaluation"},
     {"training", "serving", "figures", "preparation", "inspection", "recipes"},
     {"towers"},

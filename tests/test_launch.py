@@ -33,13 +33,14 @@ def _handlers():
         signal.signal(number, handler)
 
 
-def test_workers_that_a_signal_ends_are_not_lost(capsys):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_workers_that_a_signal_ends_are_not_lost(capsys, number):
     def tell():
         time.sleep(0.5)
-        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(number)
 
     threading.Thread(target=tell).start()
-    assert launch.supervise(Workers(["sleep 30", "sleep 1; exit 75"]), 3) == 128 + signal.SIGTERM
+    assert launch.supervise(Workers(["sleep 30", "sleep 1; exit 75"]), 3) == 128 + number
     assert "Lost" not in capsys.readouterr().out
 
 

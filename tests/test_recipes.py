@@ -112,19 +112,26 @@ def test_every_variant_has_a_report(variant, sources):
         (
             "paper",
             "learning rate",
-            "(original code: its log counts epochs from 1: perhaps after 22",
+            "(original code: our reading: its log says epochs 23, 51 and 78, counted",
         ),
         ("paper", "weight decay", "(paper, slides: the decay of biases is not said; ours)"),
         (
             "code2012",
             "learning rate of biases",
-            "(original code: the first drop is not recorded; ours)",
+            "(original code: the start and the drop are inferred from layer-params-120-4gpu.cfg",
         ),
         (
             "paper",
             "resizing",
             "original code: not said; ours: shorter side to 256, then the central",
         ),
+        ("paper", "resizing", "(paper, slides: the filter is not said; ours)"),
+        ("paper", "resizing", "by INTER_AREA to smaller and by INTER_CUBIC to larger images, JPEG"),
+        ("paper", "resizing", "(Caffe: by ImageMagick's -resize or by OpenCV's default filter)"),
+        ("paper", "resizing", "(torchvision: Pillow's bilinear filter, no second JPEG)"),
+        ("paper", "mean", "(paper, slides: the offset is not said; ours)"),
+        ("code2012", "colour noise", "(original code: our reading: its log says epoch 68,"),
+        ("code2012", "learning rates of layers", "its log says epochs 68 and 72, counted from 1"),
         ("paper", "colour noise", "slides: not said; ours: σ=0.1 times the eigenvalue"),
         (
             "tiny",

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from alexnet_tf.models.build import AlexNet
+from alexnet_tf.applications import AlexNet
 from alexnet_tf.system.errors import UserError
 from tests import commands
 from tests.commands import ROOT
@@ -47,7 +47,10 @@ def test_the_table_of_variants_is_true():
         ("recipes", "| order of images | not said; ours: shuffled in each epoch | not said; ours"),
         ("flags-train", "| `--cache` | `none` | "),
         ("flags-train", "runs/&lt;dataset>-&lt;variant> |"),
-        ("flags-evaluate", "| `--split` | `validation` | images to evaluate on: `validation`, `"),
+        (
+            "flags-evaluate",
+            "| `--checkpoint` | `newest` | best: with the lowest validation ",
+        ),
     ],
 )
 def test_tables_hold_what_the_code_says(name, row):

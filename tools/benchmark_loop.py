@@ -58,7 +58,9 @@ def _first_batches(options: Options):
     from alexnet_tf.models.variants import get_variant
 
     variant = get_variant(options.variant)
-    dataset = open_dataset(options.dataset, options.data_dir)
+    dataset = open_dataset(
+        options.dataset, options.data_dir, validation_split=options.validation_split
+    )
     batches = training_dataset(dataset.train, variant.preprocessing, options.batch_size, 0)
     batch = next(iter(batches))
     repeated = tf.data.Dataset.from_tensors(batch).repeat()

@@ -98,13 +98,14 @@ def main(argv: list[str]) -> int:
 
 def _files(metadata: RunMetadata) -> list[bytes]:
     """Reads the encoded images to compare."""
-    from alexnet_tf.data.sources import open_dataset
+    from alexnet_tf.data.sources import open_split
     from alexnet_tf.evaluation.prediction import find_images
 
     if _FLAGS.photos:
         paths = [path for path in find_images([_FLAGS.photos]) if path.is_file()]
         return [path.read_bytes() for path in paths[: _FLAGS.images]]
-    split = open_dataset(metadata.dataset, metadata.data_dir).validation
+    name, data_dir, validation = metadata.find_dataset(None, None)
+    split = open_split(name, data_dir, validation_split=validation).validation
     records = split.in_order().take(_FLAGS.images).batch(1)
     return [split.load(split.parse(record)[0][0]).numpy() for record in records]
 

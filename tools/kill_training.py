@@ -87,7 +87,7 @@ def differences(one: pathlib.Path, other: pathlib.Path) -> list[str]:
     from alexnet_tf.training.directory import ModelDirectory
 
     readers = [
-        tf.train.load_checkpoint(ModelDirectory(folder).find_checkpoint().prefix)
+        tf.train.load_checkpoint(ModelDirectory(folder).find_checkpoint().path / "variables")
         for folder in (one, other)
     ]
     names = [set(reader.get_variable_to_shape_map()) for reader in readers]

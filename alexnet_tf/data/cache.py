@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 from collections.abc import Callable, Iterator
+from typing import BinaryIO
 
 import numpy as np
 import tensorflow as tf
@@ -24,7 +25,10 @@ from alexnet_tf.data.decode_errors import DecodeErrors
 from alexnet_tf.data.pipeline import decoded_batches
 from alexnet_tf.models.spec import Preprocessing
 from alexnet_tf.system.errors import UserError
-from alexnet_tf.system.files import fsync_path
+from alexnet_tf.system.files import make_directory, write_atomically
+from alexnet_tf.system.untrusted import open_regular, read_json
+
+_MAX_JSON = 2**27  # bytes of a sidecar: a million unreadable images
 
 
 class StoppedError(Exception):
@@ -97,7 +101,7 @@ def open_decoded_cache(
             images = np.zeros(shape, np.uint8)
             readable = decode_into(images, split, preprocessing, decode_errors, stop)
             return DecodedCache(images, readable)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         with file_lock(path.with_suffix(".lock")):
             key = _key(split, preprocessing)
             cache = load_existing(path, key, shape, decode_errors)
@@ -154,18 +158,32 @@ def load_existing(
         decode_errors: records images that did not decode.
     """
     try:
-        sidecar = json.loads(sidecar_path(path).read_text())
-        images = np.load(path, mmap_mode="r")
+        sidecar = read_json(sidecar_path(path), {"key": str, "unreadable": {str: [str]}}, _MAX_JSON)
+        images = _map_array(path, shape)
+        reasons = {int(index): tuple(reason) for index, reason in sidecar["unreadable"].items()}
     except (FileNotFoundError, ValueError):
         return None
-    if sidecar["key"] != key or images.shape != shape:
+    if sidecar["key"] != key or not reasons.keys() <= set(range(len(images))):
         return None
-    reasons = {int(index): tuple(reason) for index, reason in sidecar["unreadable"].items()}
     decode_errors.reasons.update(reasons)
     decode_errors.check()
     readable = np.ones(len(images), bool)
     readable[list(reasons)] = False
     return DecodedCache(images, readable)
+
+
+def _map_array(path: pathlib.Path, shape: tuple[int, ...]) -> np.ndarray:
+    """Maps the array of `reserve_array`.
+
+    Raises:
+        FileNotFoundError, ValueError: there is none, or another one.
+    """
+    with open_regular(path) as file:
+        np.lib.format.read_magic(file)
+        found, fortran_order, dtype = np.lib.format.read_array_header_2_0(file)
+        if found != shape or fortran_order or dtype != np.uint8:
+            raise ValueError("another array")
+        return np.memmap(file, np.uint8, "r", file.tell(), shape)
 
 
 def _make(
@@ -177,37 +195,32 @@ def _make(
     stop: Callable[[], bool],
 ) -> DecodedCache:
     path.unlink(missing_ok=True)  # it holds other images, which do not belong to a new sidecar
-    partial = path.with_suffix(".partial")
     size = preprocessing.image_size
-    try:
-        images = reserve_array(partial, (split.examples, size, size, 3))
+    with write_atomically(path) as file:  # after Ctrl-C, too, hundreds of gigabytes are removed
+        images = reserve_array(file, (split.examples, size, size, 3))
         readable = decode_into(images, split, preprocessing, decode_errors, stop)
         images.flush()
-    except BaseException:  # Ctrl-C as well: it may be hundreds of gigabytes
-        partial.unlink(missing_ok=True)
-        raise
-    fsync_path(partial)
-    reasons = {i: decode_errors.reasons[i] for i in np.flatnonzero(~readable).tolist()}
-    sidecar_path(path).write_text(json.dumps({"key": key, "unreadable": reasons}))
-    os.replace(partial, path)  # last, so that the cache is never incomplete
+        reasons = {i: decode_errors.reasons[i] for i in np.flatnonzero(~readable).tolist()}
+        with write_atomically(sidecar_path(path)) as sidecar:
+            sidecar.write(json.dumps({"key": key, "unreadable": reasons}).encode())
     return DecodedCache(images, readable)
 
 
-def reserve_array(path: pathlib.Path, shape: tuple[int, ...]) -> np.ndarray:
-    """A uint8 array in a new .npy file, with all of its room reserved.
+def reserve_array(file: BinaryIO, shape: tuple[int, ...]) -> np.ndarray:
+    """A uint8 array in an empty file, which becomes an .npy file, with all of its room reserved.
 
     So a full disk is known at once, and not after hours.
     """
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_2_0(file, header)
-        start = file.tell()
-        size = start + int(np.prod(shape, dtype=np.int64))
-        if hasattr(os, "posix_fallocate"):  # macOS has none
-            os.posix_fallocate(file.fileno(), 0, size)
-        else:
-            file.truncate(size)
-    return np.memmap(path, np.uint8, "r+", start, shape)
+    np.lib.format.write_array_header_2_0(file, header)
+    file.flush()
+    start = file.tell()
+    size = start + int(np.prod(shape, dtype=np.int64))
+    if hasattr(os, "posix_fallocate"):  # macOS has none
+        os.posix_fallocate(file.fileno(), 0, size)
+    else:
+        file.truncate(size)
+    return np.memmap(file, np.uint8, "r+", start, shape)
 
 
 def _key(split: Split, preprocessing: Preprocessing) -> str:
@@ -228,7 +241,8 @@ def sidecar_path(path: pathlib.Path) -> pathlib.Path:
 @contextlib.contextmanager
 def file_lock(path: pathlib.Path) -> Iterator[None]:
     """Waits until no other process holds the lock of this file, and holds it."""
-    with path.open("w") as file:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with open(os.open(path, flags, 0o666), "r+b", buffering=0) as file:
         with contextlib.suppress(OSError):  # some network file systems lock nothing
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -9,8 +9,8 @@ import tensorflow as tf
 from PIL import Image, ImageDraw
 
 from alexnet_tf.data.augmentations import find_window
-from alexnet_tf.data.dataset import Split, make_split
-from alexnet_tf.data.decode import decode, decode_square
+from alexnet_tf.data.dataset import NO_LABEL, Split, make_split
+from alexnet_tf.data.decode import convert, decode, decode_square
 from alexnet_tf.data.pipeline import training_dataset
 from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.visualize import grid
@@ -87,6 +87,8 @@ def first_batch(
 def sample(split: Split, number: int, seed: int = 0) -> list[tuple[bytes, int]]:
     """Some readable examples of a split, encoded, with their labels; fewer if there are no more.
 
+    Examples without a label are passed over.
+
     Args:
         split: the examples.
         number: how many; four times as many are tried one after the other.
@@ -97,15 +99,28 @@ def sample(split: Split, number: int, seed: int = 0) -> list[tuple[bytes, int]]:
     found = []
     for record in records.shuffle(4 * number, seed=seed).batch(1):
         images, labels = split.parse(record)
+        if labels[0] == NO_LABEL:
+            continue
         try:
             encoded = split.load(images[0])
-            decode(encoded, smallest=1)
         except tf.errors.OpError:
             continue
+        if not _is_readable(encoded):
+            encoded = convert(encoded)
+            if not _is_readable(encoded):
+                continue
         found.append((encoded.numpy(), int(labels[0])))
         if len(found) == number:
             break
     return found
+
+
+def _is_readable(encoded: tf.Tensor) -> bool:
+    try:
+        decode(encoded, smallest=1)
+    except tf.errors.OpError:
+        return False
+    return True
 
 
 def visible_inputs(preprocessor: Preprocessor, batch: dict[str, tf.Tensor]) -> np.ndarray:

@@ -23,10 +23,19 @@ from alexnet_tf.data.limits import (
     MIN_SCAN_PIXELS,
 )
 
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")  # Pillow's other formats are little tested
+# Pillow's other formats are little tested.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
 
 MAX_READS = 100_000  # a file of a million tiny pieces would keep Pillow's parsers busy for minutes
 MAX_EXIF = 2**16  # bytes; each entry may claim all of them, and Pillow copies them for each
+
+# TIFF holds any numbers. Floats, 12 and 32 bits have no known range, and Pillow would clip them.
+_TIFF_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "I;16", "I;16B")
+_TIFF_BITS = frozenset((1, 2, 4, 8, 16))  # of a channel
+_TIFF_NUMBERS = 100_000  # of an entry: such as the places of the rows
+_TIFF_SIZES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}  # bytes of a number
+_TIFF_STARTS = {b"II*\0": "<", b"MM\0*": ">"}
+_BITS_PER_SAMPLE, _TILE_WIDTH, _TILE_LENGTH = 258, 322, 323  # entries
 
 _EXIF = b"Exif\0\0"
 _START_OF_SCAN = b"\xff\xda"
@@ -56,7 +65,10 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class InvalidImage(Exception):  # noqa: N818  # a result rather than an error
-    """An image that cannot be used: "empty", "no image", "too large", "truncated", "damaged"."""
+    """An image that cannot be used.
+
+    The reason: "empty", "no image", "too large", "truncated", "damaged", "unknown kind of pixels".
+    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,11 +188,15 @@ def _read_header(encoded: bytes) -> ImageFile.ImageFile:
     if len(encoded) > MAX_EXIF and encoded.count(_EXIF) > 1:
         # A JPEG's EXIF in several segments, which Pillow would join and read at once: left unread.
         encoded = encoded.replace(_EXIF, bytes(len(_EXIF)))
+    if order := _TIFF_STARTS.get(encoded[:4]):
+        _check_tiff_entries(encoded, order)
     return Image.open(_Pieces(encoded), formats=FORMATS)
 
 
 def _refuse_too_large(image: ImageFile.ImageFile, encoded: bytes) -> None:
     pixels = image.width * image.height
+    if image.format == "TIFF":
+        _check_tiff(image)
     if format_of(image) != "JPEG":
         too_large = pixels > MAX_WHOLE_PIXELS
     else:
@@ -190,6 +206,27 @@ def _refuse_too_large(image: ImageFile.ImageFile, encoded: bytes) -> None:
             and _too_many_scans(pixels, encoded.count(_START_OF_SCAN))
         )
     if too_large:
+        raise InvalidImage("too large")
+
+
+def _check_tiff_entries(encoded: bytes, order: str) -> None:
+    """Refuses entries that claim more than the file holds: Pillow would copy all of them."""
+    (start,) = struct.unpack_from(order + "I", encoded, 4)
+    (entries,) = struct.unpack_from(order + "H", encoded, start)
+    claimed = 0
+    for entry in range(entries):
+        kind, count = struct.unpack_from(order + "HI", encoded, start + 4 + 12 * entry)
+        claimed += count * _TIFF_SIZES.get(kind, 1)
+        if claimed > len(encoded) or (kind in _TIFF_SIZES and count > _TIFF_NUMBERS):
+            raise InvalidImage("damaged")
+
+
+def _check_tiff(image: ImageFile.ImageFile) -> None:
+    """Refuses kinds of pixels without a known range, and tiles larger than an image may be."""
+    bits = image.tag_v2.get(_BITS_PER_SAMPLE, (1,))
+    if image.mode not in _TIFF_MODES or not _TIFF_BITS.issuperset(bits):
+        raise InvalidImage("unknown kind of pixels")
+    if image.tag_v2.get(_TILE_WIDTH, 1) * image.tag_v2.get(_TILE_LENGTH, 1) > MAX_WHOLE_PIXELS:
         raise InvalidImage("too large")
 
 

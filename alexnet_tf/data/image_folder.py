@@ -1,83 +1,112 @@
-"""Folders of images: train/<class>/ and val/<class>/, or validation/<class>/."""
+"""Folders of images: train/<class>/, val/<class>/ and other splits (`splits.py`)."""
 
 from __future__ import annotations
 
 import os
 import pathlib
+from collections.abc import Sequence
 
-from alexnet_tf.data.dataset import ImageDataset, Split, make_split
-from alexnet_tf.data.limits import MAX_BYTES
+from alexnet_tf.data import splits
+from alexnet_tf.data.class_folders import (
+    IMAGE_SUFFIXES,
+    TOO_LARGE,
+    ClassFolder,
+    LeftOut,
+    class_names,
+    is_litter,
+    layout_hint,
+    list_images,
+    reading_folders,
+)
+from alexnet_tf.data.dataset import Split, StoredDataset, make_split
 from alexnet_tf.system.errors import UserError
-from alexnet_tf.system.progress import Progress
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
 _NAMED = 5  # classes in a message
-# The first bytes of JPEG, PNG, GIF and BMP files.
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")
+_SPLITS = (splits.TRAIN, *splits.VALIDATION, splits.TEST)
 
 
 def split_folders(data_dir: str) -> dict[str, pathlib.Path]:
-    """The folders that hold the classes of "train" and of "validation".
+    """From the names of the splits to the folders that hold their classes.
+
+    A folder is a split if it has a split's name or holds folders. val/ is called validation, if
+    there is no folder of that name as well.
 
     Raises:
         UserError: no such folder.
     """
     root = pathlib.Path(data_dir).expanduser()
+    with reading_folders():
+        return _split_folders(root)
+
+
+def _split_folders(root: pathlib.Path) -> dict[str, pathlib.Path]:
     if not root.is_dir():
         raise UserError(
             "Expected --data_dir to be a folder with train/<class>/ and val/<class>/. "
             f"Received: {root}"
         )
-    candidates = [root / "val", root / "validation"]
-    validation = next((path for path in candidates if path.is_dir()), candidates[0])
-    return {"train": root / "train", "validation": validation}
+    folders = {
+        path.name: path
+        for path in sorted(root.iterdir())
+        if path.is_dir()
+        and not is_litter(path.name)
+        and (path.name in _SPLITS or _holds_folders(path))
+    }
+    if "val" in folders and "validation" not in folders:
+        folders["validation"] = folders.pop("val")
+    if not set(folders) & set(_SPLITS):
+        raise UserError(
+            f"Expected train/<class>/ and val/<class>/ in {root}. There is neither"
+            f"{layout_hint(root)}"
+        )
+    return folders
 
 
-def class_names(folder: pathlib.Path) -> tuple[str, ...]:
-    """The names of the folders in a folder, sorted, without hidden ones.
-
-    Raises:
-        UserError: no such folder, or none in it.
-    """
-    if not folder.is_dir():
-        raise UserError(f"Expected {folder.name}/<class>/ in {folder.parent}. There is no {folder}")
-    names = tuple(
-        sorted(e.name for e in folder.iterdir() if e.is_dir() and not e.name.startswith("."))
-    )
-    if not names:
-        raise UserError(f"Expected one folder for each class in {folder}. There is none")
-    return names
+def _holds_folders(path: pathlib.Path) -> bool:
+    """Whether a folder has one in it."""
+    try:
+        with os.scandir(path) as entries:
+            return any(entry.is_dir() and not is_litter(entry.name) for entry in entries)
+    except OSError:  # not ours to read, and nobody has asked for it yet
+        return False
 
 
-def open_folder(data_dir: str, max_unreadable: float, only: str | None = None) -> ImageDataset:
-    """Opens a folder of images; the classes are the names of the folders in its train/ and val/.
+def open_folder(data_dir: str, max_unreadable: float) -> StoredDataset:
+    """Opens a folder of images; the classes are the names of the folders in its splits.
 
     Args:
         data_dir: the folder.
         max_unreadable: the share of files that may have an image's name and not begin like one, or
             be larger than `limits.py` allows.
-        only: "train" or "validation": open this split alone. The other one is empty, and need not
-            exist.
+
+    Returns:
+        The dataset. Its `load` raises `UserError` for splits of different classes, a class without
+        images, or too many files that are not images.
 
     Raises:
-        UserError: no such folder, different classes in training and validation, a class without
-            images, or too many files that are not images.
+        UserError: no such folder.
     """
-    both = split_folders(data_dir)
-    folders = {name: folder for name, folder in both.items() if only in (None, name)}
-    classes, *others = [class_names(folder) for folder in folders.values()]
-    for other in others:
-        if classes != other:
-            raise UserError(
-                f"The classes of {' and '.join(map(str, folders.values()))} differ: "
-                f"{_differences(classes, other)}"
-            )
-    splits = {name: make_split([], [], name, files=True) for name in both}
-    skipped = 0
-    for name, folder in folders.items():
-        splits[name], others = _folder_split(name, folder, classes, max_unreadable)
-        skipped += others
-    return ImageDataset("folder", classes, **splits, skipped=skipped)
+    folders = split_folders(data_dir)
+
+    @reading_folders()
+    def load(names: Sequence[str]) -> tuple[tuple[str, ...], list[Split], LeftOut]:
+        """Classes, splits, and the other files."""
+        if sliced := [name for name in names if name not in folders]:
+            raise UserError(f"Expected a split of the folder, not a slice. Received: {sliced[0]}")
+        classes, *others = [class_names(folders[name]) for name in names]
+        for other in others:
+            if classes != other:
+                paths = " and ".join(str(folders[name]) for name in names)
+                raise UserError(f"The classes of {paths} differ: {_differences(classes, other)}")
+        found = [_folder_split(name, folders[name], classes, max_unreadable) for name in names]
+        return (
+            classes,
+            [split for split, _ in found],
+            sum((left_out for _, left_out in found), LeftOut()),
+        )
+
+    earlier = next((name for name in ("val", "validation") if name in folders), None)
+    return StoredDataset("folder", tuple(folders), load, earlier, data_dir=data_dir)
 
 
 def _differences(classes: tuple[str, ...], other: tuple[str, ...]) -> str:
@@ -95,34 +124,30 @@ def _differences(classes: tuple[str, ...], other: tuple[str, ...]) -> str:
 
 def _folder_split(
     split: str, folder: pathlib.Path, classes: tuple[str, ...], max_unreadable: float
-) -> tuple[Split, int]:
-    """The images of a split, and the number of other files."""
-    paths: list[str] = []
-    labels: list[int] = []
-    skipped = 0
-    for label, name in enumerate(classes):
-        files = sorted(path for path in (folder / name).iterdir() if not path.name.startswith("."))
-        # Opening a named pipe would wait for ever; broken links and folders are not files either.
-        named = (path for path in files if path.suffix.lower() in IMAGE_SUFFIXES)
-        found = [str(path) for path in named if path.is_file()]
-        if not found:
-            raise UserError(
-                f"Expected images ({', '.join(IMAGE_SUFFIXES)}) of every class. There are none in "
-                f"{folder / name}"
-            )
-        if odd := [path for path in found if not _is_utf8(path)]:
-            raise UserError(
-                f"Expected file names in UTF-8. Received: {os.fsencode(odd[0])!r}; rename it"
-            )
-        paths += found
-        labels += [label] * len(found)
-        skipped += len(files) - len(found)
-    large = _check_files(paths, max_unreadable)
-    if large:  # TensorFlow would read the whole file before any check
-        print(f"{len(large):,} files of {folder} are larger than {MAX_BYTES:,} bytes and left out")
-        kept = [i for i, path in enumerate(paths) if path not in large]
-        paths, labels = [paths[i] for i in kept], [labels[i] for i in kept]
-    return make_split(paths, labels, split, files=True), skipped + len(large)
+) -> tuple[Split, LeftOut]:
+    """The images of a split, and the other files."""
+    found = list_images(folder, classes)
+    missing = set(range(len(classes))).difference(found.labels)
+    if missing:
+        raise UserError(
+            f"Expected images ({', '.join(IMAGE_SUFFIXES)}) of every class. There are none in "
+            f"{folder / classes[min(missing)]}"
+        )
+    if odd := [name for name in (str(folder), *found.names) if not _is_utf8(name)]:
+        raise UserError(
+            f"Expected file names in UTF-8. Received: {os.fsencode(odd[0])!r}; rename it"
+        )
+    _check_doubtful(found, max_unreadable)
+    for name in sorted(found.too_large):  # TensorFlow would read the whole file before any check
+        found.left_out.add(TOO_LARGE, name)
+    print(*found.describe(), sep="\n", end="\n" * bool(found.describe()))
+    kept = [
+        (f"{folder}/{name}", label)
+        for name, label in zip(found.names, found.labels, strict=True)
+        if name not in found.too_large
+    ]
+    paths, labels = zip(*kept, strict=True) if kept else ((), ())
+    return make_split(list(paths), list(labels), split, files=True), found.left_out
 
 
 def _is_utf8(path: str) -> bool:
@@ -134,36 +159,17 @@ def _is_utf8(path: str) -> bool:
     return True
 
 
-def _check_files(paths: list[str], max_unreadable: float) -> set[str]:
-    """Checks the first bytes of every file, so that a wrong folder is known before any work.
-
-    Returns:
-        The files that are too large.
+def _check_doubtful(found: ClassFolder, max_unreadable: float) -> None:
+    """Refuses a folder in which too many files are no images, before any work.
 
     Raises:
-        UserError: too many files are not images, or one cannot be read.
+        UserError: it is one.
     """
-    odd, large = [], set()
-    with Progress("checking files", len(paths), "files") as progress:
-        for path in paths:
-            try:
-                with open(path, "rb") as file:
-                    start = file.read(8)
-                    size = os.fstat(file.fileno()).st_size
-            except OSError as error:
-                raise UserError(f"{path} cannot be read: {error.strerror}") from None
-            if size > MAX_BYTES:
-                large.add(path)
-            if size > MAX_BYTES or not start.startswith(_MAGIC):
-                odd.append((path, start))
-            progress.advance(1)
-    if len(odd) > max_unreadable * len(paths):
-        path, start = odd[0]
-        problem = f"begins with {start!r}" if start else "is empty"
-        problem = f"has over {MAX_BYTES:,} bytes" if path in large else problem
+    if len(found.doubtful) > max_unreadable * len(found.names):
+        (name, problem), *others = found.doubtful.items()
+        more = f", and {len(others):,} more such files" if others else ""
         raise UserError(
-            f"Expected JPEG, PNG, GIF or BMP images. Received: {path}, which {problem}"
-            + (f", and {len(odd) - 1} more such files" if len(odd) > 1 else "")
-            + ". Remove or rename files that are not images, or see --max_unreadable"
+            f"Expected JPEG, PNG, GIF, BMP, WebP or TIFF images. Received: {found.folder / name}, "
+            f"which {problem}{more}. Remove or rename files that are not images, or see "
+            "--max_unreadable"
         )
-    return large

@@ -1,4 +1,4 @@
-"""Limits for images from strangers. This module imports nothing.
+"""Limits for images and datasets from strangers. This module imports nothing.
 
 `image_checks.py` holds them in Python: preparation, doctor and server. `graph_checks.py` holds them
 in TensorFlow's graphs: input pipeline and exported model.
@@ -17,3 +17,6 @@ MIN_SCAN_PIXELS = 10_000  # a scan of fewer pixels takes as long as one of this 
 
 # The share of a split's images that may be unreadable, by default.
 MAX_UNREADABLE = 0.01
+
+# Classes of a model or a dataset; ImageNet-21k has 21,841.
+MAX_CLASSES = 100_000

@@ -6,7 +6,8 @@ an epoch are a pure function of (seed, epoch), so a stream can start at any step
 
 Records are batched while they are still encoded, and each batch is decoded by one thread: less
 work for the scheduler than a task an image, and the position in the data never depends on whether
-an image can be decoded. An image that cannot is black, has weight 0, and is recorded.
+an image can be decoded. An image that cannot is black, has weight 0, and is recorded. One that has
+no label has weight 0 and is recorded, too.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import tensorflow as tf
 
 from alexnet_tf.data import augmentations as augment
 from alexnet_tf.data.dataset import PADDING, Records, Split
-from alexnet_tf.data.decode import decode_batch, decode_crop, decode_square, decode_window
+from alexnet_tf.data.decode import convert, decode_batch, decode_crop, decode_square, decode_window
 from alexnet_tf.data.decode_errors import DecodeErrors
 from alexnet_tf.data.shuffle import shuffled_records
 from alexnet_tf.models.spec import Preprocessing
@@ -59,6 +60,8 @@ def training_dataset(
     num_shards: int = 1,
     cache: Cache | None = None,
     pca_noise_until: float = math.inf,
+    cut: int = 0,
+    end: int | None = None,
 ) -> tf.data.Dataset:
     """Batches without end; one may hold the end of an epoch and the beginning of the next.
 
@@ -74,6 +77,8 @@ def training_dataset(
         num_shards: parts that every batch is divided into, for as many workers.
         cache: the split's decoded images, if they are cached.
         pca_noise_until: epochs after which there is no PCA noise.
+        cut: images of the batches before `start_step` that had weight 0 by `end`; they come again.
+        end: images of the whole run, over all epochs; all later ones have weight 0. None: no end.
 
     Returns:
         Batches as `training_batch_spec` describes them, with B / num_shards images.
@@ -92,14 +97,20 @@ def training_dataset(
         source = augment.Images(seed, epoch, index, position, preprocessing, pca_noise_until)
         drawn = augment.draw(source, used)
         if cache is None:
-            crop = _cropper(split, preprocessing, images, drawn, window)
-            pixels, weight = _decode(crop, images, index, preprocessing.crop_size, decode_errors)
+            crop = _cropper(split, preprocessing, drawn, window)
+            size = preprocessing.crop_size
+            pixels, readable = _decode(split, crop, images, size)
+            pixels, weight = _weigh(pixels, readable, index, images, labels, decode_errors)
         else:
             pixels, weight = cache.crops(index, drawn["offset"], preprocessing.crop_size)
+        # An example without a label has weight 0, but the loss is computed from its label.
+        labels = tf.maximum(labels, 0)
+        if end is not None:
+            weight *= tf.cast(epoch * split.examples + position < end, tf.float32)
         batch = {"image": pixels, "weight": weight, "label": labels, "index": index}
         return _with_length({**batch, "epoch": epoch, **drawn}, part)
 
-    records = shuffled_records(split, seed, start_step * batch_size)
+    records = shuffled_records(split, seed, start_step * batch_size - cut)
     records = records.batch(batch_size, drop_remainder=True)
     if num_shards > 1:
         start = shard_index * part
@@ -167,7 +178,7 @@ def evaluation_dataset(
 
     Returns:
         Batches of image uint8 [b, S, S, 3], index and label int64 [b], weight float32 [b], with
-        b = B / num_shards; index is -1 where there is no image.
+        b = B / num_shards; index is -1 where there is no image, and label where there is no label.
 
     Raises:
         ValueError: a batch that cannot be divided into the shards.
@@ -178,16 +189,18 @@ def evaluation_dataset(
     def make_batch(records: Records) -> Records:
         """At most B records to an evaluation batch."""
         images, labels = split.parse(records)
-        missing = batch_size - tf.size(labels)
-        index = tf.pad(records["index"], [[0, missing]], constant_values=PADDING)
-        images, labels = tf.pad(images, [[0, missing]]), tf.pad(labels, [[0, missing]])
-        start = shard_index * part
-        images, labels, index = (x[start : start + part] for x in (images, labels, index))
-        pixels, weight = _decode(
-            lambda i: decode_square(split.load(images[i]), preprocessing),
-            images, index, preprocessing.image_size, decode_errors,
-        )  # fmt: skip
-        batch = {"image": pixels, "weight": weight, "label": labels, "index": index}
+        mine = slice(shard_index * part, (shard_index + 1) * part)
+        images, labels, index = images[mine], labels[mine], records["index"][mine]
+        pixels, readable = decode_squares(split, images, preprocessing)
+        pixels, weight = _weigh(pixels, readable, index, images, labels, decode_errors)
+        # Padding comes last: decoding it would fail, and cost the batch a second pass.
+        missing = [[0, part - tf.size(labels)]]
+        batch = {
+            "image": tf.pad(pixels, missing + 3 * [[0, 0]]),
+            "weight": tf.pad(weight, missing),
+            "label": tf.pad(labels, missing),
+            "index": tf.pad(index, missing, constant_values=PADDING),
+        }
         return _with_length(batch, part)
 
     return _run(split.in_order().shard(stride, 0).batch(batch_size), make_batch)
@@ -266,23 +279,20 @@ def _run(records: tf.data.Dataset, make_batch: Callable[[Records], Records]) -> 
 def _cropper(
     split: Split,
     preprocessing: Preprocessing,
-    images: tf.Tensor,
     drawn: Records,
     window: augment.Augmentation | None,
-) -> Callable[[tf.Tensor], tf.Tensor]:
-    """From the place in a batch to the crop, uint8 [C, C, 3], which is cut out in decoding.
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """From place in a batch and encoded image to the crop, uint8 [C, C, 3], cut out in decoding.
 
     Args:
         split: the training set.
         preprocessing: the variant's.
-        images: `Split.parse`'s, string [B].
         drawn: the batch's random numbers, [B, ...]; loses those of `window`.
         window: the augmentation that says which part to decode; None: the crop at drawn["offset"].
     """
     cut = {name: drawn.pop(name) for name in window.tensors} if window else {}
 
-    def crop(i: tf.Tensor) -> tf.Tensor:
-        encoded = split.load(images[i])
+    def crop(i: tf.Tensor, encoded: tf.Tensor) -> tf.Tensor:
         if window is None:
             is_square = split.square_size == preprocessing.image_size
             return decode_crop(encoded, drawn["offset"][i], preprocessing, is_square)
@@ -292,27 +302,49 @@ def _cropper(
     return crop
 
 
-def _decode(
-    decode: Callable[[tf.Tensor], tf.Tensor],
-    images: tf.Tensor,
-    index: tf.Tensor,
-    size: int,
-    decode_errors: DecodeErrors,
+def decode_squares(
+    split: Split, images: tf.Tensor, preprocessing: Preprocessing
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Decodes a batch, in which any image may be damaged.
+    """Decodes a batch, in which any image may be damaged, or of a kind that only Pillow reads.
 
     Args:
-        decode: place in the batch to uint8 [size, size, 3]; may raise.
+        split: loads the images.
         images: `Split.parse`'s, string [B].
-        index: int64 [B], `PADDING` where there is no image.
-        size: pixels.
-        decode_errors: records images that raise.
+        preprocessing: says S.
 
     Returns:
-        uint8 [B, size, size, 3], and weight float32 [B], 0 where there is no image.
+        uint8 [B, S, S, 3], black where an image is unreadable, and bool [B], false there.
     """
-    pixels, readable = decode_batch(decode, tf.size(index), size)
-    with tf.control_dependencies([decode_errors.record_in_graph(readable, index, images)]):
+    size = preprocessing.image_size
+    return _decode(split, lambda i, encoded: decode_square(encoded, preprocessing), images, size)
+
+
+def _decode(
+    split: Split,
+    decode: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    images: tf.Tensor,
+    size: int,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """As `decode_squares`; `decode`: place in the batch and encoded image to [size, size, 3]."""
+    return decode_batch(
+        lambda i: decode(i, split.load(images[i])),
+        tf.size(images),
+        size,
+        second_try=lambda i: decode(i, convert(split.load(images[i]))),
+    )
+
+
+def _weigh(
+    pixels: tf.Tensor,
+    readable: tf.Tensor,
+    index: tf.Tensor,
+    images: tf.Tensor,
+    labels: tf.Tensor,
+    decode_errors: DecodeErrors,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The pixels, and their weight, float32 [B]: 0 if unreadable or unlabelled, as is recorded."""
+    readable &= labels >= 0
+    with tf.control_dependencies([decode_errors.record_in_graph(readable, index, images, labels)]):
         return pixels, tf.cast(readable, tf.float32)
 
 

@@ -15,6 +15,7 @@ from alexnet_tf.data import augmentations
 from alexnet_tf.data.augmentations.flip import is_before_mean, mirrored
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.models.spec import Preprocessing
+from alexnet_tf.system.errors import UserError
 
 VIEWS = (1, 10)
 
@@ -27,13 +28,13 @@ class Preprocessor:
         statistics: the training set's.
 
     Raises:
-        ValueError: the mean image has another size than the variant.
+        UserError: the mean image has another size than the variant.
     """
 
     def __init__(self, preprocessing: Preprocessing, statistics: Statistics):
         size = preprocessing.image_size
         if statistics.mean.shape != (size, size, 3):
-            raise ValueError(
+            raise UserError(
                 f"Expected a mean image of shape {(size, size, 3)}. "
                 f"Received: {statistics.mean.shape}"
             )

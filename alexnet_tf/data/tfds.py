@@ -8,30 +8,34 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import fnmatch
 import io
-import json
 import os
 import pathlib
 import re
 import sys
-from concurrent import futures
-from typing import Any
+from collections.abc import Sequence
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.naming import camelcase_to_snakecase
+from tensorflow_datasets.core.utils.file_utils import list_data_dirs
 
-from alexnet_tf.data.dataset import ImageDataset, Records, Split
+from alexnet_tf.data import splits
+from alexnet_tf.data.class_folders import LeftOut
+from alexnet_tf.data.dataset import NO_LABEL, Records, Split, StoredDataset
+from alexnet_tf.data.limits import MAX_CLASSES
+from alexnet_tf.data.prepared import STATISTICS
+from alexnet_tf.data.tfds_metadata import METADATA, check_label_names, check_metadata, check_shards
 from alexnet_tf.system.errors import UserError, first_line
-from alexnet_tf.system.files import file_sha256
-from alexnet_tf.system.progress import Progress
+from alexnet_tf.system.untrusted import read_json
 
-METADATA = "dataset_info.json"  # TFDS writes it into every dataset
-STATISTICS = "statistics.npz"  # `alexnet_tf.prepare`: of the training set
-REPORT = "report.json"  # `alexnet_tf.prepare` writes it last
 _BUILT_IN = ("shapes", "folder")
+# TFDS also knows namespaces, whose code it would download and run, and arguments of builders.
+_NAME = re.compile(r"(?P<name>[a-zA-Z]\w*)(/(?P<config>[\w+.-]+))?(:(?P<version>[\d.*]+))?")
 
 
-def open_tfds(name: str, data_dir: str | None) -> ImageDataset:
+def open_tfds(name: str, data_dir: str | None) -> StoredDataset:
     """Opens a dataset, and prepares it first where that is needed.
 
     Args:
@@ -46,27 +50,29 @@ def open_tfds(name: str, data_dir: str | None) -> ImageDataset:
         builder = builder_of_directory(directory)
     else:
         builder = builder_of_name(name, data_dir, "--dataset=shapes, folder, a prepared directory")
-    keys = image_and_label(builder)
-    _check_files(builder)
-    splits = builder.info.splits
-    if "train" not in splits:
-        raise UserError(f"{name} has no split `train`, only {', '.join(splits)}")
-    train, held_out = "train", next((s for s in ("validation", "test") if s in splits), None)
-    if held_out is None:
-        train, held_out = "train[:90%]", "train[90%:]"
-        print(f"{name} has no validation split: its last tenth is held out of training")
+    keys = checked_keys(builder)
+    classes = tuple(builder.info.features[keys[1]].names)
+    names = splits_with_images(builder)
+    last_tenth = splits.LAST_TENTH if splits.TRAIN in names else None
+    earlier = next((name for name in ("validation", "test") if name in names), last_tenth)
     statistics = pathlib.Path(builder.data_dir) / STATISTICS
-    return ImageDataset(
-        name,
-        tuple(builder.info.features[keys[1]].names),
-        _make_split(builder.info, train, keys),
-        _make_split(builder.info, held_out, keys),
-        str(statistics) if statistics.exists() else None,
+
+    def load(names: Sequence[str]) -> tuple[tuple[str, ...], list[Split], LeftOut]:
+        """Classes, splits, and no other files."""
+        return classes, [_make_split(builder.info, name, keys) for name in names], LeftOut()
+
+    return StoredDataset(
+        name, names, load, earlier, str(statistics) if statistics.exists() else None
     )
 
 
+def splits_with_images(builder: tfds.core.DatasetBuilder) -> tuple[str, ...]:
+    """The names of a dataset's splits, without empty ones."""
+    return tuple(name for name, split in builder.info.splits.items() if split.num_examples)
+
+
 def builder_of_name(name: str, data_dir: str | None, allowed: str) -> tfds.core.DatasetBuilder:
-    """The builder of a dataset that is prepared, now if need be.
+    """The builder of an image classification dataset that is prepared, now if need be.
 
     Args:
         name: "shapes", or a dataset of TFDS, e.g. "imagenet2012" or "cifar10:3.0.2".
@@ -74,7 +80,8 @@ def builder_of_name(name: str, data_dir: str | None, allowed: str) -> tfds.core.
         allowed: the flag and its other values, for messages.
 
     Raises:
-        UserError: no such dataset, or it cannot be prepared.
+        UserError: no such dataset, not an image classification dataset (said before any download),
+            or it cannot be prepared.
     """
     if data_dir is not None:
         data_dir = os.path.expanduser(data_dir)
@@ -82,23 +89,46 @@ def builder_of_name(name: str, data_dir: str | None, allowed: str) -> tfds.core.
         if name == "shapes":
             from alexnet_tf.data.shapes import Shapes
 
+            _check_candidates("shapes", None, None, data_dir)
             builder = Shapes(data_dir=data_dir)
+        elif not (parts := _NAME.fullmatch(name)):
+            raise ValueError("it has not the form dataset/config:1.2.3")
         else:
+            _check_candidates(
+                camelcase_to_snakecase(parts["name"]), parts["config"], parts["version"], data_dir
+            )
             builder = tfds.builder(name, data_dir=data_dir)
-    except (ValueError, AssertionError, ImportError, OSError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # TFDS raises all kinds for names and for wrong values on disk
         known = [
             *(name for name in _BUILT_IN if name in allowed),
             *tfds.list_builders(with_community_datasets=False),
         ]
         first = re.split("[:/]", name)[0].lower().replace("-", "")
-        close = difflib.get_close_matches(first, known, n=3)
+        close = [] if first in known else difflib.get_close_matches(first, known, n=3)
         reason = f"did you mean {' or '.join(close)}?" if close else first_line(error)
         raise UserError(
             f"Expected {allowed} or the name of a TFDS dataset. Received: {name}; {reason}"
         ) from None
+    image_and_label(builder)
     if not builder.is_prepared():
         _prepare(builder, name)
     return builder
+
+
+def _check_candidates(
+    name: str, config: str | None, version: str | None, data_dir: str | None
+) -> None:
+    """Checks the metadata of every prepared dataset that TFDS may choose by this name."""
+    for root in list_data_dirs(data_dir):
+        folder = pathlib.Path(root, name)
+        if (default := folder / ".config" / "metadata.json").exists():
+            read_json(default)
+        for path in sorted([*folder.glob(f"*/{METADATA}"), *folder.glob(f"*/*/{METADATA}")]):
+            of_config, of_version = (None, *path.parts[len(folder.parts) : -1])[-2:]
+            if config in (None, of_config) and fnmatch.fnmatch(of_version, version or "*"):
+                check_metadata(path.parent)
 
 
 def _prepare(builder: tfds.core.DatasetBuilder, name: str) -> None:
@@ -135,12 +165,28 @@ def builder_of_directory(directory: str) -> tfds.core.DatasetBuilder:
             "Expected --dataset=DIR to be a directory that alexnet_tf.prepare or TFDS has "
             f"finished. Received: {directory}, without {METADATA}{hint}"
         )
+    check_metadata(pathlib.Path(directory))
     try:
-        return tfds.builder_from_directory(directory)
-    except Exception as error:  # TFDS raises all kinds for a damaged dataset_info.json
+        builder = tfds.builder_from_directory(directory)
+    except Exception as error:  # TFDS raises all kinds for wrong values
         raise UserError(
             f"TFDS cannot read the dataset in {directory}: {first_line(error)}"
         ) from None
+    image_and_label(builder)
+    return builder
+
+
+def checked_keys(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
+    """`image_and_label` of a prepared dataset, of which files and class names are as they should.
+
+    Raises:
+        UserError: they are not, or it is not an image classification dataset.
+    """
+    keys = image_and_label(builder)
+    folder = pathlib.Path(builder.data_dir)
+    check_label_names(folder, keys[1], builder.info.features[keys[1]])
+    check_shards(folder, builder.info.splits)
+    return keys
 
 
 def image_and_label(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
@@ -149,42 +195,56 @@ def image_and_label(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
     Where the dataset does not say which they are, its only image and its only class label.
 
     Raises:
-        UserError: not an image classification dataset.
+        UserError: not an image classification dataset, images of other values than uint8, or
+            labels without classes.
     """
     features = builder.info.features
-    kinds = tfds.features.Image, tfds.features.ClassLabel
+    kinds = (
+        lambda feature: type(feature) is tfds.features.Image,  # a subclass is of masks
+        lambda feature: isinstance(feature, tfds.features.ClassLabel),
+    )
+    names = list(features) if isinstance(features, tfds.features.FeaturesDict) else []
     keys = builder.info.supervised_keys
     if not keys:
-        names = [[n for n, feature in features.items() if isinstance(feature, k)] for k in kinds]
-        keys = [name for found in names if len(found) == 1 for name in found]
-    found = [isinstance(features[name], kind) for name, kind in zip(keys, kinds, strict=False)]
-    if found != [True, True]:
+        found = [[name for name in names if is_kind(features[name])] for is_kind in kinds]
+        keys = [name for matching in found if len(matching) == 1 for name in matching]
+    keys = [key for key in keys if isinstance(key, str) and key in names][:2]
+    if [is_kind(features[key]) for key, is_kind in zip(keys, kinds, strict=False)] != [True, True]:
         raise UserError(
             f"Expected an image classification dataset, with an image and a class label. "
-            f"Received: {builder.name}, with {list(features)}"
+            f"Received: {builder.name}, with {names}"
+        )
+    _check_image(builder.name, keys[0], features[keys[0]])
+    classes = features[keys[1]].num_classes
+    if not classes or not 0 < classes <= MAX_CLASSES:
+        raise UserError(
+            f"Expected 1 to {MAX_CLASSES:,} classes. Received: {builder.name}, with "
+            f"{classes or 'no'} classes of {keys[1]}"
         )
     return keys[0], keys[1]
 
 
-def _check_files(builder: tfds.core.DatasetBuilder) -> None:
-    """Checks that every shard is there, and that its size is the one that `prepare` has noted."""
-    report = read_report(pathlib.Path(builder.data_dir))
-    sizes = {name: shard["bytes"] for name, shard in _shards(report)} if report else {}
-    for split in builder.info.splits.values():
-        for path in map(os.fspath, split.filepaths):
-            size = os.path.getsize(path) if os.path.exists(path) else None
-            if size is None or size != sizes.get(os.path.basename(path), size):
-                file = os.path.basename(path)
-                problem = f"it has no {file}" if size is None else f"it has another {file}, by size"
-                raise UserError(
-                    f"The dataset in {builder.data_dir} is damaged: {problem}. Prepare it again"
-                )
+def _check_image(dataset: str, name: str, image: tfds.features.Image) -> None:
+    """Refuses images whose decoded bytes are no colours: TFDS keeps a float as four bytes."""
+    kind = tf.as_dtype(image.np_dtype).name
+    if kind != "uint8" or len(image.shape) != 3 or image.shape[-1] not in (1, 3, None):
+        shape = "×".join("?" if side is None else str(side) for side in image.shape)
+        raise UserError(
+            f"Expected images of uint8 with 1 or 3 channels. Received: {dataset}, with {name} of "
+            f"{kind}, {shape}. Convert them to photographs in folders, see alexnet_tf.prepare"
+        )
 
 
 def _make_split(info: tfds.core.DatasetInfo, name: str, keys: tuple[str, str]) -> Split:
     # Not `builder.as_dataset`, which reads a whole split: shuffle.py reads single shards, whose
     # numbers are tensors, in the order of an epoch, and skips those before the first step.
-    files = info.splits[name].file_instructions
+    try:
+        files = info.splits[name].file_instructions
+    except (ValueError, AssertionError, KeyError) as error:
+        raise UserError(
+            f"Expected a split, or a slice such as train[:80%]. Received: {name} "
+            f"({first_line(error)})"
+        ) from None
     paths = tf.constant([file.filename for file in files])
     odd = next((f.filename for f in files if ".tfrecord" not in os.path.basename(f.filename)), None)
     if odd:
@@ -195,24 +255,34 @@ def _make_split(info: tfds.core.DatasetInfo, name: str, keys: tuple[str, str]) -
     ]
     takes = tf.constant(lengths, tf.int64)
     starts = tf.cumsum(takes, exclusive=True)
+    sizes = [os.path.getsize(file.filename) for file in files]  # whatever dataset_info.json says
+    in_shards = tf.constant([file.examples_in_shard for file in files], tf.int64)
+    unlimited = tf.constant(-1, tf.int64)
     image_key, label_key = keys
-    features = {
-        image_key: tf.io.FixedLenFeature([], tf.string),
-        label_key: tf.io.FixedLenFeature([], tf.int64),
+    features = {  # an example without them counts as one that cannot be used
+        image_key: tf.io.FixedLenFeature([], tf.string, ""),
+        label_key: tf.io.FixedLenFeature([], tf.int64, NO_LABEL),
     }
+    classes = info.features[label_key].num_classes
 
     def read(shard: tf.Tensor) -> tf.data.Dataset:
         """A shard, number int64, to records: index and serialised example."""
-        examples = tf.data.TFRecordDataset(paths[shard]).skip(skips[shard]).take(takes[shard])
+        examples = tf.data.TFRecordDataset(paths[shard])
+        # An error where a shard has fewer examples than it should, or more: that is known once the
+        # file has been read to its end, so its last examples are not limited to a number.
+        examples = examples.apply(tf.data.experimental.assert_cardinality(in_shards[shard]))
+        to_its_end = skips[shard] + takes[shard] == in_shards[shard]
+        examples = examples.skip(skips[shard]).take(tf.where(to_its_end, unlimited, takes[shard]))
         index = tf.data.Dataset.range(starts[shard], starts[shard] + takes[shard])
         return tf.data.Dataset.zip({"index": index, "example": examples})
 
     def parse(records: Records) -> tuple[tf.Tensor, tf.Tensor]:
         """Records [B] to image, string [B], and label, int64 [B]."""
         examples = tf.io.parse_example(records["example"], features)
-        return examples[image_key], examples[label_key]
+        label = examples[label_key]
+        known = (label >= 0) & (label < classes)
+        return examples[image_key], tf.where(known, label, NO_LABEL)
 
-    whole = info.splits[name.split("[")[0]]
     image = info.features[image_key]
     height, width, _ = image.shape
     is_square_jpeg = height is not None and height == width and image.encoding_format == "jpeg"
@@ -222,58 +292,7 @@ def _make_split(info: tfds.core.DatasetInfo, name: str, keys: tuple[str, str]) -
         read,
         parse,
         files=False,
-        record_bytes=max(1, whole.num_bytes // max(1, whole.num_examples)),
+        record_bytes=max(1, sum(sizes) // max(1, sum(file.examples_in_shard for file in files))),
         square_size=height if is_square_jpeg else None,
         paths=tuple(os.fspath(file.filename) for file in files),
     )
-
-
-def read_report(folder: pathlib.Path) -> dict[str, Any] | None:
-    """The report of `alexnet_tf.prepare`; None if another program wrote the dataset.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    path = folder / REPORT
-    if not path.exists():
-        return None
-    try:
-        report = json.loads(path.read_text("utf-8"))
-        return report if "prepared" in report and "files" in report else None
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{path} is damaged: {error}. Prepare the dataset again") from None
-
-
-def report_digests(report: dict[str, Any]) -> dict[str, str]:
-    """From the name of each file to its SHA-256."""
-    return {**{name: shard["sha256"] for name, shard in _shards(report)}, **report["files"]}
-
-
-def verified_files(folder: pathlib.Path, expected: dict[str, str], threads: int) -> set[str]:
-    """The files that are there and unchanged.
-
-    Args:
-        folder: that holds them.
-        expected: from a file's name to its SHA-256, in hexadecimal.
-        threads: that read files at the same time.
-    """
-    found = set()
-    with (
-        Progress("checking", len(expected), "files") as progress,
-        futures.ThreadPoolExecutor(threads) as pool,  # hashing releases Python's lock
-    ):
-        digests_now = pool.map(lambda name: _sha256(folder / name), expected)
-        for (name, digest), now in zip(expected.items(), digests_now, strict=True):
-            if now == digest:
-                found.add(name)
-            progress.advance(1)
-    return found
-
-
-def _sha256(path: pathlib.Path) -> str | None:
-    """In hexadecimal; None if there is no such file."""
-    return file_sha256(path) if path.exists() else None
-
-
-def _shards(report: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    return [pair for split in report["prepared"].values() for pair in split["shards"].items()]

@@ -87,7 +87,7 @@ class Evaluator:
         if len(predictions.labels) != split.examples:
             raise AssertionError(f"{len(predictions.labels)} examples of {split.examples}")
         if not predictions.readable.any():
-            raise UserError(f"None of the {split.examples} images can be decoded: {decode_errors}")
+            raise UserError(f"None of the {split.examples} images can be used: {decode_errors}")
         return predictions
 
     def _distributed(
@@ -126,7 +126,8 @@ class Evaluator:
         """
         labels = batch["label"]
         logs = self.classifier.log_probabilities(batch["image"], self.views)  # [b, classes]
-        losses = -tf.gather(logs, labels, batch_dims=1)
+        # Of an example without a label the loss has no meaning, and counts nowhere.
+        losses = -tf.gather(logs, tf.maximum(labels, 0), batch_dims=1)
         # Ties are broken by index, as prediction and serving do.
         top_logs, predicted = tf.math.top_k(logs, min(TOP, logs.shape[-1]))  # [b, k]
         integers = [batch["index"][:, None], labels[:, None], tf.cast(predicted, tf.int64)]

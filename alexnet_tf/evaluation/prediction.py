@@ -13,19 +13,29 @@ from typing import TextIO
 
 import numpy as np
 
+from alexnet_tf.data.class_folders import (
+    IMAGE_SUFFIXES,
+    LITTER,
+    SPECIAL,
+    LeftOut,
+    is_litter,
+    read_start,
+    why_left_out,
+)
 from alexnet_tf.data.limits import MAX_BYTES, MAX_PIXELS
+from alexnet_tf.data.pillow_decoding import to_bmp
 from alexnet_tf.system.progress import Progress
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")  # as in data/image_folder.py
+from alexnet_tf.system.text import printable
 
 # Signatures of an exported model, by number of views.
 VIEW_SIGNATURES = {"1": "serving_default", "10": "ten_view"}
-_GUESSING = (
-    0.9  # of the largest entropy; ten classes have it when the best one's probability is 33 %
-)
+# Of the largest entropy. Ten classes have it when the best one's probability is 33 %.
+_GUESSING = 0.9
 _MAX_NAMES = 20  # of classes that are listed
 
-_INVALID = f"not a JPEG, PNG, GIF or BMP, damaged, or too large (JPEG: {MAX_PIXELS:,} pixels)"
+_INVALID = (
+    f"not a JPEG, PNG, GIF, BMP, WebP or TIFF, damaged, or too large (JPEG: {MAX_PIXELS:,} pixels)"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,10 +61,13 @@ class Prediction:
 
     def __str__(self) -> str:
         rows = zip(self.scores, self.classes, strict=True)
-        bars = [f"  {score:6.2%}  {'█' * round(30 * score):30}  {name}" for score, name in rows]
+        bars = [
+            f"  {score:6.2%}  {'█' * round(30 * score):30}  {printable(name)}"
+            for score, name in rows
+        ]
         if self.entropy is not None and self.entropy > _GUESSING:
             bars.append(f"  little more than a guess: entropy {self.entropy:.0%} of the maximum")
-        return "\n".join([self.path, *bars])
+        return "\n".join([printable(self.path), *bars])
 
 
 PredictFn = Callable[[list[bytes]], list[Prediction]]  # encoded images to one prediction each
@@ -64,11 +77,13 @@ def find_images(paths: Iterable[str | os.PathLike]) -> list[Path]:
     """Lists files as given, and all images in folders and their subfolders, sorted.
 
     A folder without images, or one that cannot be read, is listed itself: `predict_files` gives
-    the reason. Hidden files, such as macOS leaves beside others, are skipped.
+    the reason. The other files of folders are counted on standard error.
     """
-    found = []
+    found, left_out = [], LeftOut()
     for path in map(Path, paths):
-        found += (_images_in(path) if os.path.isdir(path) else []) or [path]
+        found += (_images_in(path, left_out) if os.path.isdir(path) else []) or [path]
+    if left_out:
+        print(left_out, file=sys.stderr)
     return found
 
 
@@ -131,7 +146,7 @@ def predict_files(
     for start in range(0, len(paths), batch_size):
         files = [(path, *_read(path)) for path in paths[start : start + batch_size]]
         contents = [content for _, content, reason in files if not reason]
-        predictions = iter(predict_fn(contents) if contents else [])
+        predictions = iter(_predict(predict_fn, contents))
         yield [
             dataclasses.replace(
                 Prediction(reason=reason) if reason else next(predictions), path=str(path)
@@ -168,7 +183,7 @@ def print_predictions(
                 if prediction.reason:
                     all_read = False
                     message = f"error: cannot read {prediction.path}: {prediction.reason}"
-                    print(message, file=sys.stderr)
+                    print(printable(message), file=sys.stderr)
                 elif text:
                     progress.write(str(prediction))
                     knows = knows or (_knows(prediction.known) if prediction.known else "")
@@ -180,15 +195,47 @@ def print_predictions(
     return all_read
 
 
-def _images_in(folder: Path) -> list[Path]:
+def _predict(predict_fn: PredictFn, contents: list[bytes]) -> list[Prediction]:
+    """Predicts, and asks again with a copy by Pillow of each image that the model cannot read."""
+    predictions = predict_fn(contents) if contents else []
+    failed = [place for place, prediction in enumerate(predictions) if prediction.reason]
+    copies = {place: copy for place in failed if (copy := to_bmp(contents[place]))}
+    if copies:
+        again = predict_fn(list(copies.values()))
+        for place, prediction in zip(copies, again, strict=True):
+            predictions[place] = prediction
+    return predictions
+
+
+def _images_in(folder: Path, left_out: LeftOut) -> list[Path]:
     unreadable: list[OSError] = []  # folders
-    found = [
-        Path(directory, name)
-        for directory, _, names in os.walk(folder, onerror=unreadable.append)
-        for name in names
-        if name.lower().endswith(SUFFIXES) and not name.startswith(".")
-    ]
+    found = []
+    for directory, folders, names in os.walk(folder, onerror=unreadable.append):
+        litter = sorted(filter(is_litter, (*folders, *names)))
+        folders[:] = sorted(set(folders).difference(litter))
+        for name in litter:
+            left_out.add(LITTER, name)
+        for name in sorted(set(names).difference(litter)):
+            path = Path(directory, name)
+            if reason := _why_no_image(path):
+                left_out.add(reason, name)
+            else:
+                found.append(path)
     return sorted([*found, *(Path(error.filename) for error in unreadable)])
+
+
+def _why_no_image(path: Path) -> str | None:
+    """Why a file in a folder is left out; None for one that is an image, or that should be one."""
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
+        return None
+    if not path.is_file():
+        return SPECIAL
+    try:
+        start, _ = read_start(path)
+    except OSError:  # `predict_files` says so
+        return None
+    return why_left_out(start, suffix)
 
 
 def _read(path: Path) -> tuple[bytes, str]:

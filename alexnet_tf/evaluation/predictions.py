@@ -16,7 +16,7 @@ class Evaluation:
         top5_error: share of images whose label is not among the five most probable classes.
         loss: mean cross-entropy in nats.
         examples: images counted.
-        unreadable: images that could not be decoded; no other metric counts them.
+        unreadable: images that could not be decoded or have no label; no other metric counts them.
         views: views of each image that were averaged.
     """
 
@@ -44,9 +44,9 @@ class Predictions:
     k is 5, or the number of classes if that is less.
 
     Attributes:
-        labels: int64 [N], the true classes.
-        readable: bool [N], false where the image could not be decoded; the other arrays have no
-            meaning there.
+        labels: int64 [N], the true classes; `NO_LABEL` where an example has none.
+        readable: bool [N], false where the image could not be decoded or has no label; the other
+            arrays have no meaning there.
         predicted: int64 [N, k], the most probable classes, the most probable first.
         probabilities: float32 [N, k], their probabilities.
         losses: float32 [N], cross-entropy in nats.

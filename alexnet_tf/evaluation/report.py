@@ -9,9 +9,10 @@ import os
 
 import numpy as np
 
-from alexnet_tf.data.dataset import Split
+from alexnet_tf.data.dataset import NO_LABEL, Split
 from alexnet_tf.evaluation.predictions import Predictions
 from alexnet_tf.evaluation.published import Published, identify_images, published
+from alexnet_tf.system.text import csv_cell, printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +24,9 @@ class Report:
         split: the images; it names them in the CSV file.
         classes: names in label order.
         dataset: its name.
-        split_name: as the user asked for it.
-        variants: name of each model's variant; several models were averaged.
+        split_name: of the split.
+        variants: name of each model's variant, with its activation if that is not the variant's
+            own; several models were averaged.
         steps: training steps of each model.
     """
 
@@ -108,7 +110,9 @@ class Report:
     def write_csv(self, path: str | os.PathLike) -> None:
         """Writes one line an image: index, image, label, correct, then predictions.
 
-        `correct` is 1 or 0. It is empty, as the predictions are, if the image could not be decoded.
+        `correct` is 1 or 0. It is empty, as the predictions are, if the image could not be decoded
+        or has no label. A name that a spreadsheet would compute, such as "=1+1", has a "'" before
+        it (`csv_cell`).
         """
         predictions, k = self.predictions, self.predictions.predicted.shape[1]
         # File names are written as they are, whatever bytes they consist of.
@@ -118,13 +122,17 @@ class Report:
             writer.writerow(["index", "image", "label", "correct", *columns])
             for index, image in enumerate(self.split.example_names()):
                 label, predicted = predictions.labels[index], predictions.predicted[index]
-                row = [index, image, self.classes[label]]
+                truth = "" if label == NO_LABEL else csv_cell(self.classes[label])
+                row = [index, csv_cell(image), truth]
                 if not predictions.readable[index]:
                     writer.writerow([*row, "", *[""] * 2 * k])
                     continue
                 row.append(int(predicted[0] == label))
                 for number, share in zip(predicted, predictions.probabilities[index], strict=True):
-                    row += [self.classes[number], f"{share:.9g}"]  # all digits of a float32
+                    row += [
+                        csv_cell(self.classes[number]),
+                        f"{share:.9g}",
+                    ]  # all digits of a float32
                 writer.writerow(row)
 
 
@@ -140,12 +148,13 @@ def class_table(predictions: Predictions, classes: tuple[str, ...], rows: int) -
     errors = 1 - counts[:, 1] / np.maximum(counts[:, 0], 1)
     errors[counts[:, 0] == 0] = -1  # classes without images come last
     worst = np.argsort(-errors, kind="stable")[:rows]
-    width = max(len(classes[i]) for i in worst)
+    names = {i: printable(classes[i]) for i in worst}
+    width = max(map(len, names.values()))
     lines = [f"{'class':{width}}  images  top-1 error  top-5 error"]
     for i in worst:
         images, top1, top5 = counts[i].tolist()
         errors = [f"{1 - correct / images:.1%}" if images else "-" for correct in (top1, top5)]
-        lines.append(f"{classes[i]:{width}}  {images:6,}  {errors[0]:>11}  {errors[1]:>11}")
+        lines.append(f"{names[i]:{width}}  {images:6,}  {errors[0]:>11}  {errors[1]:>11}")
     return lines
 
 
@@ -161,9 +170,10 @@ def confusion_table(predictions: Predictions, classes: tuple[str, ...], rows: in
     confusions = predictions.confusions()[:rows]
     if not confusions:
         return []
-    width = max(len(classes[label]) for label, _, _ in confusions)
+    names = [printable(name) for name in classes]
+    width = max(len(names[label]) for label, _, _ in confusions)
     lines = [f"{'class':{width}}  images  share  taken for"]
     for label, predicted, images in confusions:
         share = images / counts[label, 0]
-        lines.append(f"{classes[label]:{width}}  {images:6,}  {share:5.1%}  {classes[predicted]}")
+        lines.append(f"{names[label]:{width}}  {images:6,}  {share:5.1%}  {names[predicted]}")
     return lines

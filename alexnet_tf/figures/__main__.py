@@ -23,8 +23,10 @@ import typing
 
 from absl import flags as absl_flags
 
-from alexnet_tf import app
+from alexnet_tf import app, flags
+from alexnet_tf.data import splits
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.paths import local_path
 
 if typing.TYPE_CHECKING:
     from alexnet_tf.figures.context import FigureContext, FigureDataset
@@ -34,12 +36,16 @@ _FLAGS = absl_flags.FLAGS
 
 def _registered_names() -> list[str]:
     """Names of the figures in order, read from the source: importing it would take seconds."""
-    source = "".join(path.read_text() for path in pathlib.Path(__file__).parent.glob("plots/*.py"))
+    source = "".join(
+        path.read_text("utf-8") for path in pathlib.Path(__file__).parent.glob("plots/*.py")
+    )
     found = re.findall(r'^@figure\("([\w-]+)", .*order=(\d+)\)$', source, re.MULTILINE)
     return [name for name, _ in sorted(found, key=lambda entry: int(entry[1]))]
 
 
-__doc__ += textwrap.fill(f"Figures: {' '.join(_registered_names())}", 100, break_on_hyphens=False)
+__doc__ = (__doc__ or "") + textwrap.fill(  # none under python -OO
+    f"Figures: {' '.join(_registered_names())}", 100, break_on_hyphens=False
+)
 
 
 def main(argv: list[str]) -> int:
@@ -68,7 +74,7 @@ def _open_model() -> tuple[FigureContext, dict[str, object]]:
     from alexnet_tf.training.directory import ModelDirectory
 
     try:
-        photo = pathlib.Path(_FLAGS.photo).expanduser().read_bytes() if _FLAGS.photo else None
+        photo = local_path(_FLAGS.photo).read_bytes() if _FLAGS.photo else None
     except OSError as error:
         raise UserError(
             f"Expected --photo to be an image. Received: {_FLAGS.photo} ({error.strerror})"
@@ -76,11 +82,11 @@ def _open_model() -> tuple[FigureContext, dict[str, object]]:
     directory = ModelDirectory(_FLAGS.model_dir)
     classifier, metadata, saved = directory.load(_FLAGS.checkpoint)
     variant = metadata.resolve_variant()
-    dataset = _FLAGS.dataset or metadata.dataset
-    data_dir = _FLAGS.data_dir or (None if _FLAGS.dataset else metadata.data_dir)
+    dataset, data_dir, validation = metadata.find_dataset(_FLAGS.dataset, _FLAGS.data_dir)
+    named = _FLAGS.split or (validation if validation != splits.EARLIER else None) or "validation"
     runs = [directory.path, *(ModelDirectory(path).path for path in _FLAGS.compare)]
     context = FigureContext(
-        classifier, variant, lambda: _open_dataset(dataset, data_dir), _FLAGS.images,
+        classifier, variant, lambda: _open_dataset(dataset, data_dir, validation), _FLAGS.images,
         _FLAGS.layer, tuple(map(int, _FLAGS.units)), photo, tuple(runs),
     )  # fmt: skip
     try:
@@ -90,27 +96,26 @@ def _open_model() -> tuple[FigureContext, dict[str, object]]:
     return context, {
         "variant": f"{metadata.variant}: {variant.summary}",
         "step": saved.step,
-        "dataset": f"{dataset}, {_FLAGS.split}",
+        "dataset": f"{dataset}, {named}",
     }
 
 
-def _open_dataset(dataset: str, data_dir: str | None) -> FigureDataset:
-    from alexnet_tf.data.sources import open_dataset
+def _open_dataset(dataset: str, data_dir: str | None, validation: str | None) -> FigureDataset:
+    from alexnet_tf.data.sources import open_split
     from alexnet_tf.figures.context import FigureDataset
 
-    opened = open_dataset(dataset, data_dir, max_unreadable=1.0)
-    split = opened.train if _FLAGS.split == "train" else opened.validation
-    return FigureDataset(split, opened.classes)
+    opened = open_split(dataset, data_dir, _FLAGS.split, 1.0, validation)
+    return FigureDataset(opened.validation, opened.classes)
 
 
 def _variant_alone() -> tuple[FigureContext, dict[str, object]]:
     """Opens an untrained variant, without images."""
     from alexnet_tf.figures.context import FigureContext
-    from alexnet_tf.models.build import AlexNet
+    from alexnet_tf.models.build import build_model
     from alexnet_tf.models.variants import get_variant
 
     variant = get_variant(_FLAGS.variant)
-    context = FigureContext.from_model(AlexNet(variant), variant=variant)
+    context = FigureContext.from_model(build_model(variant), variant=variant)
     return context, {"variant": f"{variant.name}: {variant.summary}"}
 
 
@@ -129,7 +134,7 @@ if __name__ == "__main__":
         "dataset of the images; its classes may differ; default: the training dataset",
     )
     absl_flags.DEFINE_string("data_dir", None, "where the dataset is, as in training")
-    absl_flags.DEFINE_enum("split", "validation", ["validation", "train"], "split of the dataset")
+    flags.define_split()
     absl_flags.DEFINE_integer(
         "images", 2000, "maximum number of images, evenly spaced over the split", lower_bound=2
     )
@@ -137,7 +142,7 @@ if __name__ == "__main__":
         "photo", None,
         "photograph for the figures that show one image; also first in neighbours and attention",
     )  # fmt: skip
-    absl_flags.DEFINE_string("layer", "conv5", "layer of the units to show: conv1 ... fc8")
+    absl_flags.DEFINE_string("layer", "conv5", "layer whose units are shown: conv1 to fc8")
     absl_flags.DEFINE_list(
         "units", [],
         "unit numbers, from 0, at most six; default: the units that differ most between classes",
@@ -145,5 +150,5 @@ if __name__ == "__main__":
     absl_flags.register_validator(
         "units", lambda units: all(unit.isdecimal() for unit in units), "must be numbers, from 0"
     )
-    absl_flags.DEFINE_list("compare", [], "further model directories for the training curves")
+    flags.define_paths("compare", [], "further model directories for the training curves")
     app.run(main)

@@ -16,9 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data.dataset import Split, make_split
-from alexnet_tf.data.decode import decode_square
 from alexnet_tf.data.decode_errors import DecodeErrors
-from alexnet_tf.data.pipeline import PADDING, evaluation_dataset
+from alexnet_tf.data.pipeline import PADDING, decode_squares, evaluation_dataset
 from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.evaluation.classifier import TOP, Classifier
@@ -389,7 +388,8 @@ def read_images(
     def decode(records: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """A batch of one record to its position and its image."""
         images, _ = split.parse(records)
-        return records["index"][0], decode_square(split.load(images[0]), preprocessing)
+        squares, _ = decode_squares(split, images, preprocessing)
+        return records["index"][0], squares[0]
 
     records = split.in_order().filter(lambda r: tf.reduce_any(r["index"] == np.array(index)))
     records = records.take(len(index)).batch(1)

@@ -25,6 +25,7 @@ from alexnet_tf.figures import plots
 from alexnet_tf.figures.context import FigureContext
 from alexnet_tf.figures.style import DPI, STYLE
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.files import write_atomically
 
 Needs = Literal["variant", "model", "run", "photo", "images"]
 
@@ -72,14 +73,16 @@ class RenderedFigure:
         Raises:
             OSError: a file cannot be written.
         """
-        (folder / f"{self.name}.png").write_bytes(self.png)
         metadata = {"Title": self.title, "Description": self.caption, "Date": None, "Creator": None}
+        svg = io.BytesIO()
         with mpl.rc_context(STYLE):
-            self.figure.savefig(folder / f"{self.name}.svg", metadata=metadata)
+            self.figure.savefig(svg, format="svg", metadata=metadata)
         text = f"{self.title}\n\n{self.caption}\n"
-        (folder / f"{self.name}.txt").write_text(text, encoding="utf-8")
-        values = json.dumps(self.numbers, indent=1, ensure_ascii=False)
-        (folder / f"{self.name}.json").write_text(values + "\n", encoding="utf-8")
+        values = json.dumps(self.numbers, indent=1, ensure_ascii=False) + "\n"
+        contents = {"svg": svg.getvalue(), "txt": text, "json": values, "png": self.png}
+        for suffix, content in contents.items():
+            with write_atomically(folder / f"{self.name}.{suffix}") as file:
+                file.write(content.encode("utf-8") if isinstance(content, str) else content)
         if self.save_extra is not None:
             self.save_extra(folder)
 

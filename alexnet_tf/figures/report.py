@@ -6,6 +6,7 @@ import base64
 import html
 import numbers
 import pathlib
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ import tensorflow as tf
 from alexnet_tf.figures.context import FigureContext
 from alexnet_tf.figures.registry import FigureEntry, RenderedFigure
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.files import write_atomically
+from alexnet_tf.system.paths import local_path
 from alexnet_tf.system.progress import Progress
 
 PAGE = "index.html"
@@ -39,11 +42,10 @@ def make_folder(path: str) -> pathlib.Path:
     Raises:
         UserError: it cannot be made or written to.
     """
-    folder = pathlib.Path(path).expanduser()
+    folder = local_path(path, "--output")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".trial").touch()
-        (folder / ".trial").unlink()
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise UserError(
             f"Expected --output to be a directory that can be written to. Received: {folder} "
@@ -94,7 +96,8 @@ def draw_report(
             facts = {**(facts or {}), **_image_counts(context)}
             html_text = render_page("Inside AlexNet", facts, drawn, missing)
             try:
-                (folder / PAGE).write_text(html_text, encoding="utf-8")
+                with write_atomically(folder / PAGE) as file:
+                    file.write(html_text.encode(errors="backslashreplace"))
             except OSError as error:
                 raise UserError(f"{folder / PAGE} could not be written: {error.strerror}") from None
     return drawn, missing

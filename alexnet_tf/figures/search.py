@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pathlib
-from zipfile import BadZipFile
 
 import numpy as np
 
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.files import write_atomically
+from alexnet_tf.system.untrusted import read_arrays, read_bytes
 
 try:
     import faiss
@@ -15,6 +16,9 @@ except ImportError as error:
     raise UserError(
         f"Nearest neighbours need faiss: pip install '.[figures]'. The import failed with: {error}"
     ) from None
+
+
+_MAX_BYTES = 2**33  # of a file: features of 500,000 images
 
 
 class Neighbors:
@@ -39,11 +43,10 @@ class Neighbors:
         Raises:
             OSError: a file cannot be written.
         """
-        np.savez(folder / "features.npz", features=self.features, **arrays)
-        try:
-            faiss.write_index(self.index, str(folder / "features.faiss"))
-        except RuntimeError as error:  # faiss raises it for every failure
-            raise OSError(f"{folder / 'features.faiss'} cannot be written") from error
+        with write_atomically(folder / "features.npz") as file:
+            np.savez(file, features=self.features, **arrays)
+        with write_atomically(folder / "features.faiss") as file:
+            file.write(faiss.serialize_index(self.index))
 
     @classmethod
     def load(cls, folder: pathlib.Path) -> Neighbors:
@@ -54,10 +57,11 @@ class Neighbors:
         """
         found = cls.__new__(cls)
         try:
-            with np.load(folder / "features.npz", allow_pickle=False) as arrays:
-                found.features = arrays["features"]
-            found.index = faiss.read_index(str(folder / "features.faiss"))
-        except (OSError, ValueError, KeyError, RuntimeError, EOFError, BadZipFile) as error:
+            path = folder / "features.npz"
+            found.features = read_arrays(path, ["features"], _MAX_BYTES)["features"]
+            index = np.frombuffer(read_bytes(folder / "features.faiss", _MAX_BYTES), np.uint8)
+            found.index = faiss.deserialize_index(index)
+        except (OSError, ValueError, RuntimeError) as error:
             first_line = (str(error).strip().splitlines() or ["damaged"])[0]
             raise UserError(
                 f"features.npz and features.faiss in {folder} cannot be read: {first_line}. "

@@ -7,7 +7,7 @@ import json
 import pathlib
 from typing import Any
 
-from alexnet_tf.data import tfds
+from alexnet_tf.data import prepared
 from alexnet_tf.data.contact_sheet import contact_sheet, sample
 from alexnet_tf.data.dataset import ImageDataset
 from alexnet_tf.data.decode_errors import DecodeErrors
@@ -16,9 +16,11 @@ from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.data.statistics import Statistics, compute_statistics
 from alexnet_tf.inspection import findings
 from alexnet_tf.inspection.dataset_stats import collect_stats
-from alexnet_tf.inspection.duplicates import find_duplicates
+from alexnet_tf.inspection.duplicates import Duplicates, find_duplicates
 from alexnet_tf.models.spec import Preprocessing
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.files import write_atomically, writing_to
+from alexnet_tf.system.text import printable_lines
 
 _SHOWN = 6  # images on the contact sheet
 _MAX_DISTANCE = 1.0  # of 255, average over the pixels, between a stored and a computed mean image
@@ -43,16 +45,21 @@ class DatasetReport:
 
     def say(self, *lines: str) -> None:
         """Prints lines and adds them to the report."""
+        lines = [printable_lines(line) for line in lines]
         self.lines.extend(lines)
         print(*lines, sep="\n", flush=True)
 
     def write(self, folder: pathlib.Path) -> None:
         """Writes report.txt, report.json and, if there is one, the contact sheet batch.png."""
-        (folder / "report.txt").write_text("\n".join(self.lines) + "\n")
         facts = {**self.facts, "verdict": self.findings}
-        (folder / "report.json").write_text(json.dumps(facts, indent=1) + "\n")
-        if self.sheet:
-            (folder / "batch.png").write_bytes(self.sheet)
+        contents = {
+            "report.txt": ("\n".join(self.lines) + "\n").encode(errors="backslashreplace"),
+            "report.json": (json.dumps(facts, indent=1) + "\n").encode(),
+            **({"batch.png": self.sheet} if self.sheet else {}),
+        }
+        for name, content in contents.items():
+            with writing_to(folder), write_atomically(folder / name) as file:
+                file.write(content)
 
 
 def inspect_dataset(
@@ -76,36 +83,40 @@ def inspect_dataset(
     report = DatasetReport()
     _examine(dataset, report)
     _decode(dataset, preprocessing, seed, report)
-    report.say(*findings.conclude(report.findings))
+    use = "train" if dataset.train.examples else "evaluate"
+    report.say(*findings.conclude(report.findings, use))
     return report
 
 
 def _damaged_files(dataset: ImageDataset) -> list[str]:
     """Names of files that have changed since `alexnet_tf.prepare` wrote them."""
-    if not dataset.train.paths:
+    paths = dataset.train.paths or dataset.validation.paths
+    if not paths:
         return []
-    folder = pathlib.Path(dataset.train.paths[0]).parent
-    prepared = tfds.read_report(folder)
-    if prepared is None:
+    folder = pathlib.Path(paths[0]).parent
+    report = prepared.read_report(folder)
+    if report is None:
         return []
-    expected = tfds.report_digests(prepared)
-    return sorted(set(expected) - tfds.verified_files(folder, expected, threads=2))
+    expected = prepared.report_digests(report)
+    return sorted(set(expected) - prepared.verified_files(folder, expected, threads=2))
 
 
 def _examine(dataset: ImageDataset, report: DatasetReport) -> None:
-    """Collects statistics of both splits, and compares the splits."""
+    """Collects statistics of the splits, and compares them."""
     classes = dataset.classes
-    train, validation = both = [
-        collect_stats(split, len(classes)) for split in (dataset.train, dataset.validation)
-    ]
-    duplicates = find_duplicates(train, validation)
+    report.say(dataset.describe())
+    used = [split for split in (dataset.train, dataset.validation) if split.examples]
+    both = [collect_stats(split, len(classes)) for split in used]
+    duplicates = find_duplicates(*both) if len(both) == 2 else Duplicates([], [], [])
     for stats in both:
         report.say(*findings.describe(stats, classes))
-    if dataset.skipped:
-        report.say(f"skipped, without an image's name or too large: {dataset.skipped:,} files")
-    report.say(*findings.describe_duplicates(train, validation, duplicates))
+    if dataset.left_out:
+        report.say(f"files: {dataset.left_out}")
+    report.say(*findings.describe_duplicates(both, duplicates))
     report.say(findings.describe_classes(classes))
-    report.findings += findings.find_faults(train, validation, duplicates, classes)
+    if dataset.left_out.images:
+        report.findings.append(f"{dataset.left_out.images:,} files are left out (see above)")
+    report.findings += findings.find_faults(both, duplicates, classes)
     report.facts = {
         **{stats.name: findings.as_json(stats, classes) for stats in both},
         "in_both": dataclasses.asdict(duplicates),
@@ -124,7 +135,7 @@ def _decode(
         _compare_statistics(dataset.statistics, statistics, report)
         preprocessor = Preprocessor(preprocessing, statistics)
         report.sheet = contact_sheet(examples, dataset.classes, preprocessor, seed)
-    else:
+    elif dataset.train.examples:
         report.findings.append("no training image of a sample could be decoded")
     for _ in decoded_batches(
         dataset.validation, preprocessing, validation_errors, f"decoding {dataset.validation.name}"
@@ -132,9 +143,11 @@ def _decode(
         pass  # only the errors count
     for errors in (train_errors, validation_errors):
         if errors:
-            name = errors.split.name
-            report.say(f"{name} images that training cannot decode: {errors}")
-            report.findings.append(f"{len(errors):,} {name} images cannot be decoded by TensorFlow")
+            report.say(f"{errors.split.name} images that training leaves out: {errors}")
+        if errors.undecodable:
+            report.findings.append(
+                f"{errors.undecodable:,} {errors.split.name} images cannot be decoded by TensorFlow"
+            )
 
 
 def _compare_statistics(path: str | None, computed: Statistics, report: DatasetReport) -> None:

@@ -9,15 +9,15 @@ import collections
 import dataclasses
 import hashlib
 import io
-import os
 from collections.abc import Iterator
 from concurrent import futures
 
 import numpy as np
 from PIL import Image
 
-from alexnet_tf.data.dataset import Split
+from alexnet_tf.data.dataset import NO_LABEL, Split
 from alexnet_tf.data.image_checks import ImageInfo, examine, read_file
+from alexnet_tf.system.processes import usable_cores
 from alexnet_tf.system.progress import Progress
 
 _BATCH = 64  # images that a thread takes at a time
@@ -36,6 +36,7 @@ class DatasetStats:
         formats: "JPEG", "PNG", ... → images.
         notes: unusual property → images.
         unreadable: name of an example → reason.
+        unlabelled: names of examples without a label.
         widths, heights: pixels of each readable image.
         contents: hash of the bytes → names of examples.
         labels_of: hash of the bytes → label → name of the first example that has it.
@@ -48,6 +49,7 @@ class DatasetStats:
     formats: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     notes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     unreadable: dict[str, str] = dataclasses.field(default_factory=dict)
+    unlabelled: list[str] = dataclasses.field(default_factory=list)
     widths: list[int] = dataclasses.field(default_factory=list)
     heights: list[int] = dataclasses.field(default_factory=list)
     contents: dict[bytes, list[str]] = dataclasses.field(default_factory=dict)
@@ -57,15 +59,19 @@ class DatasetStats:
 
     @property
     def images(self) -> int:
-        """Number of images, readable or not."""
-        return int(self.labels.sum())
+        """Number of images, usable or not."""
+        return int(self.labels.sum()) + len(self.unlabelled)
 
     def add(self, name: str, label: int, image: _Examined) -> None:
         """Counts one image."""
-        self.labels[label] += 1
+        labels_of = self.labels_of.setdefault(image.content, {})
+        if label == NO_LABEL:
+            self.unlabelled.append(name)
+        else:
+            self.labels[label] += 1
+            labels_of.setdefault(label, name)
         self.bytes += image.size
         self.contents.setdefault(image.content, []).append(name)
-        self.labels_of.setdefault(image.content, {}).setdefault(label, name)
         info = image.info
         if info.reason is not None:
             self.unreadable[name] = info.reason
@@ -94,7 +100,7 @@ def collect_stats(split: Split, classes: int) -> DatasetStats:
         classes: number of classes.
     """
     stats = DatasetStats(split.name, np.zeros(classes, int))
-    threads = os.cpu_count() or 1
+    threads = usable_cores()
     with (
         futures.ThreadPoolExecutor(threads) as pool,  # Pillow releases the GIL
         Progress(f"examining {split.name}", split.examples, "images") as progress,

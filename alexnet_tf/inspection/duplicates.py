@@ -40,9 +40,9 @@ def find_duplicates(one: DatasetStats, other: DatasetStats) -> Duplicates:
     """Compares two splits; faster if the second is the smaller one."""
     shared = one.contents.keys() & other.contents.keys()
     pair_of = {key: (one.contents[key][0], other.contents[key][0]) for key in shared}
-    relabelled = [
-        key for key in shared if one.labels_of[key].keys().isdisjoint(other.labels_of[key].keys())
-    ]
+    labels_of = {key: (one.labels_of[key].keys(), other.labels_of[key].keys()) for key in shared}
+    # A copy without a label contradicts no other.
+    relabelled = [key for key, (a, b) in labels_of.items() if a and b and a.isdisjoint(b)]
     first = first_similar(_table(one), _table(other))
     names, others = list(one.perceptual_hashes.values()), list(other.perceptual_hashes.values())
     same = {name for _, name in pair_of.values()}

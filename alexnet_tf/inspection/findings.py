@@ -38,25 +38,27 @@ def describe(stats: DatasetStats, classes: tuple[str, ...]) -> list[str]:
             lines.append(f"  {title}: {found}")
     for name, reason in list(stats.unreadable.items())[:NAMED]:
         lines.append(f"  unreadable: {name} ({reason})")
+    if stats.unlabelled:
+        shown = ", ".join(stats.unlabelled[:NAMED])
+        lines.append(f"  without a label, or of no class: {len(stats.unlabelled):,} ({shown})")
     if len(stats.unreadable) > NAMED:
         lines.append(f"  unreadable: {len(stats.unreadable):,} in all")
     return lines
 
 
-def describe_duplicates(
-    train: DatasetStats, validation: DatasetStats, duplicates: Duplicates
-) -> list[str]:
-    """Describes duplicate images, a line for each kind."""
+def describe_duplicates(splits: list[DatasetStats], duplicates: Duplicates) -> list[str]:
+    """Describes duplicate images of one split or two, a line for each kind."""
     lines = []
-    for words, pairs in (
+    between = (
         ("in both splits, the same bytes", duplicates.exact),
         ("the same bytes, with different labels", duplicates.relabelled),
         ("in both splits, similar to the eye", duplicates.alike),
-    ):
+    )
+    for words, pairs in between if len(splits) > 1 else ():
         shown = "; ".join(f"{one} and {other}" for one, other in pairs[:NAMED])
         if pairs or pairs is not duplicates.relabelled:
             lines.append(f"{words}: {len(pairs):,}" + (f" ({shown})" if pairs else ""))
-    for stats in (train, validation):
+    for stats in splits:
         copies = [names for names in stats.contents.values() if len(names) > 1]
         shown = "; ".join(" and ".join(names[:2]) for names in sorted(copies)[:NAMED])
         lines.append(
@@ -81,13 +83,10 @@ def describe_classes(classes: tuple[str, ...]) -> str:
 
 
 def find_faults(
-    train: DatasetStats,
-    validation: DatasetStats,
-    duplicates: Duplicates,
-    classes: tuple[str, ...],
+    splits: list[DatasetStats], duplicates: Duplicates, classes: tuple[str, ...]
 ) -> list[str]:
-    """Lists faults and doubts, a sentence each."""
-    found = [*_faults_of_split(train, classes), *_faults_of_split(validation, classes)]
+    """Lists faults and doubts of one split or two, a sentence each."""
+    found = [fault for stats in splits for fault in _faults_of_split(stats, classes)]
     if duplicates.exact:
         found.append(
             f"{len(duplicates.exact):,} validation images are also in the training set, so the "
@@ -112,6 +111,11 @@ def _faults_of_split(stats: DatasetStats, classes: tuple[str, ...]) -> list[str]
             f"{len(stats.unreadable):,} {stats.name} images cannot be read "
             f"({len(stats.unreadable) / stats.images:.2%})"
         )
+    if stats.unlabelled:
+        found.append(
+            f"{len(stats.unlabelled):,} {stats.name} images have no label "
+            f"({len(stats.unlabelled) / stats.images:.2%}); they are left out"
+        )
     empty = [name for name, count in zip(classes, stats.labels, strict=True) if not count]
     if empty:
         found.append(f"{len(empty):,} classes have no {stats.name} images, e.g. {empty[0]}")
@@ -132,11 +136,16 @@ def _faults_of_split(stats: DatasetStats, classes: tuple[str, ...]) -> list[str]
     return found
 
 
-def conclude(findings: list[str]) -> list[str]:
-    """The last lines of the report."""
+def conclude(findings: list[str], use: str = "train") -> list[str]:
+    """The last lines of the report.
+
+    Args:
+        findings: faults and doubts.
+        use: of the dataset, "train" or "evaluate".
+    """
     if not findings:
-        return ["\nFindings: none. The dataset is fit to train on."]
-    return ["\nFindings: the dataset can be trained on, but", *(f"  - {line}" for line in findings)]
+        return [f"\nFindings: none. The dataset is fit to {use} on."]
+    return [f"\nFindings: one can {use} on the dataset, but", *(f"  - {line}" for line in findings)]
 
 
 def as_json(stats: DatasetStats, classes: tuple[str, ...]) -> dict[str, Any]:
@@ -148,6 +157,7 @@ def as_json(stats: DatasetStats, classes: tuple[str, ...]) -> dict[str, Any]:
         "formats": dict(stats.formats.most_common()),
         "notes": dict(stats.notes.most_common()),
         "unreadable": stats.unreadable,
+        "unlabelled": len(stats.unlabelled),
         "copies": sorted(names for names in stats.contents.values() if len(names) > 1),
     }
 

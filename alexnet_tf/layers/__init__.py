@@ -10,6 +10,7 @@ from alexnet_tf.layers.local_response_normalization import (
     LocalResponseNormalization,
 )
 from alexnet_tf.layers.noisy_relu import NoisyReLU
+from alexnet_tf.layers.normalize_images import NormalizeImages
 from alexnet_tf.layers.within_map_response_normalization import (
     WithinMapResponseNormalization,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "InvertedDropout",
     "LocalResponseNormalization",
     "NoisyReLU",
+    "NormalizeImages",
     "UnscaledDropout",
     "WithinMapResponseNormalization",
 ]

@@ -7,13 +7,12 @@ Every layer is told its image format and its dtype policy, so that neither keras
 from __future__ import annotations
 
 import math
-import numbers
-import os
-import warnings
+from typing import Literal
 
 import keras
 
 from alexnet_tf import layers
+from alexnet_tf.models.layer_summary import smallest_input
 from alexnet_tf.models.spec import (
     ACTIVATION,
     ActivationName,
@@ -27,49 +26,44 @@ from alexnet_tf.models.spec import (
     Variant,
     WithinMapNorm,
 )
-from alexnet_tf.models.variants import get_variant
 
 _CHANNELS_LAST = {"data_format": "channels_last"}
 
 
-def AlexNet(  # noqa: N802 - a constructor in the eyes of its users, as in keras.applications
-    variant: str | Variant = "paper",
+def build_model(
+    variant: Variant,
     classes: int = 1000,
     include_top: bool = True,
-    weights: str | os.PathLike | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+    input_tensor: keras.KerasTensor | None = None,
+    pooling: Literal["avg", "max"] | None = None,
+    classifier_activation: str | None = None,
+    name: str | None = None,
 ) -> keras.Model:
-    """Builds AlexNet as a functional Keras model.
+    """Builds a variant as a functional Keras model with fresh weights.
 
-    The model takes images that have been normalised as the variant needs it
-    (`alexnet_tf.data.preprocess.Preprocessor` does this); S is 224 for most variants. Weights are
-    float32 and images channels-last, whatever keras.json says. Of the dtype policies only a mixed
-    one (`keras.config.set_dtype_policy("mixed_bfloat16")`) is followed.
-
-    Example:
-        >>> model = alexnet_tf.AlexNet(variant="paper", classes=1000)
-        >>> model.count_params()
-        60965224
+    Weights are float32 and images channels-last, whatever keras.json says. Of the dtype policies
+    only a mixed one (`keras.config.set_dtype_policy("mixed_bfloat16")`) is followed; the logits are
+    float32 even then.
 
     Args:
-        variant: a name that `alexnet_tf.variants()` lists, or a `Variant` of your own.
-        classes: units of fc8; an integer of Python or NumPy.
-        include_top: False ends the model after layer 5, with feature maps [B, 6, 6, 256].
-        weights: None for fresh weights, or a `.weights.h5` file that `model.save_weights` wrote
-            for a variant with the same layers. A file written with the top also loads without it.
+        variant: the network.
+        classes: units of the last layer.
+        include_top: False ends the model after layer 5.
+        input_shape: [height, width, 3]; None for the variant's own.
+        input_tensor: normalised images to build the network on.
+        pooling: without top, reduces the feature maps to [B, channels].
+        classifier_activation: of the last layer; None for logits.
+        name: of the model.
 
     Returns:
-        A model from [B, S, S, 3] to logits [B, classes]. Its layers are named as in the
+        A model from images [B, S, S, 3] to logits [B, classes]. Its layers are named as in the
         literature: conv1 to conv5, fc6, fc7, fc8.
 
     Raises:
-        UserError: no such variant.
-        ValueError: classes is no integer or below 1, or the weights do not fit.
-        FileNotFoundError: no such weights file.
+        ValueError: the input is too small, or an argument is out of range.
     """
-    variant = variant if isinstance(variant, Variant) else get_variant(variant)
-    if isinstance(classes, bool) or not isinstance(classes, numbers.Integral) or classes < 1:
-        raise ValueError(f"`classes` must be a positive integer. Received: classes={classes!r}")
-    inputs = x = make_input(variant)
+    inputs = x = _input(variant, input_shape, input_tensor)
     for number, conv in enumerate(variant.convs, start=1):
         x = _conv(x, conv, number)
         x = _ops(x, conv.post_ops, number, variant)
@@ -79,34 +73,40 @@ def AlexNet(  # noqa: N802 - a constructor in the eyes of its users, as in keras
             x = _ops(x, dense.pre_ops, number, variant)
             x = make_dense(dense, int(classes), x.shape[-1])(x)  # [B, units]
             x = _ops(x, dense.post_ops, number, variant)
-    model = keras.Model(inputs, x, name=f"alexnet_{variant.name}")
-    if weights is not None:
-        _load_weights(model, os.fspath(weights))
-    return model
+        if classifier_activation is not None:
+            x = keras.layers.Activation(classifier_activation, name="predictions", dtype="float32")(
+                x
+            )
+    elif pooling is not None:
+        kinds = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
+        x = kinds[pooling](name=f"{pooling}_pool", dtype=_policy(), **_CHANNELS_LAST)(x)
+    if input_tensor is not None:
+        inputs = keras.utils.get_source_inputs(input_tensor)
+    return keras.Model(inputs, x, name=name or f"alexnet_{variant.name}")
 
 
-def _load_weights(model: keras.Model, path: str) -> None:
-    """Loads a `.weights.h5` file.
+def _input(
+    variant: Variant,
+    input_shape: tuple[int, int, int] | None,
+    input_tensor: keras.KerasTensor | None,
+) -> keras.KerasTensor:
+    """The network's input [B, H, W, 3].
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: the file is damaged or of another network; the message is one line.
+        ValueError: the shape is not that of images, or too small for the layers.
     """
-    if not os.path.exists(path):
-        raise FileNotFoundError(
-            "Expected a .weights.h5 file made by `model.save_weights` (no weights are published "
-            f"with this package). Received: weights={path!r}"
-        )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Keras repeats in warnings what its error says
-            model.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
-        first_line = str(error).strip().splitlines()[0][:200]
+    if input_tensor is not None:
+        return input_tensor
+    if input_shape is None:
+        return make_input(variant)
+    shape = tuple(input_shape)
+    least = smallest_input(variant)
+    if len(shape) != 3 or shape[2] != 3 or any(n is not None and n < least for n in shape[:2]):
         raise ValueError(
-            f"Expected weights of {model.name} with outputs {model.output_shape}. "
-            f"Received: weights={path!r} ({first_line})"
-        ) from None
+            f"`input_shape` must be (height, width, 3) with at least {least} pixels for "
+            f"{variant.name}. Received: input_shape={input_shape}"
+        )
+    return keras.Input(shape, name="image", dtype="float32")
 
 
 def _policy() -> keras.DTypePolicy:
@@ -176,9 +176,10 @@ def make_flatten() -> keras.Layer:
 
 
 def make_dense(dense: Dense, classes: int, fan_in: int) -> keras.Layer:
-    """A layer from [B, fan_in] to [B, units]."""
+    """A layer from [B, fan_in] to [B, units]; logits are float32 under mixed precision, too."""
     start = _initializers(dense.init, dense.bias, fan_in)
-    return keras.layers.Dense(dense.units or classes, name=dense.name, dtype=_policy(), **start)
+    dtype = _policy() if dense.units else keras.DTypePolicy("float32")
+    return keras.layers.Dense(dense.units or classes, name=dense.name, dtype=dtype, **start)
 
 
 def _ops(

@@ -107,6 +107,17 @@ def layer_summary(variant: Variant, classes: int = 1000) -> tuple[LayerSummary, 
     return tuple(layers)
 
 
+def smallest_input(variant: Variant) -> int:
+    """The least height and width of images that leave a feature map at the end, in pixels."""
+    size = 1
+    for conv in reversed(variant.convs):
+        for op in reversed(conv.post_ops):
+            if isinstance(op, Pool):
+                size = (size - 1) * op.stride + op.size
+        size = max(1, (size - 1) * conv.stride + conv.kernel - sum(_padding(conv)))
+    return size
+
+
 def _padding(conv: Conv) -> tuple[int, int]:
     """Zeros before and after; "same" as TensorFlow pads for a stride of 1."""
     if conv.padding == "same":

@@ -5,25 +5,45 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import pathlib
-import zipfile
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from alexnet_tf.data.moments import Moments
-from alexnet_tf.data.tfds import METADATA, REPORT, read_report, report_digests, verified_files
-from alexnet_tf.preparation.shards import (
-    PARTIAL,
-    ShardResult,
-    ShardSummary,
-    writing_to,
-)
+from alexnet_tf.data.prepared import REPORT, read_report, report_digests, verified_files
+from alexnet_tf.data.tfds_metadata import METADATA
+from alexnet_tf.preparation.shards import ShardResult, ShardSummary
 from alexnet_tf.system import files
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.files import PARTIAL, write_atomically, writing_to
+from alexnet_tf.system.untrusted import (
+    check,
+    natural,
+    parse_json,
+    plain_name,
+    read_arrays,
+    sha256_digest,
+)
 
 LEDGER = "unfinished.npz"
+_PARTIAL_NAME = re.compile(  # with `.images`: see `run`
+    r"(.+\.tfrecord-\d+-of-\d+(\.images)?|unfinished\.npz|statistics\.npz|report\.(json|txt))"
+    + re.escape(PARTIAL)
+)
+_MAX_ARRAY = 2**28  # bytes; sums over squares of 2,048 pixels take 100 MB
+_FORM = {  # of the text in a ledger
+    "identity": {"source": dict, "splits": dict, "settings": dict, "libraries": dict},
+    "entries": {
+        plain_name: {
+            **{"split": str, "examples": natural, "bytes": natural, "sha256": sha256_digest},
+            **{"notes": dict, "skipped": [[str]]},
+        }
+    },
+}
 
 
 @contextlib.contextmanager
@@ -34,9 +54,32 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
         UserError: the directory cannot be created, or another process uses it.
     """
     with writing_to(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        files.make_directory(folder)
     with files.locked(folder, "--output"):
         yield
+
+
+def check_output(output: str) -> None:
+    """Checks, before a source is opened or downloaded, that a dataset can be prepared there.
+
+    Raises:
+        UserError: the directory cannot be made or written, or holds other files.
+    """
+    folder = pathlib.Path(output).expanduser()
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"Could not write to {folder}: {nearest} is no directory to write in")
+    if nearest == folder and not any((folder / name).exists() for name in (LEDGER, METADATA)):
+        _check_no_other_files(folder)
+
+
+def _check_no_other_files(folder: pathlib.Path) -> None:
+    # A run that was killed at its start leaves half a ledger and nothing else.
+    if others := {path.name for path in folder.iterdir()} - {LEDGER + PARTIAL}:
+        raise UserError(
+            f"{folder} holds other files, e.g. {min(others)}. Choose an --output that is new, "
+            "empty, or left by an earlier run of this command"
+        )
 
 
 class Ledger:
@@ -69,15 +112,10 @@ class Ledger:
         """
         ledger = cls(folder, identity)
         exists = (folder / LEDGER).exists()
-        # A run that was killed at its start leaves half a ledger and nothing else.
-        others = {path.name for path in folder.iterdir()} - {LEDGER + PARTIAL}
-        if others and not exists:
-            raise UserError(
-                f"{folder} holds other files, e.g. {min(others)}. Choose an --output that is new, "
-                "empty, or left by an earlier run of this command"
-            )
         if exists:
             ledger._load()
+        else:
+            _check_no_other_files(folder)
         remove_partial_files(folder)
         if not exists:
             ledger._save()
@@ -107,36 +145,45 @@ class Ledger:
             for file, shard in shards.items()
         }
         text = json.dumps({"identity": self.identity, "entries": entries})
-        partial = self.folder / (LEDGER + PARTIAL)
-        with writing_to(self.folder):
-            with partial.open("wb") as file:
-                np.savez(
-                    file,
-                    text=np.frombuffer(text.encode(), np.uint8),
-                    counts=self.counts,
-                    pictures=self.moments.pictures,
-                    total=self.moments.total,
-                    products=self.moments.products,
-                )
-            files.atomic_rename(partial, self.folder / LEDGER)
+        with writing_to(self.folder), write_atomically(self.folder / LEDGER) as file:
+            np.savez(
+                file,
+                text=np.frombuffer(text.encode(), np.uint8),
+                **self._arrays(),
+            )
 
     def _load(self) -> None:
         path = self.folder / LEDGER
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                text = json.loads(arrays["text"].tobytes())
-                self.counts = arrays["counts"]
-                self.moments.pictures = int(arrays["pictures"])
-                self.moments.total = arrays["total"]
-                self.moments.products = arrays["products"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            arrays = read_arrays(path, ["text", *self._arrays()], _MAX_ARRAY)
+            text = check(parse_json(arrays.pop("text").tobytes()), _FORM)
+            for name, like in self._arrays().items():
+                if arrays[name].shape != like.shape or arrays[name].dtype != like.dtype:
+                    raise ValueError(f"{name} of {arrays[name].dtype} {arrays[name].shape}")
+            for file, entry in text["entries"].items():
+                if entry["split"] not in text["identity"]["splits"]:
+                    raise ValueError(f"{file} of a split {entry['split']}")
+        except (OSError, ValueError) as error:
+            reason = str(error).removeprefix(f"{path} is damaged: ")
             raise UserError(
-                f"{path} is damaged: {error}. It lists the finished shards. Choose another --output"
+                f"{path} is damaged: {reason}. It lists the finished shards. Choose another "
+                "--output"
             ) from None
         check_identity(self.folder, text["identity"], self.identity)
+        self.counts, self.moments.pictures = arrays["counts"], int(arrays["pictures"])
+        self.moments.total, self.moments.products = arrays["total"], arrays["products"]
         for file, entry in text["entries"].items():
             split, skipped = entry.pop("split"), [tuple(item) for item in entry.pop("skipped")]
             self.shards[split][file] = ShardSummary(**entry, skipped=skipped)
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        moments = self.moments
+        return {
+            "counts": self.counts,
+            "pictures": np.array(moments.pictures),
+            "total": moments.total,
+            "products": moments.products,
+        }
 
     def remove(self) -> None:
         """Deletes the ledger: the dataset is complete."""
@@ -144,9 +191,12 @@ class Ledger:
 
 
 def remove_partial_files(folder: pathlib.Path) -> None:
-    """Removes the incomplete files of a run that was killed."""
-    for partial in folder.glob(f"*{PARTIAL}*"):
-        partial.unlink()
+    """Removes the incomplete files of a run that was killed, and nothing with another name."""
+    with writing_to(folder):
+        files.remove_directories(folder)
+        for path in folder.iterdir():
+            if _PARTIAL_NAME.fullmatch(path.name) and (path.is_symlink() or path.is_file()):
+                path.unlink()
 
 
 def read_complete(

@@ -23,7 +23,9 @@ import numpy as np
 
 from alexnet_tf.preparation.sources import FileReader, Source
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.paths import local_path
 from alexnet_tf.system.progress import Progress
+from alexnet_tf.system.untrusted import read_bytes
 
 TRAIN = "ILSVRC2012_img_train.tar"
 VALIDATION = "ILSVRC2012_img_val.tar"
@@ -51,8 +53,8 @@ def open_imagenet(data_dir: str, val_labels: str) -> Source:
         UserError: an archive is missing, damaged, compressed or of another layout, or the list has
             another length or other synsets.
     """
-    folder = pathlib.Path(data_dir).expanduser()
-    missing = [name for name in (TRAIN, VALIDATION) if not (folder / name).is_file()]
+    folder = local_path(data_dir, "--data_dir")
+    missing = [name for name in (TRAIN, VALIDATION) if not os.path.isfile(folder / name)]
     if missing:
         raise UserError(
             f"Expected {TRAIN} and {VALIDATION} in --data_dir={folder}. "
@@ -100,7 +102,7 @@ def _index_validation(archive: _Archive, classes: tuple[str, ...], val_labels: s
     names = [member.name for member in members]
     count = len(names)
     try:
-        synsets = pathlib.Path(val_labels).expanduser().read_text().split()
+        synsets = read_bytes(local_path(val_labels, "--val_labels")).decode().split()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"Expected --val_labels to be a text file. Received: {error}") from None
     if len(synsets) != count:

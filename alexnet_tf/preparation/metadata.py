@@ -10,19 +10,27 @@ from __future__ import annotations
 
 import collections
 import json
+import os
 import pathlib
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from alexnet_tf.data.prepared import REPORT, STATISTICS
 from alexnet_tf.data.statistics import Statistics
-from alexnet_tf.data.tfds import REPORT, STATISTICS
 from alexnet_tf.preparation.directory import LEDGER, Ledger
-from alexnet_tf.preparation.shards import PARTIAL, writing_to
 from alexnet_tf.preparation.sources import Source
 from alexnet_tf.system.errors import UserError
-from alexnet_tf.system.files import atomic_rename, file_sha256, fsync_path
+from alexnet_tf.system.files import (
+    file_sha256,
+    fsync_path,
+    new_directory,
+    remove,
+    write_atomically,
+    writing_to,
+)
+from alexnet_tf.system.paths import tensorflow_path
 
 TEXT = "report.txt"
 _NAMED = 100  # skipped images in the text; report.json has them all
@@ -44,22 +52,40 @@ def write_metadata(source: Source, ledger: Ledger) -> dict[str, Any]:
             raise UserError(f"None of the {name} images can be used")
     shards = ledger.digests().keys()
     with writing_to(folder, tf.errors.OpError):
-        Statistics.of(ledger.moments).save(str(folder / STATISTICS))
+        if ledger.moments.pictures:  # else there is no training set
+            Statistics.of(ledger.moments).save(str(folder / STATISTICS))
         _write_tfds_metadata(folder, source, report)
         written = {path.name for path in folder.iterdir()} - {*shards, LEDGER, REPORT, TEXT}
         for name in sorted(written):  # on disk before the ledger is removed
             fsync_path(folder / name)
             report["files"][name] = file_sha256(folder / name)
         for name, text in ((REPORT, json.dumps(report, indent=1)), (TEXT, _report_text(report))):
-            partial = folder / (name + PARTIAL)
-            partial.write_text(text.rstrip() + "\n", errors="backslashreplace", encoding="utf-8")
-            atomic_rename(partial, folder / name)  # this also flushes the directory to disk
+            with write_atomically(folder / name) as file:  # this also forces the names to disk
+                file.write(f"{text.rstrip()}\n".encode(errors="backslashreplace"))
         ledger.remove()
     return report
 
 
 def _write_tfds_metadata(folder: pathlib.Path, source: Source, report: dict[str, Any]) -> None:
-    """Writes features and splits for `tfds.builder_from_directory`."""
+    """Writes features and splits for `tfds.builder_from_directory`.
+
+    TFDS follows links. So it writes into a new directory, and the files are moved. Of the shards it
+    needs the names.
+    """
+    scratch = new_directory(folder)
+    shards = [shard for split in report["prepared"].values() for shard in split["shards"]]
+    try:
+        for shard in shards:
+            (scratch / shard).touch()
+        with tensorflow_path(scratch) as path:
+            _write_with_tfds(path, source, report)
+        for name in {path.name for path in scratch.iterdir()} - {*shards}:
+            os.replace(scratch / name, folder / name)
+    finally:
+        remove(scratch)
+
+
+def _write_with_tfds(folder: str, source: Source, report: dict[str, Any]) -> None:
     size = report["settings"]["size"]
     tfds.folder_dataset.write_metadata(
         data_dir=folder,
@@ -124,7 +150,7 @@ def _report_text(report: dict[str, Any]) -> str:
         f"statistics  of {report['measured']:,} training images",
     ]
     if report["ignored"]:
-        lines.append(f"ignored     {report['ignored']:,} entries that are not files")
+        lines.append(f"ignored     {report['ignored']:,} entries that are no image files")
     for name, split in report["prepared"].items():
         counts = split["classes"].values()
         lines += [

@@ -20,7 +20,10 @@ Milliseconds for one of 200 photographs of ImageNet, 472×397 pixels on average,
 
 The filter is a triangle that widens with the scale: Pillow's BILINEAR, and also TensorFlow's
 antialiased bilinear resizing in `alexnet_tf.data.decode`. So the network sees the same image
-whether a photograph was prepared or not.
+whether a photograph was prepared or not. The filter of 2012 is not recorded. The author's script
+of 2014 (cuda-convnet2, make-data/pyext/src/pyext.cpp) takes OpenCV's INTER_AREA to smaller and
+INTER_CUBIC to larger images and writes JPEGs of quality 95. Caffe takes ImageMagick's -resize or
+OpenCV's default, torchvision Pillow's bilinear filter.
 """
 
 from __future__ import annotations
@@ -42,6 +45,7 @@ from alexnet_tf.data.image_checks import (
     orientation,
     reason_of,
 )
+from alexnet_tf.data.pillow_decoding import decode_pixels
 
 try:
     import cykooz_resizer
@@ -52,11 +56,10 @@ except ImportError:
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
 
 SIZE = 256  # pixels: paper §2
-QUALITY = 90  # of the JPEGs; the paper does not say
+QUALITY = 90  # of the JPEGs; the paper does not say, the author's script of 2014 has 95
 
 # Images with more pixels or bytes are left to Pillow, which copies less and averages blocks first.
 _LARGE = 2**22
-_GREY = ("1", "LA")
 
 # Markers of a JPEG's segments, and the usual length of the two that describe its channels.
 _MARKER, _START_OF_SCAN, _END = 0xFF, 0xDA, b"\xff\xd9"
@@ -229,7 +232,7 @@ def _resize(pixels: np.ndarray, box: Box, size: int) -> np.ndarray:
 def _prepare_any(image: Image.Image, original: tuple[int, int], size: int, quality: int) -> bytes:
     """Prepares any image with Pillow; `original` is the width and height before `draft`."""
     turn = UPRIGHT.get(orientation(image))
-    image = _decode_for_resizing(image)
+    image = decode_pixels(image)
     if turn is not None:
         turned = image.transpose(turn)
         if turned.size != image.size:
@@ -243,13 +246,3 @@ def _prepare_any(image: Image.Image, original: tuple[int, int], size: int, quali
     buffer = io.BytesIO()
     square.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
-
-
-def _decode_for_resizing(image: Image.Image) -> Image.Image:
-    """Decodes into a mode without palette and alpha; conversion to RGB can follow resizing."""
-    image.load()
-    if image.mode in ("L", "RGB", "CMYK"):
-        return image
-    if image.mode.startswith("I"):  # Pillow would clip 16 bits to 8; it scales only 3 × 16 bits
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image.convert("L" if image.mode in _GREY else "RGB")

@@ -15,15 +15,19 @@ import numpy as np
 from PIL import features as pillow
 
 import alexnet_tf
+from alexnet_tf.data.class_folders import check_class_names
+from alexnet_tf.data.decode_errors import UNLABELLED
+from alexnet_tf.data.prepared import report_digests, verified_files
 from alexnet_tf.data.statistics import MAX_IMAGES
-from alexnet_tf.data.tfds import report_digests, verified_files
 from alexnet_tf.preparation import directory, resize
 from alexnet_tf.preparation.metadata import write_metadata
 from alexnet_tf.preparation.plan import Settings, Shard, plan
-from alexnet_tf.preparation.shards import PARTIAL, ShardResult, ShardTask, writing_to
+from alexnet_tf.preparation.shards import ShardResult, ShardTask
 from alexnet_tf.preparation.sources import Source
 from alexnet_tf.preparation.workers import Pool
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.files import PARTIAL, writing_to
+from alexnet_tf.system.paths import local_path
 from alexnet_tf.system.progress import Progress
 from alexnet_tf.system.signals import Interrupt
 
@@ -70,8 +74,8 @@ def prepare_dataset(
     for split, reader in source.splits.items():
         if not reader.count:
             raise UserError(f"The split {split} has no images")
-    _check_class_names(source.classes)
-    folder = pathlib.Path(output).expanduser()
+    check_class_names(source.classes)
+    folder = local_path(output, "--output", utf8=True)
     identity = _identity(source, settings)
     with directory.locked(folder):
         report, damaged = directory.read_complete(folder, identity, workers)
@@ -164,25 +168,16 @@ def _tasks(
                 if stop():
                     return
                 examples.append(example)
+        classes = range(len(source.classes))
+        unlabelled = [i for i, example in enumerate(examples) if example.label not in classes]
         yield ShardTask(
-            path, examples, order, shard.measured[order], len(source.classes), settings.size,
-            settings.quality,
+            path, examples, order, shard.measured[order], len(classes), settings.size,
+            settings.quality, dict.fromkeys(unlabelled, UNLABELLED),
         )  # fmt: skip
 
 
 def _scratch(path: pathlib.Path) -> pathlib.Path:
     return path.with_name(f"{path.name}.images{PARTIAL}")
-
-
-def _check_class_names(classes: tuple[str, ...]) -> None:
-    """Refuses names that TFDS's list, one line of UTF-8 for each name, cannot represent."""
-    for name in classes:
-        kept = name.encode(errors="ignore").decode().strip()
-        if kept != name or name.splitlines() != [name]:
-            raise UserError(
-                "Expected names of classes in UTF-8, without line breaks, and without spaces "
-                f"around them. Received: {name!r}. Rename it"
-            )
 
 
 def _identity(source: Source, settings: Settings) -> dict[str, Any]:

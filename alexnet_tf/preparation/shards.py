@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
-import contextlib
 import dataclasses
 import errno
 import functools
@@ -29,9 +28,7 @@ from alexnet_tf.preparation.resize import InvalidImage, Prepared, prepare
 from alexnet_tf.preparation.sources import Example, FileRange
 from alexnet_tf.preparation.tfrecord import frame_records, serialize_example
 from alexnet_tf.system.errors import UserError
-from alexnet_tf.system.files import atomic_rename
-
-PARTIAL = ".partial"  # suffix of a file that is being written
+from alexnet_tf.system.files import write_atomically, writing_to
 
 RETRY_WAITS = (0.2, 2.0)  # seconds, after a disk error or a lack of memory
 
@@ -202,30 +199,10 @@ def read_image(image: FileRange) -> bytes:
 
 def _write_shard(path: pathlib.Path, records: list[bytes]) -> tuple[int, str]:
     """Writes a TFRecord file, and returns its bytes and SHA-256 once it is safe on disk."""
-    partial = path.with_name(path.name + PARTIAL)
     digest = hashlib.sha256()
-    with writing_to(path.parent):
-        with partial.open("wb") as file:
-            for piece in frame_records(records):
-                digest.update(piece)
-                file.write(piece)
-        size = partial.stat().st_size
-        atomic_rename(partial, path)
+    with writing_to(path.parent), write_atomically(path) as file:
+        for piece in frame_records(records):
+            digest.update(piece)
+            file.write(piece)
+        size = file.tell()
     return size, digest.hexdigest()
-
-
-@contextlib.contextmanager
-def writing_to(folder: pathlib.Path, *others: type[Exception]) -> Iterator[None]:
-    """Turns an `OSError`, or one of `others`, into a `UserError` of one line.
-
-    Raises:
-        UserError: the disk is full, or cannot be written.
-    """
-    try:
-        yield
-    except (OSError, *others) as error:
-        reason = getattr(error, "strerror", None) or getattr(error, "message", error)
-        raise UserError(
-            f"Could not write to {folder}: {reason}. Solve this and run the same command again to "
-            "continue"
-        ) from None

@@ -10,14 +10,16 @@ from __future__ import annotations
 import abc
 import dataclasses
 import hashlib
-import os
 import pathlib
 import typing
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from alexnet_tf.data.splits import splits_to_prepare
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.files import create_file
+from alexnet_tf.system.paths import local_path
 
 if typing.TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -92,7 +94,8 @@ class Source:
         description: its origin, one line.
         classes: names in label order.
         splits: name to examples; "train" is the first.
-        ignored: number of entries that are not files, e.g. links.
+        ignored: number of files that are not used, and of links and the like.
+        left_out: names of the splits that are not prepared.
     """
 
     dataset: str
@@ -100,6 +103,7 @@ class Source:
     classes: tuple[str, ...]
     splits: dict[str, ExampleReader]
     ignored: int = 0
+    left_out: tuple[str, ...] = ()
 
 
 class FileReader(ExampleReader):
@@ -153,90 +157,81 @@ class FileReader(ExampleReader):
         return digest.hexdigest()
 
 
-def open_folders(data_dir: str, output: str | None = None) -> Source:
-    """Lists train/<class>/* and val/<class>/*, or validation/<class>/*.
+def open_folders(data_dir: str, output: str | None = None, wanted: Sequence[str] = ()) -> Source:
+    """Lists <split>/<class>/*.
 
-    Every file that is not hidden counts as an image, and so does a link to a file. Files that are
-    not images are skipped and reported later.
+    `data/class_folders.py` says which files count; a link to a file does. Damaged images are
+    skipped and reported later.
 
     Args:
-        data_dir: the folder that has train/ and val/ in it.
+        data_dir: the folder that has train/, val/ and the like in it.
         output: the directory of the prepared dataset.
+        wanted: names of the splits; empty: as `splits.splits_to_prepare` says.
 
     Raises:
-        UserError: no such folders, no classes, a class in validation that is not in training, or an
-            output inside train/ or val/, where the next run would take it for a class.
+        UserError: no such folders, no classes, a class that the first split does not have, or an
+            output inside a split, where the next run would take it for a class.
     """
-    from alexnet_tf.data.image_folder import class_names, split_folders
+    from alexnet_tf.data.class_folders import reading_folders
 
-    folders = split_folders(data_dir)
+    with reading_folders():
+        return _open_folders(data_dir, output, wanted)
+
+
+def _open_folders(data_dir: str, output: str | None, wanted: Sequence[str]) -> Source:
+    from alexnet_tf.data.class_folders import class_names, list_images
+    from alexnet_tf.data.image_folder import split_folders
+
+    found = split_folders(data_dir)
+    folders = {name: found[name] for name in splits_to_prepare(data_dir, tuple(found), wanted)}
     for folder in folders.values() if output else ():
-        if pathlib.Path(output).expanduser().resolve().is_relative_to(folder.resolve()):
+        if local_path(output, "--output").resolve().is_relative_to(folder.resolve()):
             raise UserError(f"Expected --output outside of {folder}. Received: {output}")
-    train, validation = folders["train"], folders["validation"]
-    classes = class_names(train)
-    other = sorted(set(class_names(validation)) - set(classes))
-    if other:
-        raise UserError(
-            f"{validation} has {len(other):,} classes that {train} does not have, e.g. {other[0]}. "
-            "Both need the same classes"
-        )
+    first, *_ = folders.values()
+    classes = class_names(first)
+    for folder in folders.values():
+        other = sorted(set(class_names(folder)) - set(classes))
+        if other:
+            raise UserError(
+                f"{folder} has {len(other):,} classes that {first} does not have, e.g. {other[0]}. "
+                "All splits need the same classes"
+            )
     splits, ignored = {}, 0
     for name, folder in folders.items():
-        files, others = _list_files(folder, classes)
-        if not files:
+        files = list_images(folder, classes)
+        if not files.names:
             raise UserError(f"The folders of {folder} hold no images")
-        names, labels, stamps = zip(*files, strict=True)
-        splits[name] = FileReader(str(folder), list(names), labels, stamps=stamps)
-        ignored += others
-    return Source("folder", f"a folder, train/ and {validation.name}/", classes, splits, ignored)
+        print(*files.describe(), sep="\n", end="\n" * bool(files.describe()))
+        splits[name] = FileReader(str(folder), files.names, files.labels, stamps=files.stamps)
+        ignored += len(files.left_out)
+    description = f"a folder, {' and '.join(f'{folder.name}/' for folder in folders.values())}"
+    left_out = tuple(name for name in found if name not in folders)
+    return Source("folder", description, classes, splits, ignored, left_out)
 
 
-def _list_files(
-    folder: pathlib.Path, classes: tuple[str, ...]
-) -> tuple[list[tuple[str, int, tuple[int, int]]], int]:
-    """Lists relative path, label and stamp of each file, and counts other entries."""
-    files, others = [], 0
-    for label, name in enumerate(classes):
-        if not (folder / name).is_dir():
-            continue
-        with os.scandir(folder / name) as entries:
-            found = sorted((e.name, e) for e in entries if not e.name.startswith("."))
-        for file_name, entry in found:
-            if entry.is_file():
-                state = entry.stat()
-                files.append((f"{name}/{file_name}", label, (state.st_size, state.st_mtime_ns)))
-            else:
-                others += 1
-    return files, others
-
-
-def open_tfds_source(name: str, data_dir: str | None) -> Source:
+def open_tfds_source(name: str, data_dir: str | None, wanted: Sequence[str] = ()) -> Source:
     """Opens a dataset of TFDS by name; TFDS prepares it first if necessary.
 
     Args:
         name: e.g. "imagenet2012" or "cifar10:3.0.2".
         data_dir: where TFDS keeps datasets; None for its default.
+        wanted: names of the splits; empty: as `splits.splits_to_prepare` says.
 
     Raises:
-        UserError: no such dataset, or not one for image classification.
+        UserError: no such dataset or split, or not one for image classification.
     """
-    from alexnet_tf.data.tfds import builder_of_name, image_and_label
+    from alexnet_tf.data.tfds import builder_of_name, checked_keys, splits_with_images
 
     builder = builder_of_name(name, data_dir, "--source=tfds:shapes")
-    keys = image_and_label(builder)
-    splits = builder.info.splits
-    held_out = next((s for s in ("validation", "test") if s in splits), None)
-    if "train" not in splits or held_out is None:
-        raise UserError(
-            f"Expected splits train and validation, or test, in {name}. "
-            f"Received: {', '.join(splits)}"
-        )
+    keys = checked_keys(builder)
+    found = splits_with_images(builder)
+    prepared = splits_to_prepare(name, found, wanted)
     return Source(
         builder.name,
         f"{builder.info.full_name} of TFDS",
         tuple(builder.info.features[keys[1]].names),
-        {split: TfdsReader(builder, split, *keys) for split in ("train", held_out)},
+        {split: TfdsReader(builder, split, *keys) for split in prepared},
+        left_out=tuple(split for split in found if split not in prepared),
     )
 
 
@@ -262,7 +257,7 @@ class TfdsReader(ExampleReader):
     def examples(self, indices: np.ndarray, scratch: pathlib.Path) -> Iterator[Example]:
         """Yields examples, see `ExampleReader.examples`; the indices must be consecutive."""
         index = int(indices[0])
-        with scratch.open("wb") as file:
+        with create_file(scratch) as file:
             for features in self._read(index, int(indices[-1]) + 1):
                 named = next((features[key] for key in _NAMES if key in features), None)
                 name = f"{self._split} {index}" if named is None else _text(named)
@@ -271,6 +266,11 @@ class TfdsReader(ExampleReader):
                 file.write(encoded)
                 yield Example(name, int(features[self._label]), image)
                 index += 1
+        if index != indices[-1] + 1:
+            raise UserError(
+                f"The dataset is damaged: {self._split} has other numbers of examples in its files "
+                f"than in {self._builder.data_dir}/dataset_info.json"
+            )
 
     def _read(self, first: int, end: int) -> Iterator[dict[str, typing.Any]]:
         import tensorflow_datasets as tfds

@@ -13,9 +13,11 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
+import types
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 
@@ -187,6 +189,23 @@ class Pool:
             )
 
 
+@contextlib.contextmanager
+def _safe_path() -> Iterator[None]:
+    """Context in which started Python processes do not look in the working directory.
+
+    Python 3.10 knows no such setting, and looks there until it has the `sys.path` of its parent.
+    """
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
+
+
 class _Worker:
     """A process, as its parent sees it.
 
@@ -203,7 +222,8 @@ class _Worker:
         # The process inherits the blocked signals: only the parent handles Ctrl-C.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            self._process.start()
+            with _safe_path(), _without_main_module():
+                self._process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         theirs.close()  # so that the pipe ends with the process
@@ -227,6 +247,21 @@ class _Worker:
         """Kills the process; its work is not needed any more."""
         self._process.kill()
         self._process.join()
+
+
+@contextlib.contextmanager
+def _without_main_module() -> Iterator[None]:
+    """Context in which a new process does not import the program's main module.
+
+    It does not need it. And a script without `if __name__ == "__main__"` would start from the top
+    in each process.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _serve(connection, make, position, threads) -> None:  # noqa: ANN001

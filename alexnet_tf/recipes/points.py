@@ -153,16 +153,19 @@ def _decay(variant: Variant, options: Options) -> str:
 
 
 def _rate(variant: Variant, options: Options) -> str:
-    if options.plateau_patience:
+    if options.decay == "plateau":
         when = (
-            f"after {options.plateau_patience} validations without a better one, "
+            f"divided by 10 after {options.patience} validations without a better one, "
             f"{options.plateau_reductions} times"
         )
-    elif options.decay_epochs:
-        when = f"after epochs {_epochs(options.decay_epochs)}"
+    elif options.decay == "cosine":
+        when = "falling to 0 along a cosine"
+    elif options.decay == "step" and options.decay_epochs:
+        when = f"divided by 10 after epochs {_epochs(options.decay_epochs)}"
     else:
-        when = "never"
-    return f"{options.learning_rate:g}, divided by 10 {when}"
+        when = "divided by 10 never"
+    warmup = f"rising for {options.warmup_epochs:g} epochs, " if options.warmup_epochs else ""
+    return f"{options.learning_rate:g}, {warmup}{when}"
 
 
 def _length(variant: Variant, options: Options) -> str:
@@ -290,12 +293,15 @@ FIXED: dict[str, Fixed] = {
 NOT_SAID: dict[str, tuple[str, ...]] = {
     "paper": ("order of images",),
     "slides": ("order of images", "colour noise"),  # the slides: RGB values are altered
-    "original code": ("resizing",),  # a script of 2014 exists (shorter side to 256, INTER_AREA)
+    "original code": ("resizing",),
 }
 
 _ZEROS = "the zeros are not said; ours"
 _PATIENCE = "the number of validations is not said; ours"
 _BIAS_DECAY = "the decay of biases is not said; ours"
+_BIAS_RATE = "the rate of biases is not said; ours"
+_OFFSET = "the offset is not said; ours"
+_FILTER = "the filter is not said; ours"
 _ACROSS = "taken literally, across all maps; in the original code, inside each tower"
 # Details that a source does not mention, or gives in another way than its recipe here.
 NOTES: dict[str, dict[str, str]] = {
@@ -303,17 +309,33 @@ NOTES: dict[str, dict[str, str]] = {
         "input": _ZEROS,
         "normalisation": _ACROSS,
         "learning rate": _PATIENCE,
+        "learning rate of biases": _BIAS_RATE,
         "weight decay": _BIAS_DECAY,
+        "resizing": _FILTER,
+        "mean": _OFFSET,
     },
     "slides": {
         "input": _ZEROS,
         "normalisation": _ACROSS,
         "initial biases": "taken literally, 1 in fc8 as well",
         "learning rate": _PATIENCE,
+        "learning rate of biases": _BIAS_RATE,
         "weight decay": _BIAS_DECAY,
+        "resizing": _FILTER,
+        "mean": _OFFSET,
     },
     "original code": {
-        "learning rate": "its log counts epochs from 1: perhaps after 22, 50 and 77",
-        "learning rate of biases": "the first drop is not recorded; ours",
+        "learning rate": "our reading: its log says epochs 23, 51 and 78, counted from 1",
+        "learning rates of layers": "our reading: its log says epochs 68 and 72, counted from 1",
+        "colour noise": "our reading: its log says epoch 68, counted from 1",
+        # Not recorded for this run; configs/code2012.flags has the evidence.
+        "learning rate of biases": "the start and the drop are inferred from "
+        "layer-params-120-4gpu.cfg and layer-params-120-4gpu-auto2.cfg",
+        # cuda-convnet2, make-data/pyext/src/pyext.cpp
+        "resizing": "the author's script of 2014: the same, by INTER_AREA to smaller and by "
+        "INTER_CUBIC to larger images, JPEG quality 95",
     },
+    # examples/imagenet, tools/convert_imageset
+    "Caffe": {"resizing": "by ImageMagick's -resize or by OpenCV's default filter"},
+    "torchvision": {"resizing": "Pillow's bilinear filter, no second JPEG"},
 }

@@ -20,8 +20,8 @@ _NETWORK_OPS = """
 _ARITHMETIC_OPS = """
     AddV2 All Assert Cast ClipByValue ConcatV2 Const EnsureShape Equal Exp ExpandDims Fill FloorDiv
     FloorMod GatherV2 Greater GreaterEqual Identity If IsFinite Less LessEqual Log
-    LogicalAnd Max Min Minimum Mul NoOp OnesLike Pack Placeholder Prod Range RealDiv Reshape
-    ReverseV2 Round ScatterNd SelectV2 Shape Size Split Squeeze StatelessCase StatelessIf
+    LogicalAnd LogicalOr Max Min Minimum Mul NoOp OnesLike Pack Placeholder Prod Range RealDiv
+    Reshape ReverseV2 Round ScatterNd SelectV2 Shape Size Split Squeeze StatelessCase StatelessIf
     StatelessWhile StridedSlice Sub Sum Unpack While
 """
 # Calls of functions of the same graph; the operations of these are checked as well.

@@ -14,6 +14,7 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from alexnet_tf.serving.model_safety import check_saved_model
 from alexnet_tf.serving.saved_model import find_version, read_labels, read_warmup, version_of
 from alexnet_tf.system.errors import UserError, first_line
+from alexnet_tf.system.paths import tensorflow_path
 
 
 class LoadedModel:
@@ -40,7 +41,8 @@ class LoadedModel:
         try:
             if not trust:
                 check_saved_model(self.path)
-            self._loaded = tf.saved_model.load(str(self.path))
+            with tensorflow_path(self.path) as path:
+                self._loaded = tf.saved_model.load(path)
             self.labels = read_labels(self.path)
             self.functions = dict(self._loaded.signatures)
             self._check_labels()

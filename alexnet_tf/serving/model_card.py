@@ -87,17 +87,15 @@ class ModelCard:
 
 def recipe(flags: dict) -> str:
     """Describes a training in one line; missing flags are left out."""
-    plateau = flags.get("plateau_patience")
-    epochs = ", ".join(f"{epoch:g}" for epoch in flags.get("decay_epochs") or ())
     templates = {
         "batch_size": "batch size {}",
         "steps": "{:,} steps" if flags.get("steps") else "",
         "epochs": "" if flags.get("steps") else "{:g} epochs",
-        "learning_rate": "learning rate {:g}"
-        + (
-            ", divided by ten when validation stops improving" if plateau
-            else f", divided by ten after epochs {epochs}" if epochs else ""
-        ),
+        "schedule argument": "learning rate {}",
+        "learning_rate": "" if "schedule argument" in flags
+        else "learning rate {:g}" + _schedule(flags),
+        "loss argument": "loss {}",
+        "label_smoothing": "label smoothing {:g}" if flags.get("label_smoothing") else "",
         "momentum": "momentum {:g}",
         "weight_decay": "weight decay {:g}",
     }  # fmt: skip
@@ -105,11 +103,25 @@ def recipe(flags: dict) -> str:
     return ", ".join(parts)
 
 
+def _schedule(flags: dict) -> str:
+    """Describes how the learning rate changes."""
+    plateau = flags.get("plateau_patience")
+    name = flags.get("schedule") or ("plateau" if plateau else "step")
+    epochs = ", ".join(f"{epoch:g}" for epoch in flags.get("decay_epochs") or ())
+    warmup = flags.get("warmup_epochs")
+    text = f", rising for {warmup:g} epochs" if warmup else ""
+    if name == "plateau":
+        return f"{text}, divided by ten when validation stops improving"
+    if name == "cosine":
+        return f"{text}, falling to 0 along a cosine"
+    return f"{text}, divided by ten after epochs {epochs}" if name == "step" and epochs else text
+
+
 def _is_public(name: str, value: object) -> bool:
     """Returns whether a flag describes the model, and not the machines that trained it."""
     if name in ("workers", "worker_index", "tpu"):
         return False
-    return not (isinstance(value, str) and pathlib.Path(value).expanduser().is_absolute())
+    return not (isinstance(value, str) and value.startswith(("/", "~")))
 
 
 def _markdown(facts: dict) -> str:

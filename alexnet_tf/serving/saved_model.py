@@ -16,8 +16,6 @@ from __future__ import annotations
 import functools
 import os
 import pathlib
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -34,14 +32,23 @@ from alexnet_tf.serving.model_card import ModelCard
 from alexnet_tf.serving.model_safety import MAX_TENSOR_BYTES, tensor_bytes
 from alexnet_tf.serving.signatures import CLASSIFY, Servable, check_ops, image_example
 from alexnet_tf.system.errors import UserError
-from alexnet_tf.system.files import fsync_path, locked, reason_of
+from alexnet_tf.system.files import (
+    fsync_path,
+    locked,
+    make_directory,
+    new_directory,
+    reason_of,
+    remove,
+    remove_directories,
+)
+from alexnet_tf.system.paths import local_path, tensorflow_path
+from alexnet_tf.system.untrusted import read_bytes
 
 MODEL_CARD = pathlib.PurePath("assets", "model_card.json")
 
 _MAX_VERSION = 2**63 - 1  # int64, as in TensorFlow Serving
 _LABELS = pathlib.PurePath("assets", "labels.txt")
 _WARMUP = pathlib.PurePath("assets.extra", "tf_serving_warmup_requests")
-_INCOMPLETE = ".writing-"  # prefix of a directory that is still being written
 
 
 def export(
@@ -84,16 +91,15 @@ def write_version(
         UserError: the version exists, the directory cannot be written, or another export writes
             there.
     """
-    base = pathlib.Path(base).expanduser()
+    base = local_path(base, "--output")
     try:
-        base.mkdir(parents=True, exist_ok=True)
+        make_directory(base)
         with locked(base, "--output"):
             target = _next_version(base) if version is None else base / str(version)
-            if target.exists():
+            if os.path.lexists(target):
                 raise UserError(f"Expected a version that does not exist yet. Received: {target}")
-            for leftover in base.glob(f"{_INCOMPLETE}*"):  # of an export that was killed
-                shutil.rmtree(leftover)
-            scratch = pathlib.Path(tempfile.mkdtemp(prefix=_INCOMPLETE, dir=base))
+            remove_directories(base)  # of an export that was killed
+            scratch = new_directory(base)
             try:
                 write(scratch)
                 scratch.chmod(0o755)  # mkdtemp gives access to the owner only
@@ -103,7 +109,7 @@ def write_version(
                 scratch.rename(target)
                 fsync_path(base)
             finally:
-                shutil.rmtree(scratch, ignore_errors=True)  # only if something failed
+                remove(scratch)  # only if something failed
     except (OSError, tf.errors.OpError) as error:
         raise UserError(f"Cannot write a SavedModel into {base}: {reason_of(error)}") from None
     return target
@@ -124,8 +130,8 @@ def find_version(path: str | os.PathLike) -> pathlib.Path:
     Raises:
         UserError: there is no SavedModel.
     """
-    path = pathlib.Path(path).expanduser().resolve()  # the name of "." is no version
-    if (path / "saved_model.pb").is_file():
+    path = local_path(path, "--saved_model").resolve()  # the name of "." is no version
+    if os.path.isfile(path / "saved_model.pb"):
         return path
     versions = {version_of(file.parent.name): file.parent for file in path.glob("*/saved_model.pb")}
     versions.pop(None, None)
@@ -152,16 +158,17 @@ def write_labels(directory: pathlib.Path, classes: tuple[str, ...]) -> None:
 
 def read_labels(directory: pathlib.Path) -> tuple[str, ...]:
     """Reads the class names; only a line feed ends one: names may contain other separators."""
-    text = (directory / _LABELS).read_bytes().decode()
+    text = read_bytes(directory / _LABELS).decode()
     return tuple(text.removesuffix("\n").split("\n"))
 
 
 def read_warmup(directory: pathlib.Path) -> Iterator[tuple[str, np.ndarray]]:
     """Yields the signature and the batch of each warm-up request, if there are any."""
-    path = directory / _WARMUP
-    if not path.exists():
+    if not (directory / _WARMUP).is_file():
         return
-    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+    with tensorflow_path(directory) as path:
+        records = list(tf.data.TFRecordDataset(f"{path}/{_WARMUP}").as_numpy_iterator())
+    for record in records:
         log = prediction_log_pb2.PredictionLog.FromString(record)
         if log.WhichOneof("log_type") == "classify_log":
             request = log.classify_log.request
@@ -187,11 +194,12 @@ def _write(classifier: Classifier, card: ModelCard, directory: pathlib.Path) -> 
     for name, function in signatures.items():
         check_ops(name, function)
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)  # inference only
-    tf.saved_model.save(servable, str(directory), signatures, options)
-    # TensorFlow 2 gives every signature the method name of Predict.
-    updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(directory))
-    updater.replace_method_name(CLASSIFY, tf.saved_model.CLASSIFY_METHOD_NAME, tags="serve")
-    updater.save()
+    with tensorflow_path(directory) as path:
+        tf.saved_model.save(servable, path, signatures, options)
+        # TensorFlow 2 gives every signature the method name of Predict.
+        updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(path)
+        updater.replace_method_name(CLASSIFY, tf.saved_model.CLASSIFY_METHOD_NAME, tags="serve")
+        updater.save()
     (directory / MODEL_CARD).parent.mkdir(exist_ok=True)
     card.write(directory / MODEL_CARD, classifier.classes)
     write_labels(directory, classifier.classes)
@@ -205,11 +213,10 @@ def _write_warmup(
     image: np.ndarray,
 ) -> None:
     """Writes one request per signature, all with the same image, uint8 [S, S, 3]."""
-    path = directory / _WARMUP
-    path.parent.mkdir()
+    (directory / _WARMUP).parent.mkdir()
     encoded = tf.io.encode_jpeg(image).numpy()
     values = {"image_bytes": np.array([encoded]), "images": image[None]}
-    with tf.io.TFRecordWriter(str(path)) as writer:
+    with tensorflow_path(directory) as path, tf.io.TFRecordWriter(f"{path}/{_WARMUP}") as writer:
         for name, function in signatures.items():
             log = prediction_log_pb2.PredictionLog()
             spec = model_pb2.ModelSpec(name="alexnet", signature_name=name)

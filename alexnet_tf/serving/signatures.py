@@ -1,8 +1,9 @@
 """The signatures of a SavedModel.
 
 Encoded images are JPEG, PNG, BMP or GIF files; the first frame of a GIF is used. An image that
-cannot be decoded does not fail the others of its batch: its `valid` is false, its numbers are 0
-and its class names are empty. k is 5, or the number of classes if there are fewer.
+cannot be decoded, or that TensorFlow would misread (`data/graph_checks.py`), does not fail the
+others of its batch: its `valid` is false, its numbers are 0 and its class names are empty. k is 5,
+or the number of classes if there are fewer.
 
 signature         input                              output
 serving_default   image_bytes, string [B]            classes, string [B, k], most probable first

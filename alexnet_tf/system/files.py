@@ -7,9 +7,17 @@ import fcntl
 import hashlib
 import os
 import pathlib
+import re
+import shutil
+import tempfile
 from collections.abc import Iterator
+from typing import BinaryIO
 
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.untrusted import open_regular
+
+PARTIAL = ".partial"  # suffix of what is being written
+_WRITING = ".writing-"  # prefix of a directory that is being written
 
 
 def fsync_path(path: str | os.PathLike) -> None:
@@ -38,16 +46,32 @@ def atomic_rename(partial: str | os.PathLike, path: str | os.PathLike) -> None:
     fsync_path(pathlib.Path(path).absolute().parent)
 
 
-@contextlib.contextmanager
-def write_atomically(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Context that yields another name to write a file under, and renames it at the end.
+def create_file(path: str | os.PathLike) -> BinaryIO:
+    """Creates a temporary file and opens it for reading and writing.
 
-    A file of the final name is thus always complete. After an exception nothing is left behind;
-    after a kill, a file whose name has `.partial` before its suffix.
+    A file or link of that name, left behind by a kill or put there by a stranger, is removed
+    first. A link is never followed.
+
+    Raises:
+        OSError: a directory has the name, or the disk is full or cannot be written.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return open(os.open(path, flags, 0o666), "w+b")
+
+
+@contextlib.contextmanager
+def write_atomically(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """Context that yields a file under another name, and renames it at the end.
+
+    A file of the final name is thus always complete and on disk. A link of that name is replaced,
+    not followed. After an exception nothing is left behind; after a kill, a file with the suffix
+    `PARTIAL`.
 
     Example:
-        >>> with write_atomically("model.json") as partial:
-        ...     partial.write_text("{}")
+        >>> with write_atomically("model.json") as file:
+        ...     file.write(b"{}")
 
     Args:
         path: of the file.
@@ -56,24 +80,82 @@ def write_atomically(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         OSError: the disk is full, or cannot be written.
     """
     path = pathlib.Path(path)
-    # The suffix stays the last one: NumPy would append .npz to any other name.
-    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+    partial = path.with_name(path.name + PARTIAL)
+    with create_file(partial) as file:
+        try:
+            yield file
+            file.flush()
+            atomic_rename(partial, path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+def make_directory(path: str | os.PathLike) -> None:
+    """Makes a directory and the missing ones above it, so that their names survive a power cut.
+
+    Raises:
+        OSError: it cannot be made, or a file has its name.
+    """
+    path = pathlib.Path(path).absolute()
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        fsync_path(each.parent)
+
+
+def new_directory(folder: pathlib.Path) -> pathlib.Path:
+    """Makes a directory in a folder, with a temporary name that nothing has, and returns it."""
+    return pathlib.Path(tempfile.mkdtemp(prefix=_WRITING, dir=folder))
+
+
+def remove_directories(folder: pathlib.Path) -> None:
+    """Removes the directories that `new_directory` made for processes that were killed."""
+    for path in folder.iterdir():
+        if re.fullmatch(rf"{re.escape(_WRITING)}\w{{1,16}}", path.name):
+            remove(path)
+
+
+def remove(path: pathlib.Path) -> None:
+    """Deletes a file, a link (not what it leads to) or a directory with its contents.
+
+    Nothing happens if there is none. A part of a directory that cannot be deleted is left.
+
+    Raises:
+        OSError: a file or link cannot be deleted.
+    """
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing_to(folder: str | os.PathLike, *others: type[Exception]) -> Iterator[None]:
+    """Turns an `OSError`, or one of `others`, into a `UserError` of one line.
+
+    Raises:
+        UserError: the disk is full, or cannot be written.
+    """
     try:
-        yield partial
-        atomic_rename(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+        yield
+    except (OSError, *others) as error:
+        raise UserError(
+            f"Could not write to {folder}: {reason_of(error)}. Solve this and run the same command "
+            "again to continue"
+        ) from None
 
 
 def file_sha256(path: str | os.PathLike) -> str:
-    """SHA-256 of a file, in hexadecimal.
+    """SHA-256 of a regular file, in hexadecimal.
 
     Raises:
+        FileNotFoundError: there is none.
+        UserError: it is a pipe, a device or a directory, or cannot be opened.
         OSError: it cannot be read.
     """
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         while block := file.read(2**20):
             digest.update(block)
     return digest.hexdigest()

@@ -22,7 +22,8 @@ def choose_backend() -> None:
     The backend in keras.json is a default for all programs and gives way. KERAS_BACKEND is meant
     for this process and stays; `check_backend` tells the user if it cannot work.
     """
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if not os.environ.get("KERAS_BACKEND"):  # an empty one names none
+        os.environ["KERAS_BACKEND"] = "tensorflow"
 
 
 def check_backend() -> None:

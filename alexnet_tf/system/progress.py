@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 
 from tqdm import tqdm
 
+from alexnet_tf.system.text import printable
+
 SECONDS_BETWEEN_LINES = 10.0  # where standard error is not a terminal
 _quiet = False
 
@@ -48,16 +50,18 @@ class Progress:
         done: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ):
-        self.title, self.total, self.unit = title, total, unit
+        self.title, self.total, self.unit = printable(title), total, unit
         self._done = self._first = done
         self._note = ""
         self._clock = clock
         self._started = self._last_line = clock()
         self._bar = None
-        if sys.stderr.isatty() and not _quiet:
+        if sys.stderr and sys.stderr.isatty() and not _quiet:
+            # A bar moves the cursor by the characters that `Output` escapes.
+            terminal = getattr(sys.stderr, "unescaped", sys.stderr)
             self._bar = tqdm(
-                total=total, initial=done, desc=title, unit=f" {unit}", leave=False,
-                dynamic_ncols=True, file=sys.stderr, unit_scale=total >= 100_000,
+                total=total, initial=done, desc=self.title, unit=f" {unit}", leave=False,
+                dynamic_ncols=True, file=terminal, unit_scale=total >= 100_000,
             )  # fmt: skip
 
     def __enter__(self) -> Progress:
@@ -70,11 +74,11 @@ class Progress:
     def advance(self, units: int, note: str = "") -> None:
         """Counts units as done; `note` is shown behind the rate."""
         self._done += units
-        self._note = note or self._note
+        self._note = printable(note) or self._note
         if self._bar is not None:
             self._bar.set_postfix_str(self._note, refresh=False)
             self._bar.update(units)
-        elif not _quiet and self._clock() - self._last_line >= SECONDS_BETWEEN_LINES:
+        elif sys.stderr and not _quiet and self._clock() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = self._clock()
             print(self.line(), file=sys.stderr, flush=True)
 

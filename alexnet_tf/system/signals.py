@@ -1,4 +1,7 @@
-"""Ctrl-C, SIGTERM and a closed terminal are noted; a loop asks between steps whether one came."""
+"""Ctrl-C, SIGTERM, a closed terminal and a scheduler's warning are noted.
+
+A loop asks between steps whether one came.
+"""
 
 from __future__ import annotations
 
@@ -57,13 +60,17 @@ class Interrupt:
             os.write(2, f"{text}; Ctrl-C again stops at once, without saving\n".encode())
 
 
+# Besides SIGINT and SIGTERM. Schedulers of clusters send the last three before they kill a job:
+# SLURM the one that --signal names, Grid Engine SIGUSR1 and SIGUSR2, and all SIGXCPU when the time
+# is up. Windows has none of them.
+_WARNINGS = ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+
+
 def signals() -> list[signal.Signals]:
-    """The signals that ask a run to stop; not SIGHUP where it is ignored, as under nohup."""
-    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
-    found = [signal.SIGINT, signal.SIGTERM]
-    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
-        found.append(hangup)
-    return found
+    """The signals that ask a run to stop; not those ignored, as SIGHUP is under nohup."""
+    others = [getattr(signal, name) for name in _WARNINGS if hasattr(signal, name)]
+    heeded = [number for number in others if signal.getsignal(number) != signal.SIG_IGN]
+    return [signal.SIGINT, signal.SIGTERM, *heeded]
 
 
 def let_go_of_terminal() -> None:

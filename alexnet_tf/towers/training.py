@@ -73,10 +73,10 @@ class TowersNetwork(SplitNetwork):
         self._preprocessing = variant.preprocessing
         self._sharded = pair(self.model, whole.model)
 
-    def set_learning_rates(self, rates: LearningRates) -> None:
+    def set_learning_rates(self, rates: LearningRates, multipliers: bool = True) -> None:
         """Sets the learning rates of the next step, also in the optimizer that is saved."""
-        self.checkpointed.set_learning_rates(rates)
-        super().set_learning_rates(rates)
+        self.checkpointed.set_learning_rates(rates, multipliers)
+        super().set_learning_rates(rates, multipliers)
 
     def copy_from_checkpointed(self) -> None:
         """Copies the state of the unsplit network to the towers."""

@@ -2,9 +2,12 @@
 
 checkpoints/00001234/       after step 1,234
     variables.*             TensorFlow's: weights, velocities, random states, the state of the run
+    model.json, statistics.npz    copies of the run's, in case the originals are lost
     manifest.json           step, validation errors, and a SHA-256 checksum of every other file
 checkpoints/*.partial/      being written, or left behind by a kill
 checkpoints/*.damaged/      did not match its manifest; deleted when the next one is written
+
+Nothing with another name is deleted: `checkpoints` may be a link to a folder that holds more.
 
 A checkpoint is written under another name, with its manifest last, forced to disk and then
 renamed: the newest one without a suffix is always complete. If a file changes later, its checksum
@@ -15,32 +18,59 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import math
+import os
 import pathlib
 import re
-import shutil
 import time
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
 from alexnet_tf.evaluation.predictions import Evaluation
 from alexnet_tf.system.errors import UserError, first_line
-from alexnet_tf.system.files import atomic_rename, file_sha256, fsync_path, reason_of
+from alexnet_tf.system.files import (
+    PARTIAL,
+    atomic_rename,
+    make_directory,
+    reason_of,
+    remove,
+)
+from alexnet_tf.system.paths import tensorflow_path
+from alexnet_tf.system.untrusted import check, finite, natural
 from alexnet_tf.training.distributed import WorkerSync
+from alexnet_tf.training.manifest import DamagedError, Manifest, write_manifest
 from alexnet_tf.training.network import TrainableNetwork
 from alexnet_tf.training.options import Options
 from alexnet_tf.training.schedule import PlateauState
 
-_NAME = re.compile(r"(\d{8})(?:-(\d+))?")  # step, and its revision if there are several
-_PARTIAL, _DAMAGED = ".partial", ".damaged"
-_MANIFEST = "manifest.json"
+_NAME = re.compile(r"(\d{8,18})(?:-(\d{1,18}))?", re.ASCII)  # step, and its revision if several
+_DAMAGED = ".damaged"
+_VARIABLES = "variables"  # prefix of the files that TensorFlow writes
+_OTHER_FILES = ("manifest.json", "model.json", "statistics.npz", ".nfs", ".DS_Store")
+
+
+def _fraction(value: Any) -> None:
+    finite(value)
+    if not 0 <= value <= 1:
+        raise ValueError(f"no fraction: {value!r}")
+
+
+_FACTS = {
+    **{"step": natural, "error?": (None, _fraction)},
+    **{"top5_error?": (None, _fraction), "examples?": (None, natural)},
+}
 # Attributes of `TrainState` and their names in a checkpoint.
 _FIELDS = {
-    **{"step": "step", "validated_step": "validated_step", "ended": "ended"},
+    **{"step": "step", "cut": "cut", "validated_step": "validated_step", "ended": "ended"},
     **{"lr_halvings": "halvings", "lr_factor": "factor"},
+}
+_STATE = {  # the form of a state in a checkpoint; old ones hold less
+    **{"step": natural, "validated_step?": natural, "ended?": bool},
+    **{"halvings?": natural, "factor?": finite},
+    "plateau": {"best_error?": float, "waited?": natural, "reductions?": natural},
 }
 
 
@@ -48,7 +78,8 @@ class TrainState(tf.train.experimental.PythonState):
     """The part of a run's state that lives on the host.
 
     Attributes:
-        step: training steps done; it determines the position in the data.
+        step: training steps done; with `cut` it determines the position in the data.
+        cut: images of their batches that did not count (`schedule.TrainSchedule`).
         validated_step: the step of the last validation.
         ended: whether the schedule or a callback has ended the run.
         lr_halvings: how often the learning rate was halved after a loss that was not finite.
@@ -59,6 +90,7 @@ class TrainState(tf.train.experimental.PythonState):
     def __init__(self):
         super().__init__()
         self.step = 0
+        self.cut = 0
         self.validated_step = 0
         self.ended = False
         self.lr_halvings = 0
@@ -71,8 +103,15 @@ class TrainState(tf.train.experimental.PythonState):
         return json.dumps({**values, "plateau": dataclasses.asdict(self.plateau)})
 
     def deserialize(self, string_value: bytes) -> None:
-        """Takes over the result of `serialize`."""
-        values = json.loads(string_value)
+        """Takes over the result of `serialize`.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        try:
+            values = check(json.loads(string_value), _STATE)
+        except RecursionError:
+            raise ValueError("the state of the run is nested too deeply") from None
         for name, stored in _FIELDS.items():
             setattr(self, name, values.get(stored, getattr(self, name)))  # old ones hold less
         self.plateau = PlateauState(**values["plateau"])
@@ -96,10 +135,10 @@ class SavedCheckpoint:
     top5_error: float | None = None
     examples: int | None = None
 
-    @property
-    def prefix(self) -> str:
-        """The path that TensorFlow reads."""
-        return str(self.path / "variables")
+    def read(self, checkpoint: tf.train.Checkpoint) -> tf.train.experimental.CheckpointLoadStatus:
+        """Restores objects from it; the result says which were found."""
+        with tensorflow_path(self.path) as folder:
+            return checkpoint.read(os.path.join(folder, _VARIABLES))
 
     @property
     def revision(self) -> int:
@@ -112,10 +151,14 @@ class CheckpointStore:
 
     Args:
         path: the directory.
+
+    Attributes:
+        copies: name and contents of small files to keep in each checkpoint.
     """
 
     def __init__(self, path: pathlib.Path):
         self.path = path
+        self.copies: dict[str, bytes] = {}
 
     def save(
         self,
@@ -139,16 +182,21 @@ class CheckpointStore:
         earlier = [_number(path)[1] for path in self._directories() if _number(path)[0] == step]
         if earlier:  # it was written before the validation of that step
             name = f"{name}-{max(earlier) + 1}"
-        partial = self.path / f"{name}{_PARTIAL}"
+        partial = self.path / f"{name}{PARTIAL}"
         try:
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-            checkpoint.write(str(partial / "variables"))
+            make_directory(self.path)
+            _discard(partial)
+            partial.mkdir()
+            with tensorflow_path(partial) as folder:
+                checkpoint.write(os.path.join(folder, _VARIABLES))
+            for file, content in self.copies.items():
+                (partial / file).write_bytes(content)
             write_manifest(partial, {"step": step, **_validation(evaluation)})
             atomic_rename(partial, self.path / name)
             self._delete_old(keep)
         except (OSError, tf.errors.OpError) as problem:
-            shutil.rmtree(partial, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                _discard(partial)
             newest = max((path.name for path in self._directories()), default="none")
             raise UserError(
                 f"Cannot write a checkpoint into {self.path}: {reason_of(problem)}. The newest one "
@@ -158,7 +206,7 @@ class CheckpointStore:
     @property
     def exists(self) -> bool:
         """Whether there is any checkpoint, damaged or not."""
-        return bool(self._directories()) or any(self.path.glob(f"*{_DAMAGED}"))
+        return bool(self._directories()) or bool(self._entries(_DAMAGED))
 
     def newest(self, set_aside: bool = False) -> SavedCheckpoint | None:
         """The newest undamaged checkpoint; None if none was ever written.
@@ -171,17 +219,17 @@ class CheckpointStore:
         Raises:
             UserError: there are checkpoints, but all are damaged.
         """
-        damaged = [path.name for path in self.path.glob(f"*{_DAMAGED}")]
+        damaged = [path.name for path in self._entries(_DAMAGED)]
         for path in reversed(self._directories()):
             try:
-                return SavedCheckpoint(path, **verify(path))
+                return _verified(path)
             except DamagedError as problem:
                 damaged.append(path.name)
                 print(f"Skipping damaged checkpoint: {path} ({problem})", flush=True)
             if set_aside:
                 aside = path.with_name(path.name + _DAMAGED)
-                shutil.rmtree(aside, ignore_errors=True)
                 with contextlib.suppress(OSError):  # a full disk: it is skipped again next time
+                    _discard(aside)
                     path.rename(aside)
         if damaged:
             raise UserError(
@@ -198,7 +246,7 @@ class CheckpointStore:
         """
         name = f"{step:08d}" if revision == 1 else f"{step:08d}-{revision}"
         try:
-            return SavedCheckpoint(self.path / name, **verify(self.path / name))
+            return _verified(self.path / name)
         except DamagedError as problem:
             raise UserError(
                 f"Worker 0 resumes from checkpoint {name}, which this worker cannot read in "
@@ -210,23 +258,45 @@ class CheckpointStore:
         for saved in sorted(self._saved(), key=_error):
             if saved.error is not None:
                 try:
-                    return SavedCheckpoint(saved.path, **verify(saved.path))
+                    return _verified(saved.path)
                 except DamagedError as problem:
                     print(f"Skipping damaged checkpoint: {saved.path} ({problem})", flush=True)
         return None
 
+    def copy_of(self, name: str) -> pathlib.Path | None:
+        """A file of `copies` in the newest checkpoint that has it undamaged, or None."""
+        for path in reversed(self._directories()):
+            with contextlib.suppress(DamagedError):
+                Manifest(path, _FACTS).check(name)
+                return path / name
+        return None
+
     def _directories(self) -> list[pathlib.Path]:
         """Oldest first."""
-        if not self.path.is_dir():
+        return sorted(self._entries(""), key=_number)
+
+    def _entries(self, suffix: str) -> list[pathlib.Path]:
+        """Entries with the name of a checkpoint and this suffix."""
+        try:
+            entries = list(self.path.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted((p for p in self.path.iterdir() if _NAME.fullmatch(p.name)), key=_number)
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be read: {error.strerror}") from None
+        return [
+            path
+            for path in entries
+            if path.name.endswith(suffix)
+            and _NAME.fullmatch(path.name.removesuffix(suffix))
+            and _is_checkpoint(path)
+        ]
 
     def _saved(self) -> list[SavedCheckpoint]:
         """The checkpoints with a manifest, oldest first; other files are not checked."""
         every = []
         for path in self._directories():
             with contextlib.suppress(DamagedError):
-                every.append(SavedCheckpoint(path, **_read_manifest(path)["facts"]))
+                every.append(_saved(path, Manifest(path, _FACTS)))
         return every
 
     def _delete_old(self, keep: int) -> None:
@@ -235,10 +305,12 @@ class CheckpointStore:
         for saved in every[:-keep]:
             if saved is not best or saved.error is None:
                 # Renamed first, so that a kill leaves no incomplete one under a good name.
-                saved.path.rename(saved.path.with_name(saved.path.name + _PARTIAL))
-        for suffix in (_PARTIAL, _DAMAGED):
-            for path in self.path.glob(f"*{suffix}"):
-                shutil.rmtree(path, ignore_errors=True)
+                partial = saved.path.with_name(saved.path.name + PARTIAL)
+                _discard(partial)
+                saved.path.rename(partial)
+        for suffix in (PARTIAL, _DAMAGED):
+            for path in self._entries(suffix):
+                _discard(path)
 
 
 class Checkpointer:
@@ -304,7 +376,7 @@ class Checkpointer:
         if saved is None:
             return False
         try:
-            self._checkpoint.read(saved.prefix).assert_consumed()
+            saved.read(self._checkpoint).assert_consumed()
         except (AssertionError, ValueError, IndexError, tf.errors.OpError) as error:
             raise UserError(
                 f"The checkpoint {saved.path} belongs to another model or optimizer "
@@ -335,6 +407,48 @@ def _validation(evaluation: Evaluation | None) -> dict[str, float | int | None]:
     }
 
 
+def _is_checkpoint(path: pathlib.Path) -> bool:
+    """Whether a directory holds nothing else than files of a checkpoint; true for any link.
+
+    20240101 may be somebody's photographs.
+    """
+    if path.is_symlink():
+        return True
+    try:
+        names = os.listdir(path)
+    except NotADirectoryError:
+        return False
+    except OSError:
+        return True
+    return all(name.startswith((_VARIABLES, *_OTHER_FILES)) for name in names)
+
+
+def _discard(path: pathlib.Path) -> None:
+    """Deletes a checkpoint, or a link to one, and nothing else."""
+    if _is_checkpoint(path):
+        remove(path)
+
+
+def _verified(path: pathlib.Path) -> SavedCheckpoint:
+    """A checkpoint of which every file was read.
+
+    Raises:
+        DamagedError: a file is missing or has changed.
+    """
+    manifest = Manifest(path, _FACTS)
+    manifest.verify(f"{_VARIABLES}.index", f"{_VARIABLES}.")
+    return _saved(path, manifest)
+
+
+def _saved(path: pathlib.Path, manifest: Manifest) -> SavedCheckpoint:
+    """The checkpoint that a manifest describes."""
+    fields = {field.name for field in dataclasses.fields(SavedCheckpoint)} - {"path"}
+    facts = {name: manifest.facts.get(name) for name in fields}
+    if facts["step"] != _number(path)[0]:
+        raise DamagedError(f"it says that it is of step {facts['step']}")
+    return SavedCheckpoint(path, **facts)
+
+
 def _number(path: pathlib.Path) -> tuple[int, int]:
     """Step and revision of a checkpoint."""
     step, revision = _NAME.fullmatch(path.name).groups()
@@ -343,58 +457,3 @@ def _number(path: pathlib.Path) -> tuple[int, int]:
 
 def _error(saved: SavedCheckpoint) -> float:
     return math.inf if saved.error is None else saved.error
-
-
-class DamagedError(Exception):
-    """A file of a directory is missing or has changed since it was written."""
-
-
-def write_manifest(directory: pathlib.Path, facts: dict) -> None:
-    """Writes `manifest.json` with the checksums of all files, and forces everything to disk.
-
-    Args:
-        directory: without folders in it.
-        facts: JSON values to store with the checksums.
-
-    Raises:
-        OSError: the disk is full, or cannot be written.
-    """
-    files = {path.name: _checksum(path) for path in sorted(directory.iterdir())}
-    content = json.dumps({"facts": facts, "files": files}, indent=1)
-    # The first line is the checksum of the manifest itself.
-    (directory / _MANIFEST).write_text(f"{hashlib.sha256(content.encode()).hexdigest()}\n{content}")
-    for path in (*directory.iterdir(), directory):
-        fsync_path(path)
-
-
-def verify(directory: pathlib.Path) -> dict:
-    """Reads every file and compares checksums; returns the `facts` of `write_manifest`.
-
-    Raises:
-        DamagedError: a file is missing or has changed.
-    """
-    values = _read_manifest(directory)
-    for name, expected in values["files"].items():
-        try:
-            same = _checksum(directory / name) == expected
-        except OSError as error:
-            raise DamagedError(f"{name}: {error.strerror}") from None
-        if not same:
-            raise DamagedError(f"{name} has changed since it was written")
-    return values["facts"]
-
-
-def _read_manifest(directory: pathlib.Path) -> dict:
-    try:
-        digest, _, content = (directory / _MANIFEST).read_text().partition("\n")
-    except OSError as error:
-        raise DamagedError(f"{_MANIFEST}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        digest = content = ""
-    if hashlib.sha256(content.encode()).hexdigest() != digest:
-        raise DamagedError(f"{_MANIFEST} has changed since it was written")
-    return json.loads(content)
-
-
-def _checksum(path: pathlib.Path) -> dict[str, int | str]:
-    return {"bytes": path.stat().st_size, "sha256": file_sha256(path)}

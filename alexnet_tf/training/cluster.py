@@ -68,9 +68,11 @@ def find_cluster(workers: tuple[str, ...], index: int | None) -> Cluster:
         UserError: the description is wrong.
     """
     name = "--worker_index"
-    if not workers and "TF_CONFIG" in os.environ:
-        name = "the index in TF_CONFIG"
-        workers, index = _read_tf_config(os.environ["TF_CONFIG"])
+    config = os.environ.get("TF_CONFIG", "")
+    if not workers and config.strip():
+        found, own = _read_tf_config(config)
+        if found:
+            name, workers, index = "the index in TF_CONFIG", found, own
     if not workers:
         if index is not None:
             raise UserError(f"Expected --workers beside --worker_index. Received: {index} alone")
@@ -113,22 +115,40 @@ def join_cluster(
 
 
 def _read_tf_config(text: str) -> tuple[tuple[str, ...], int]:
-    """Addresses, and the index of this worker; a chief is the first worker."""
+    """Addresses, and the index of this worker; a chief is the first worker.
+
+    Without addresses in the cluster, as a single process of a hosted job has it, there are none,
+    and the index is None.
+    """
     try:
         values = json.loads(text)
-        jobs, task = values.get("cluster", {}), values.get("task", {})
-        chiefs, workers = list(jobs.get("chief", [])), list(jobs.get("worker", []))
-        kind = task.get("type", "chief" if chiefs else "worker")
+        jobs, task = values.get("cluster") or {}, values.get("task") or {}
+        jobs = {kind: addresses for kind, addresses in jobs.items() if addresses}
+        if not jobs:
+            return (), None
+        chiefs, workers = (_addresses(jobs, kind) for kind in ("chief", "worker"))
+        kind = task.get("type") or ("chief" if chiefs else "worker")
         for name in (kind, *jobs):
             if name not in ("chief", "worker"):
                 raise TypeError(f"{name}: only chief and worker can train")
-        index = (len(chiefs) if kind == "worker" else 0) + int(task.get("index", 0))
-    except (ValueError, TypeError, AttributeError) as error:
+        index = int(task.get("index") or 0)
+        if not 0 <= index < len(chiefs if kind == "chief" else workers):
+            raise ValueError(f"the cluster has no {kind} {index}")
+        index += len(chiefs) if kind == "worker" else 0
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             'Expected TF_CONFIG as {"cluster": {"worker": ["host:port", ...]}, "task": {"type": '
             f'"worker", "index": 0}}}}. Received: {text[:200]!r} ({error})'
         ) from None
-    return tuple(str(address) for address in (*chiefs, *workers)), index
+    return (*chiefs, *workers), index
+
+
+def _addresses(jobs: dict[str, object], kind: str) -> list[str]:
+    """The addresses of one job of TF_CONFIG; none if there is no such job."""
+    addresses = jobs.get(kind, [])
+    if not isinstance(addresses, list) or not all(isinstance(each, str) for each in addresses):
+        raise TypeError(f"{kind}: not a list of host:port")
+    return addresses
 
 
 def meet(cluster: Cluster, facts: dict, seconds: float) -> None:

@@ -15,22 +15,44 @@ import errno
 import json
 import os
 import pathlib
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import tensorflow as tf
 
+from alexnet_tf.data import splits
+from alexnet_tf.data.limits import MAX_CLASSES
 from alexnet_tf.data.preprocess import Preprocessor
+from alexnet_tf.data.sources import dataset_directory
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.evaluation.classifier import Classifier, Ensemble
-from alexnet_tf.models.build import AlexNet
+from alexnet_tf.models.build import build_model
 from alexnet_tf.models.spec import Variant
 from alexnet_tf.models.variants import get_variant
 from alexnet_tf.system.errors import UserError, first_line
-from alexnet_tf.system.files import locked, reason_of, write_atomically
+from alexnet_tf.system.files import (
+    locked,
+    make_directory,
+    reason_of,
+    write_atomically,
+    writing_to,
+)
+from alexnet_tf.system.paths import local_path
+from alexnet_tf.system.untrusted import check, natural, parse_json, read_bytes
 from alexnet_tf.training.checkpoints import CheckpointStore, SavedCheckpoint
-from alexnet_tf.training.options import as_flag, with_current_names
+from alexnet_tf.training.options import (
+    as_flag,
+    check_option,
+    option_fields,
+    with_current_names,
+)
+from alexnet_tf.weights.arrays import WeightFile
+from alexnet_tf.weights.network import arrays_of
 
+_MAX_CARD = 2**22  # bytes of model.json; 100,000 classes of ImageNet take 2 MB
+_MAX_TEXT = 2**14  # characters of a path or a class name
 # What must not change when a run is resumed: of the metadata, and of the options in it. The
 # position in the data is counted in batches of one shuffled order, hence the batch size and the
 # seed; a checkpoint has a loss scale or not, hence the precision.
@@ -43,7 +65,7 @@ _UNREPORTED = (
     *("model_dir", "data_dir", "steps", "epochs", "cache", "strategy", "workers", "worker_index"),
     *("worker_timeout", "tpu", "tower_devices", "logical_cpus", "accumulate"),
     *("steps_per_execution", "stuck_after", "save_minutes", "keep_checkpoints", "profile"),
-    *("export", "max_unreadable"),
+    *("export", "max_unreadable", "validation_split"),
 )
 
 
@@ -58,6 +80,9 @@ class RunMetadata:
         dataset, data_dir: that it was trained on.
         options: of the run.
         examples: in the training set; None in runs of old versions.
+        data_digest: of the training set (`training_digest`); None in runs of old versions.
+        validation_split: name of the split that validates (`splits.choose_validation`).
+        arguments: loss and schedule that were given to `train`, described.
     """
 
     variant: str
@@ -67,14 +92,75 @@ class RunMetadata:
     data_dir: str | None
     options: dict = dataclasses.field(default_factory=dict)
     examples: int | None = None
+    data_digest: str | None = None
+    validation_split: str = splits.EARLIER
+    arguments: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def resolve_variant(self) -> Variant:
         """The variant with the run's activation."""
         return get_variant(self.variant, self.activation)
 
+    def model_name(self) -> str:
+        """The variant's name, with the activation if it is not the variant's own."""
+        own = get_variant(self.variant).activation
+        return self.variant if own == self.activation else f"{self.variant} ({self.activation})"
+
+    def find_dataset(
+        self, dataset: str | None, data_dir: str | None
+    ) -> tuple[str, str | None, str | None]:
+        """The dataset to measure on: another one, or else the run's.
+
+        Args:
+            dataset: its name; None: the run's.
+            data_dir: of it; None with the run's dataset: the run's.
+
+        Returns:
+            Name, data_dir, and the split that validates, None where the names of the splits say.
+        """
+        if dataset is None:
+            dataset, data_dir = self.dataset, data_dir or self.data_dir
+        same = (dataset_directory(dataset) or dataset) == self.dataset
+        if dataset == "folder" and data_dir and self.validation_split == splits.HELD_OUT:
+            # Another folder may have a validation split.
+            same = os.path.abspath(os.path.expanduser(data_dir)) == self.data_dir
+        return dataset, data_dir, self.validation_split if same else None
+
 
 def _summary(classes: tuple[str, ...]) -> str:
     return f"{classes[0]}, ... ({len(classes)})"
+
+
+def _text(value: Any) -> None:
+    if type(value) is not str or len(value) > _MAX_TEXT or "\0" in value:
+        raise ValueError(f"{value!r}")
+
+
+def _options(values: Any) -> None:
+    for name, value in with_current_names(check(values, dict)).items():
+        if name in option_fields():
+            check_option(name, value)
+
+
+_FORM = {  # of model.json; old ones hold less
+    **{"variant": _text, "activation": _text, "classes": [_text], "dataset": _text},
+    **{"data_dir": (None, _text), "options?": _options, "examples?": (None, natural)},
+}
+
+
+def parse_metadata(content: bytes) -> RunMetadata:
+    """The contents of a `model.json`; options get their present names.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    values = check(parse_json(content), _FORM)
+    if not 1 <= len(values["classes"]) <= MAX_CLASSES:
+        raise ValueError(f"it has {len(values['classes']):,} classes")
+    fields = {field.name for field in dataclasses.fields(RunMetadata)}
+    metadata = RunMetadata(**{name: value for name, value in values.items() if name in fields})
+    return dataclasses.replace(
+        metadata, classes=tuple(metadata.classes), options=with_current_names(metadata.options)
+    )
 
 
 class ModelDirectory:
@@ -85,7 +171,7 @@ class ModelDirectory:
     """
 
     def __init__(self, path: str | os.PathLike):
-        self.path = pathlib.Path(path).expanduser()
+        self.path = local_path(path, "--model_dir")
         self.metadata_path = self.path / "model.json"
         self.statistics_path = self.path / "statistics.npz"
         self.checkpoints = CheckpointStore(self.path / "checkpoints")
@@ -98,8 +184,8 @@ class ModelDirectory:
         Raises:
             UserError: it cannot.
         """
-        nearest = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
         try:
+            nearest = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
             if not nearest.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, f"{nearest} is not a directory")
             tempfile.TemporaryFile(dir=nearest).close()
@@ -118,9 +204,13 @@ class ModelDirectory:
             UserError: another run is using it.
         """
         made = [path for path in (self.path, *self.path.parents) if not path.exists()]
-        self.path.mkdir(parents=True, exist_ok=True)
+        with writing_to(self.path):
+            make_directory(self.path)
         try:
-            with locked(self.path, "--model_dir"):
+            with contextlib.ExitStack() as locks:
+                locks.enter_context(locked(self.path, "--model_dir"))
+                if self.checkpoints.path.is_symlink() and self.checkpoints.path.is_dir():
+                    locks.enter_context(locked(self.checkpoints.path, "--model_dir"))
                 yield
         finally:
             with contextlib.suppress(OSError):  # there is something in it
@@ -139,24 +229,74 @@ class ModelDirectory:
         Raises:
             UserError: the directory holds another run, or cannot be written.
         """
+        with self._writing():
+            self._restore_copies()
         try:
             resumes = self.matches(metadata)
         except UserError:
+            problem = self._problem(self.metadata_path)
+            if problem and self.checkpoints.exists:
+                raise UserError(
+                    f"{self.metadata_path} {problem}, and no checkpoint has a copy. Delete it and "
+                    "repeat the command of the run to go on, or choose another --model_dir."
+                ) from None
             if self.checkpoints.exists or self.saved_model.exists():
                 raise
             resumes = False  # an earlier run ended before it saved anything
         if resumes:
             for change in self.changed_options(metadata):
                 print(f"Changed since the last start: {change}")
-        try:
-            if not resumes or not self.statistics_path.exists():
+        with self._writing():
+            if not resumes or self._problem(self.statistics_path):
                 compute_statistics().save(str(self.statistics_path))
             self.write_metadata(metadata)
+            self.checkpoints.copies = {path.name: path.read_bytes() for path in self._copied}
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise UserError(
                 f"Cannot write to {self.path}: {reason_of(error)}. Free some space or repair the "
                 "disk, and start again."
             ) from None
+
+    @property
+    def _copied(self) -> tuple[pathlib.Path, pathlib.Path]:
+        """The files of which every checkpoint has a copy."""
+        return self.metadata_path, self.statistics_path
+
+    def _problem(self, path: pathlib.Path) -> str | None:
+        """Why one of these files cannot be used, or None."""
+        try:
+            if path == self.metadata_path:
+                parse_metadata(read_bytes(path, _MAX_CARD))
+            else:
+                Statistics.load(str(path))
+        except (OSError, ValueError) as error:
+            if not os.path.lexists(path):
+                return "is missing"
+            empty = path.is_file() and not path.stat().st_size
+            return "is empty" if empty else f"is damaged ({first_line(error)})"
+        return None
+
+    def _usable(self, path: pathlib.Path) -> pathlib.Path:
+        """One of these files; if it is lost or damaged, its copy in the newest checkpoint."""
+        problem = self._problem(path)
+        copy = self.checkpoints.copy_of(path.name) if problem else None
+        if copy is None:
+            return path
+        print(f"{path} {problem}. Using the copy in {copy.parent}", file=sys.stderr, flush=True)
+        return copy
+
+    def _restore_copies(self) -> None:
+        """Writes files that were lost or damaged again, from their copies in a checkpoint."""
+        for path in self._copied:
+            copy = self._usable(path)
+            if copy != path:
+                with write_atomically(path) as file:
+                    file.write(copy.read_bytes())
 
     def matches(self, metadata: RunMetadata) -> bool:
         """Whether the directory holds a run that can be resumed with this metadata.
@@ -168,10 +308,17 @@ class ModelDirectory:
             return False
         earlier = self.read_metadata()
         facts = {name: (getattr(earlier, name), getattr(metadata, name)) for name in _FIXED}
-        if metadata.dataset == "folder":
+        before, now = earlier.data_digest, metadata.data_digest
+        if before is not None and before == now:
+            del facts["dataset"]  # the same data, perhaps in another place
+        elif metadata.dataset == "folder":
             facts["--data_dir"] = (earlier.data_dir, metadata.data_dir)
         if earlier.examples is not None:
             facts["training images"] = (earlier.examples, metadata.examples)
+        if before is not None:
+            facts["training data of digest"] = (before[:12], now and now[:12])
+        if earlier.validation_split != splits.EARLIER:
+            facts["--validation_split"] = (earlier.validation_split, metadata.validation_split)
         for name in _FIXED_OPTIONS:
             facts[f"--{name}"] = (earlier.options.get(name), metadata.options.get(name))
         for name, (before, now) in facts.items():
@@ -184,34 +331,49 @@ class ModelDirectory:
                 )
         return True
 
+    def validation_split(self) -> str | None:
+        """The split that validates the run in the directory; None if there is no run.
+
+        Raises:
+            UserError: `model.json` is damaged.
+        """
+        if self.metadata_path.exists() and self.checkpoints.exists:
+            return self.read_metadata().validation_split
+        return None
+
     def changed_options(self, metadata: RunMetadata) -> list[str]:
         """The options that differ from `model.json`, one line each, of those that may."""
-        earlier = self.read_metadata().options
-        now = json.loads(json.dumps(metadata.options))  # tuples are lists there
+        earlier = self.read_metadata()
+        before, now = earlier.options, json.loads(json.dumps(metadata.options))  # no tuples
+        arguments = (earlier.arguments, metadata.arguments)
         return [
-            f"--{name} {as_flag(earlier[name])} → {as_flag(value)}"
+            f"--{name} {as_flag(before[name])} → {as_flag(value)}"
             for name, value in now.items()
-            if name not in _UNREPORTED and name in earlier and earlier[name] != value
+            if name not in _UNREPORTED and name in before and before[name] != value
+        ] + [
+            f"{name} {' → '.join(each.get(name, 'none') for each in arguments)}"
+            for name in sorted({*arguments[0], *arguments[1]})
+            if arguments[0].get(name) != arguments[1].get(name)
         ]
 
     def write_metadata(self, metadata: RunMetadata) -> None:
-        """Writes `model.json`."""
-        with write_atomically(self.metadata_path) as partial:
-            partial.write_text(json.dumps(dataclasses.asdict(metadata), indent=1) + "\n")
+        """Writes `model.json`, if it does not hold the same already."""
+        content = f"{json.dumps(dataclasses.asdict(metadata), indent=1)}\n".encode()
+        with contextlib.suppress(FileNotFoundError, UserError):
+            if read_bytes(self.metadata_path) == content:
+                return
+        with write_atomically(self.metadata_path) as file:
+            file.write(content)
 
     def read_metadata(self) -> RunMetadata:
-        """Reads `model.json`; options have their present names.
+        """Reads `model.json`, or its copy in a checkpoint; options have their present names.
 
         Raises:
-            UserError: missing or damaged.
+            UserError: missing or damaged, and there is no copy.
         """
         try:
-            values = json.loads(self.metadata_path.read_text())
-            changes = {"classes": tuple(values["classes"])}
-            if "options" in values:
-                changes["options"] = with_current_names(values["options"])
-            return RunMetadata(**{**values, **changes})
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            return parse_metadata(read_bytes(self._usable(self.metadata_path), _MAX_CARD))
+        except (OSError, ValueError) as error:
             raise UserError(
                 f"Expected --model_dir to be a directory that alexnet_tf.train wrote. Received: "
                 f"{self.path} ({self.metadata_path.name}: "
@@ -248,11 +410,11 @@ class ModelDirectory:
         metadata = self.read_metadata()
         saved = self.find_checkpoint(which)
         variant = metadata.resolve_variant()
-        statistics = Statistics.load(str(self.statistics_path))
-        model = AlexNet(variant, classes=len(metadata.classes))
+        statistics = Statistics.load(str(self._usable(self.statistics_path)))
+        model = build_model(variant, len(metadata.classes))
         try:
             checkpoint = tf.train.Checkpoint(model=model)
-            checkpoint.read(saved.prefix).expect_partial().assert_existing_objects_matched()
+            saved.read(checkpoint).expect_partial().assert_existing_objects_matched()
         except (ValueError, AssertionError, IndexError, tf.errors.OpError) as error:
             raise UserError(
                 f"Expected a checkpoint of {metadata.variant}. Received: {saved.path} "
@@ -260,6 +422,25 @@ class ModelDirectory:
             ) from None
         preprocessor = Preprocessor(variant.preprocessing, statistics)
         return Classifier(model, preprocessor, metadata.classes), metadata, saved
+
+    def read_weights(self, which: str = "best") -> WeightFile:
+        """What the network of a run has learnt, by layer.
+
+        Args:
+            which: "best" by validation error (or the newest, if none was validated), or "newest".
+
+        Raises:
+            UserError: something is missing or damaged.
+        """
+        if which == "best" and self.checkpoints.best() is None:
+            which = "newest"
+        classifier, metadata, saved = self.load(which)
+        return WeightFile(
+            str(saved.path),
+            "a checkpoint",
+            arrays_of(classifier.model),
+            (metadata.resolve_variant(),),
+        )
 
 
 def load_classifier(

@@ -14,7 +14,7 @@ from alexnet_tf.data.dataset import Split
 from alexnet_tf.data.decode_errors import DecodeErrors
 from alexnet_tf.data.pipeline import distribute, training_dataset
 from alexnet_tf.models.spec import Preprocessing
-from alexnet_tf.system.errors import UserError, WorkerLostError, first_line
+from alexnet_tf.system.errors import UserError, WorkerLostError, damage_of_data, first_line
 from alexnet_tf.system.progress import quiet
 from alexnet_tf.training.cluster import Cluster
 from alexnet_tf.training.options import STRATEGIES, Options
@@ -67,9 +67,7 @@ def make_strategy(
     if wanted and name not in ("auto", wanted):
         raise UserError(f"Expected --strategy=auto or {wanted} with these flags. Received: {name}")
     if logical_cpus > 1:
-        device = tf.config.LogicalDeviceConfiguration()
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        tf.config.set_logical_device_configuration(cpu, [device] * logical_cpus)
+        _split_cpu(logical_cpus)
     if several:
         return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=cluster.resolver())
     if tpu:
@@ -78,9 +76,29 @@ def make_strategy(
     if towers:
         return tf.distribute.get_strategy()
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
-        devices = gpus or tf.config.list_logical_devices("CPU")
+        cpus = tf.config.list_logical_devices("CPU")
+        devices = gpus or (cpus[:logical_cpus] if logical_cpus > 1 else cpus)
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     return tf.distribute.OneDeviceStrategy("/GPU:0" if gpus else "/CPU:0")
+
+
+def _split_cpu(count: int) -> None:
+    """Divides the CPU into logical devices, unless an earlier run in the process has done so.
+
+    Raises:
+        UserError: TensorFlow has used the CPU with fewer.
+    """
+    device = tf.config.LogicalDeviceConfiguration()
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    try:
+        tf.config.set_logical_device_configuration(cpu, [device] * count)
+    except RuntimeError:  # it has used a device
+        found = len(tf.config.list_logical_devices("CPU"))
+        if found < count:
+            raise UserError(
+                f"Expected --logical_cpus={count} before TensorFlow has used the CPU in this "
+                f"process, which now has {found}. Start a new process."
+            ) from None
 
 
 def _make_tpu_strategy(tpu: str) -> tf.distribute.TPUStrategy:
@@ -213,7 +231,7 @@ def translate_errors(cluster: Cluster, restart_hint: str) -> Iterator[None]:
 
     Raises:
         WorkerLostError: another worker has stopped.
-        UserError: this one is out of memory.
+        UserError: this one is out of memory, or the dataset is damaged.
     """
     try:
         yield
@@ -223,6 +241,8 @@ def translate_errors(cluster: Cluster, restart_hint: str) -> Iterator[None]:
                 f"Out of memory ({first_line(error)}). Try a lower --batch_size, or in training a "
                 "higher --accumulate."
             ) from None
+        if damage := damage_of_data(error):
+            raise UserError(damage) from None
         if cluster.workers == 1 or not _is_of_another_worker(error):
             raise
         lost = sorted({int(n) for n in re.findall(r"task:(\d+)", str(error))} - {cluster.index})
@@ -260,6 +280,8 @@ def training_batches(
     directory: pathlib.Path,
     show: Callable[[tf.data.Dataset], None] = lambda batches: None,
     stop: Callable[[], bool] = lambda: False,
+    cut: int = 0,
+    end: int | None = None,
 ) -> Iterator:
     """Training batches from a step on, divided among the replicas.
 
@@ -274,6 +296,8 @@ def training_batches(
         show: is called with the batches of this worker, before they are divided among its
             replicas.
         stop: asked while a cache is filled whether to give up.
+        cut: as in `data.pipeline.training_dataset`.
+        end: as there.
 
     Raises:
         StoppedError: `stop` said so.
@@ -297,6 +321,8 @@ def training_batches(
             num_shards=num_shards,
             cache=cache,
             pca_noise_until=options.pca_noise_until,
+            cut=cut,
+            end=end,
         )
         show(batches)
         return batches

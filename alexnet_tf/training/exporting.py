@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import pathlib
 
 from alexnet_tf.serving.model_card import ModelCard, Validation
 from alexnet_tf.serving.saved_model import MODEL_CARD, export, version_of
+from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.untrusted import natural, read_json
 from alexnet_tf.training.directory import ModelDirectory
 
 
@@ -34,7 +36,11 @@ def export_run(
     classifier, metadata, saved = directory.load(which)
     validation = Validation(saved.error, saved.top5_error, saved.examples)
     model_card = ModelCard(
-        metadata.resolve_variant(), metadata.dataset, saved.step, validation, metadata.options
+        metadata.resolve_variant(),
+        metadata.dataset,
+        saved.step,
+        validation,
+        metadata.options | metadata.arguments,
     )
     return export(classifier, base or directory.saved_model, model_card, version), model_card
 
@@ -44,5 +50,8 @@ def exported_steps(directory: ModelDirectory) -> set[int]:
     versions = [
         path for path in directory.saved_model.glob("*") if version_of(path.name) is not None
     ]
-    cards = [path / MODEL_CARD for path in versions if (path / MODEL_CARD).exists()]
-    return {json.loads(card.read_text("utf-8"))["step"] for card in cards}
+    steps = set()
+    for path in versions:
+        with contextlib.suppress(FileNotFoundError, UserError):  # incomplete or damaged
+            steps.add(read_json(path / MODEL_CARD, {"step": natural})["step"])
+    return steps

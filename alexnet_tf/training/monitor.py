@@ -112,9 +112,10 @@ class TrainingMonitor:
         self._warned_stuck = True
         return (
             f"Warning: the loss is still at chance level ({mean:.3f}) after {step:,} steps. A deep "
-            "AlexNet with the paper's σ = 0.01 may need some thousand steps to leave it. If it "
-            "does not: check that the biases of conv2, conv4, conv5 and the hidden layers are 1 "
-            "(paper §5), try another --learning_rate, and look at the labels (python -m "
+            "AlexNet with the paper's σ = 0.01 may need some thousand steps to leave it, and with "
+            "some seeds it never does. Try another --seed. The paper sets biases to 1 to speed up "
+            "the start (§5), but Caffe's users found that 1 can stall it: try 0.1, as in "
+            "--variant=caffe. Try another --learning_rate, and look at the labels (python -m "
             "alexnet_tf.doctor)"
         )
 

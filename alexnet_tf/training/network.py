@@ -49,10 +49,11 @@ class TrainableNetwork:
         """The learning rate of the next step, which callbacks may have set."""
         return float(tf.convert_to_tensor(self.optimizer.learning_rate))
 
-    def set_learning_rates(self, rates: LearningRates) -> None:
-        """Sets the learning rates of the next step."""
+    def set_learning_rates(self, rates: LearningRates, multipliers: bool = True) -> None:
+        """Sets the learning rates of the next step; `multipliers`: also the factors of layers."""
         self.optimizer.learning_rate = rates.learning_rate
-        self.sgd.set_rate_multipliers(rates.multipliers)
+        if multipliers:
+            self.sgd.set_rate_multipliers(rates.multipliers)
 
     def gradients(self, tape: tf.GradientTape, loss: tf.Tensor) -> list[tf.Tensor]:
         """The gradients of a loss that the tape has recorded, in the order of the variables."""

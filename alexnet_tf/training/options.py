@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
 import numbers
+import os
 import re
+import textwrap
 import types
 import typing
 from typing import Any
@@ -16,10 +19,13 @@ from alexnet_tf.data.limits import MAX_UNREADABLE
 from alexnet_tf.models.spec import ActivationName
 from alexnet_tf.models.variants import get_variant, variants
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.text import printable
 
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
 DIVERGENCES = ("stop", "back")
 PRECISIONS = ("float32", "bfloat16", "float16")
+SCHEDULES = ("step", "plateau", "cosine", "constant")
+_PATIENCE = 3  # validations, of --schedule=plateau without --plateau_patience
 CACHES = ("none", "memory", "disk")
 
 # Names of version 0.1, still accepted as flags and read from runs that it wrote.
@@ -70,20 +76,32 @@ class Options:
         "dataset, e.g. cifar10",
     )
     data_dir: str | None = _option(
-        None, "the image folder, or where TensorFlow Datasets keeps its datasets"
+        None,
+        "with --dataset=folder, the folder of the images; otherwise where TensorFlow Datasets "
+        "keeps its datasets; default: TFDS_DATA_DIR, or ~/tensorflow_datasets",
+    )
+    validation_split: str | None = _option(
+        None,
+        "split that validates, e.g. test; train: a tenth of it, held out. Default: validation, "
+        "val, valid or dev, or else a tenth of train",
     )
     augment: tuple[str, ...] | None = _option(
         None,
-        "augmentations of training images in place of the variant's own; pca_noise only for "
-        "variants that have it",
+        "augmentations of training images in place of the variant's own; empty: none; pca_noise "
+        "only for variants that define it; any of",
         enum=AUGMENTATIONS,
     )
     pca_noise_until: float = _option(
-        1e6, "epochs after which PCA colour noise ends, rounded up to whole epochs", lower_bound=0
+        1e6,
+        "epochs after which PCA colour noise is switched off, rounded up to whole epochs; by "
+        "default never",
+        lower_bound=0,
+        upper_bound=1e6,
     )
     max_unreadable: float = _option(
         MAX_UNREADABLE,
-        "largest share of a split's images that may fail to decode; with more the run ends",
+        "largest share of a split's images that may fail to decode, 0 to 1; with more, the run "
+        "stops",
         lower_bound=0,
         upper_bound=1,
     )
@@ -92,32 +110,57 @@ class Options:
         "keep decoded training images in memory, or on disk in the model directory",
         enum=CACHES,
     )
-    batch_size: int = _option(32, "images per step over all replicas (paper §5: 128)")
+    batch_size: int = _option(
+        32,
+        "images per step, on all devices and workers together (paper §5: 128)",
+        lower_bound=1,
+    )
     epochs: float = _option(24.0, "passes over the training set", lower_bound=0, upper_bound=1e6)
     steps: int | None = _option(None, "training steps, in place of --epochs", lower_bound=1)
     learning_rate: float = _option(0.01, "initial learning rate (paper §5: 0.01)", lower_bound=0)
+    schedule: str | None = _option(
+        None,
+        "how the learning rate falls: step: at --decay_epochs; plateau: when the validation error "
+        "stops improving; cosine: along half a cosine wave, to 0 at the end of the run; constant: "
+        "not at all; default: plateau with --plateau_patience, else step",
+        enum=SCHEDULES,
+    )
+    warmup_epochs: float = _option(
+        0.0,
+        "epochs in which the learning rate rises from near 0, by the same amount each step",
+        lower_bound=0,
+        upper_bound=1e6,
+    )
     decay_epochs: tuple[float, ...] = _option(
         (18.0, 22.0),
-        "epochs after which the learning rate is divided by ten; empty: never, or see "
-        "--plateau_patience",
+        "numbers of epochs after each of which the learning rate is divided by ten; empty: never; "
+        "without effect if --plateau_patience is positive",
     )
     plateau_patience: int = _option(
         0,
         "if positive, divide the learning rate by ten after this many validations without a lower "
-        "error, in place of --decay_epochs",
+        "error, in place of --decay_epochs; 0: 3 with --schedule=plateau",
         lower_bound=0,
     )
     plateau_reductions: int = _option(
         3,
-        "divisions of the learning rate after which the next plateau ends the run (paper §5: 3)",
+        "with --plateau_patience, how often the learning rate is divided by ten; the next plateau "
+        "ends the run (paper §5: 3)",
         lower_bound=0,
     )
     momentum: float = _option(0.9, "momentum (paper §5: 0.9)", lower_bound=0, upper_bound=0.9999)
     weight_decay: float = _option(0.0005, "weight decay (paper §5: 0.0005)", lower_bound=0)
     decay_biases: bool = _option(False, "apply weight decay to biases too")
+    label_smoothing: float = _option(
+        0.0,
+        "share of each label that is spread evenly over all classes; in training only",
+        lower_bound=0,
+        upper_bound=0.9999,
+    )
     clip_norm: float = _option(
         0.0,
-        "largest norm of the gradient over all weights; larger ones are scaled down; 0: no limit",
+        "largest norm of the gradient of all variables together; a larger gradient is scaled down "
+        "to it; 0: no limit",
         lower_bound=0,
     )
     bias_rate: float = _option(
@@ -125,14 +168,16 @@ class Options:
     )
     bias_decay_epochs: tuple[float, ...] = _option(
         (),
-        "epochs after which the learning rate of biases is divided by ten; empty: together with "
-        "the weights'",
+        "numbers of epochs after each of which the learning rate of biases is divided by ten; "
+        "empty: it falls when the weights' rate falls",
     )
     layer_rates: tuple[str, ...] = _option(
         (),
-        "LAYER:EPOCH:MULTIPLIER of the learning rate, from that epoch on. conv1:72:0 freezes "
-        "conv1; conv1/kernel:68:0.1 slows down its kernels, not its biases. The latest item of a "
-        "LAYER counts; items of conv1 and conv1/kernel multiply, also with --bias_rate",
+        "items LAYER:EPOCH:MULTIPLIER: from that epoch on, the layer's learning rate is multiplied "
+        "by the multiplier. conv1:72:0 freezes conv1 after 72 epochs; conv1/kernel:68:0.1 slows "
+        "down its kernels, not its biases. A later item of the same LAYER replaces the earlier "
+        "one; those of conv1, those of conv1/kernel and --bias_rate are multiplied with one "
+        "another",
     )
     validate_every: float = _option(
         2.0, "epochs between validations", lower_bound=0, upper_bound=1e6
@@ -148,15 +193,20 @@ class Options:
     )
     strategy: str = _option(
         "auto",
-        "one device; mirrored: all GPUs; multi_worker: --workers or TF_CONFIG; tpu; auto: chosen "
-        "by --workers, TF_CONFIG, --tpu and the number of GPUs",
+        "one: one device; mirrored: all GPUs of this machine; multi_worker: the processes in "
+        "--workers or TF_CONFIG; tpu: the TPU of --tpu; auto: the one of these that fits "
+        "--workers, TF_CONFIG, --tpu and the number of GPUs",
         enum=STRATEGIES,
     )
     workers: tuple[str, ...] = _option(
-        (), "host:port of each process of a run, the same on all of them; default: TF_CONFIG"
+        (),
+        "host:port of every process of the run, in the same order for all of them; default: "
+        "TF_CONFIG",
     )
     worker_index: int | None = _option(
-        None, "number of this process among --workers; worker 0 prints and writes", lower_bound=0
+        None,
+        "position of this process in --workers, from 0; worker 0 prints and writes",
+        lower_bound=0,
     )
     worker_timeout: float = _option(
         300.0, "seconds to wait for the other workers at the start", lower_bound=1
@@ -168,7 +218,9 @@ class Options:
         "layer (paper §3.2)",
     )
     logical_cpus: int = _option(
-        1, "split the CPU into this many devices, to try --strategy=mirrored", lower_bound=1
+        1,
+        "split the CPU into this many devices, to try --strategy=mirrored or --tower_devices",
+        lower_bound=1,
     )
     precision: str = _option(
         "float32",
@@ -178,18 +230,18 @@ class Options:
     xla: bool = _option(False, "compile the whole training step with XLA")
     accumulate: int = _option(
         1,
-        "parts of a batch that are computed one after the other, to save memory",
+        "number of equal parts of a batch, which are computed one after the other to save memory",
         lower_bound=1,
     )
     steps_per_execution: int = _option(
         1,
-        "training steps per compiled call, at most; fewer where a call would take over a second",
+        "training steps per compiled call, at most; fewer if a call would take more than a second",
         lower_bound=1,
     )
     on_divergence: str = _option(
         "stop",
-        "when the loss is not finite: stop, or go back to the newest checkpoint and halve the "
-        "learning rate",
+        "if the loss or a weight is not finite: stop, or go back to the newest checkpoint and "
+        "halve the learning rate, at most five times",
         enum=DIVERGENCES,
     )
     stuck_after: int = _option(
@@ -202,7 +254,8 @@ class Options:
     )
     keep_checkpoints: int = _option(
         3,
-        "newest checkpoints to keep, besides the one with the lowest validation error",
+        "number of newest checkpoints to keep; the one with the lowest validation error is kept "
+        "too",
         lower_bound=1,
     )
     profile: tuple[float, ...] = _option(
@@ -218,6 +271,16 @@ class Options:
         _ = self.layer_multipliers  # parsed here, so that a wrong one is refused here
         self._check_profile()
         self._check_combinations()
+
+    @property
+    def decay(self) -> str:
+        """The schedule of the learning rate, one of `SCHEDULES`."""
+        return self.schedule or ("plateau" if self.plateau_patience else "step")
+
+    @property
+    def patience(self) -> int:
+        """Validations without a lower error that `decay` waits for where it is plateau."""
+        return self.plateau_patience or _PATIENCE
 
     @functools.cached_property
     def layer_multipliers(self) -> tuple[LayerRate, ...]:
@@ -263,7 +326,8 @@ def check_option(name: str, value: Any) -> Any:
 
     Args:
         name: of a field of `Options`.
-        value: of it; numbers are converted to its type, lists to tuples.
+        value: of it. Numbers and arrays of NumPy's are converted, lists to tuples, and a path to
+            text where there are no choices.
 
     Returns:
         The value as `Options` stores it, augmentations under their present names.
@@ -272,6 +336,7 @@ def check_option(name: str, value: Any) -> Any:
         UserError: it is wrong.
     """
     field, kind = option_fields()[name]
+    value = _without_numpy(value)
     if isinstance(kind, types.UnionType):
         if value is None:
             return None
@@ -289,25 +354,36 @@ def check_option(name: str, value: Any) -> Any:
             choices = ", ".join(field.metadata["enum"])
             raise _wrong(name, f"a list of {choices}, or empty", as_flag(value))
         return found
+    if kind is str and isinstance(value, os.PathLike) and "enum" not in field.metadata:
+        value = os.fsdecode(value)
     value = _convert(name, kind, value, f"a {_KINDS[kind]}")
     _check_bounds(field, value)
     return value
 
 
+_INFINITE = 2**63  # TensorFlow's integers end here
 _KINDS = {bool: "truth value", int: "whole number", float: "number", str: "string"}
 
 
 def _convert(name: str, kind: type, value: Any, expected: str) -> Any:
-    """A value as bool, int, float or str; NumPy's numbers are accepted."""
-    if kind in (bool, str):
-        if isinstance(value, kind):
-            return value
-    elif isinstance(value, numbers.Real) and not isinstance(value, bool):
-        if kind is float and not math.isnan(value):
-            return float(value)
-        if kind is int and isinstance(value, numbers.Integral):
+    """A value as bool, int, float or str itself, which JSON can keep; NumPy's are accepted."""
+    value = _without_numpy(value)
+    if kind is str and isinstance(value, str) and "\0" not in value:  # no file name may have one
+        return str.__str__(value)  # of an enumeration: its value
+    if kind is bool and isinstance(value, bool):
+        return value
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        if kind is int and isinstance(value, numbers.Integral) and abs(value) < _INFINITE:
             return int(value)
+        with contextlib.suppress(OverflowError):
+            if kind is float and math.isfinite(value):
+                return float(value)
     raise _wrong(name, expected, value)
+
+
+def _without_numpy(value: Any) -> Any:
+    """NumPy's numbers and arrays as Python's; it is not imported, because --help need not wait."""
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _check_bounds(field: dataclasses.Field, value: Any) -> None:
@@ -323,7 +399,14 @@ def _check_bounds(field: dataclasses.Field, value: Any) -> None:
 
 
 def _wrong(name: str, expected: str, value: Any) -> UserError:
-    return UserError(f"Expected --{name} to be {expected}. Received: {value}")
+    return UserError(f"Expected --{name} to be {expected}. Received: {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    """A wrong value in one short line; an object of another type by its type as well."""
+    plain = value is None or isinstance(value, (bool, int, float, str, list, tuple))
+    text = str(value) if plain else f"{value!r}, of type {type(value).__name__}"
+    return textwrap.shorten(printable(text), 200, placeholder=" ...")
 
 
 def _parse_layer_rate(item: str, layers: list[str]) -> LayerRate:
@@ -333,6 +416,8 @@ def _parse_layer_rate(item: str, layers: list[str]) -> LayerRate:
         layer, variable, epoch, multiplier = match.groups()
         # In towers conv1 is conv1a and conv1b: conv1a/conv1a/kernel and conv1b/conv1b/kernel.
         rate = LayerRate(f"\\b{layer}[ab]?{variable or '/'}", float(epoch), float(multiplier))
+        if not math.isfinite(rate.epoch + rate.multiplier):
+            raise ValueError(item)
     except (AttributeError, ValueError):
         raise UserError(
             f"Expected --layer_rates=LAYER:EPOCH:MULTIPLIER,..., e.g. conv1:72:0. Received: {item}"

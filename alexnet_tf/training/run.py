@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
-from alexnet_tf.data import augmentations
-from alexnet_tf.data.dataset import ImageDataset
+from alexnet_tf.data import augmentations, splits
+from alexnet_tf.data.dataset import ImageDataset, check_beginning
 from alexnet_tf.data.decode_errors import DecodeErrors
+from alexnet_tf.data.identity import training_digest
 from alexnet_tf.data.sources import dataset_directory, open_dataset
 from alexnet_tf.data.statistics import Statistics, compute_statistics
-from alexnet_tf.models.build import AlexNet
+from alexnet_tf.models.build import build_model
 from alexnet_tf.models.spec import Variant
 from alexnet_tf.models.variants import get_variant
 from alexnet_tf.system import determinism
@@ -35,6 +36,7 @@ from alexnet_tf.training.distributed import (
 from alexnet_tf.training.network import TrainableNetwork, network_scope
 from alexnet_tf.training.optimizer import make_optimizer
 from alexnet_tf.training.options import Options
+from alexnet_tf.training.schedule import Schedule
 from alexnet_tf.training.trainer import Result, Trainer
 
 
@@ -42,6 +44,9 @@ def train(
     options: Options,
     on_result: Callable[[Result], None] = lambda result: None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    *,
+    loss: keras.losses.Loss | None = None,
+    schedule: Schedule | None = None,
 ) -> Result:
     """Trains as the options say, or resumes the run in their directory.
 
@@ -49,18 +54,18 @@ def train(
         options: of the run.
         on_result: called with the result by worker 0, before the workers part.
         callbacks: Keras's (callbacks.py says how they are called).
+        loss: to minimise in place of the cross-entropy (loss.py says what it gets). Validations
+            still report the cross-entropy.
+        schedule: from step, counted from 0, to learning rate, in place of `options.learning_rate`
+            and its decay; such as a `keras.optimizers.schedules.LearningRateSchedule`.
 
     Raises:
         UserError: something in the options, the data or the model directory is wrong, which is
             found before anything is written; or the run had to end, because of its loss, its
             images, memory or disk, and can be resumed from its newest checkpoint.
     """
-    cluster = join_cluster(
-        options.workers,
-        options.worker_index,
-        dataclasses.asdict(options),
-        options.worker_timeout,
-    )
+    facts = dataclasses.asdict(options) | describe_arguments(loss, schedule)
+    cluster = join_cluster(options.workers, options.worker_index, facts, options.worker_timeout)
     if options.deterministic:
         determinism.enable()
     with translate_errors(cluster, RESTART_HINT):
@@ -73,7 +78,7 @@ def train(
         )
         sync = WorkerSync(strategy, cluster)
         with worker_scope(sync, RESTART_HINT):
-            result = train_on(sync, options, callbacks)
+            result = train_on(sync, options, callbacks, loss=loss, schedule=schedule)
             if sync.is_chief:
                 on_result(result)
     return result
@@ -83,6 +88,9 @@ def train_on(
     sync: WorkerSync,
     options: Options,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    *,
+    loss: keras.losses.Loss | None = None,
+    schedule: Schedule | None = None,
     **seams,
 ) -> Result:
     """Trains on a given strategy and given workers.
@@ -90,7 +98,9 @@ def train_on(
     Args:
         sync: of the workers, over the strategy.
         options: of the run; those about devices are not read.
-        callbacks: Keras's.
+        callbacks: as in `train`.
+        loss: as in `train`.
+        schedule: as in `train`.
         **seams: replacements for parts of `Trainer`, its keyword arguments.
 
     Raises:
@@ -110,11 +120,21 @@ def train_on(
     augmentations.check(names, cached=options.cache != "none")
     directory = ModelDirectory(options.model_dir or _default_directory(options))
     directory.check_writable()
-    dataset = open_dataset(options.dataset, options.data_dir, options.max_unreadable)
+    validation = options.validation_split or directory.validation_split()
+    dataset = open_dataset(options.dataset, options.data_dir, options.max_unreadable, validation)
+    for split in (dataset.train, dataset.validation):
+        check_beginning(split)
+    if validation == splits.EARLIER and sync.is_chief:
+        print(
+            f"This run was begun by an earlier version: split {dataset.validation.name} goes on "
+            "validating"
+        )
     network = build_network(options, variant, len(dataset.classes), strategy)
+    seams = {"loss": loss, "schedule": schedule, **seams}
     trainer = Trainer(options, dataset, network, directory, sync, callbacks, **seams)
+    arguments = describe_arguments(loss, schedule)
     with directory.lock() if sync.is_chief else contextlib.nullcontext():
-        return trainer.run(_open_directory(directory, options, dataset, variant, sync))
+        return trainer.run(_open_directory(directory, options, arguments, dataset, variant, sync))
 
 
 def build_network(
@@ -132,13 +152,27 @@ def build_network(
         UserError: a variant that cannot be split over `--tower_devices`, or no such devices.
     """
     with network_scope(options, strategy):
-        model = AlexNet(variant, classes=classes)
+        model = build_model(variant, classes)
         network = TrainableNetwork(model, make_optimizer(options, model))
         if options.tower_devices:
             from alexnet_tf.towers.training import TowersNetwork  # the only use of towers
 
             network = TowersNetwork(network, options, variant, classes)
     return network
+
+
+def describe_arguments(loss: keras.losses.Loss | None, schedule: Schedule | None) -> dict[str, str]:
+    """The class and the configuration of a loss and a schedule, where they are given."""
+    given = {"loss argument": loss, "schedule argument": schedule}
+    return {name: _describe(value) for name, value in given.items() if value is not None}
+
+
+def _describe(value: object) -> str:
+    """For example "PolynomialDecay(initial_learning_rate=0.01, decay_steps=100)"."""
+    if not hasattr(value, "get_config"):
+        return getattr(value, "__qualname__", type(value).__qualname__)
+    config = ", ".join(f"{name}={setting}" for name, setting in value.get_config().items())
+    return f"{type(value).__qualname__}({config})"
 
 
 def _default_directory(options: Options) -> str:
@@ -151,6 +185,7 @@ def _default_directory(options: Options) -> str:
 def _open_directory(
     directory: ModelDirectory,
     options: Options,
+    arguments: dict[str, str],
     dataset: ImageDataset,
     variant: Variant,
     sync: WorkerSync,
@@ -164,7 +199,10 @@ def _open_directory(
         dataset=dataset_directory(options.dataset) or options.dataset,
         data_dir=options.data_dir and os.path.abspath(os.path.expanduser(options.data_dir)),
         examples=dataset.train.examples,
+        data_digest=training_digest(dataset),
+        validation_split=dataset.validation.name,
         options=dataclasses.asdict(options),
+        arguments=arguments,
     )
 
     def statistics() -> Statistics:

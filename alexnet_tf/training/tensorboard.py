@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import os
 import pathlib
 import time
 from collections.abc import Callable
@@ -22,10 +23,19 @@ from alexnet_tf.visualize import kernel_grid
 
 STEPS_BETWEEN_POINTS = 20  # of a curve
 _STEPS_BETWEEN_NORMS = 100  # two curves a layer
-_SUMS = ("loss", "top1_correct", "top5_correct", "waiting", "steps")
+_SUMS = ("loss", "top1_correct", "top5_correct", "waiting", "images")
 _HPARAMS = (  # the options by which runs are compared
     *("variant", "activation", "dataset", "augment", "batch_size", "epochs", "learning_rate"),
-    *("momentum", "weight_decay", "bias_rate", "clip_norm", "precision", "seed"),
+    *(
+        "momentum",
+        "weight_decay",
+        "bias_rate",
+        "clip_norm",
+        "label_smoothing",
+        "schedule",
+        "precision",
+        "seed",
+    ),
 )
 
 
@@ -84,7 +94,7 @@ class TensorBoardLogs:
 
     def _open(self, step: int) -> None:
         self._writers = [
-            tf.summary.create_file_writer(str(self._folder / name))
+            tf.summary.create_file_writer(os.fsencode(self._folder / name))
             for name in ("", "train", "validation")
         ]
         self._run, self._train, self._validation = self._writers
@@ -115,7 +125,8 @@ class TensorBoardLogs:
         values = dataclasses.asdict(options)
         with self._run.as_default(step=step):
             lines = [f"--{n}={as_flag(v)}" for n, v in values.items() if v is not None]
-            tf.summary.text("flags", "```\n" + "\n".join(lines) + "\n```")
+            text = "```\n" + "\n".join(lines) + "\n```"  # a path may be any bytes
+            tf.summary.text("flags", text.encode(errors="backslashreplace"))
             hparams.hparams({name: as_flag(values[name]) for name in _HPARAMS})
             hparams.hparams_config(
                 hparams=[hparams.HParam(name) for name in _HPARAMS],
@@ -144,14 +155,16 @@ class TensorBoardLogs:
 
         Args:
             step: the number of the last of them.
-            metrics: of these steps.
+            metrics: of these steps, and images: how many they have seen.
             learning_rate: of these steps.
         """
         self._sums.update({name: metrics[name] for name in _SUMS})
-        steps = self._sums["steps"]
-        images = steps * self.batch_size
+        images = self._sums["images"]
         seconds = max(self._clock() - self._since, 1e-9)
-        loss, top1 = self._sums["loss"] / steps, self._sums["top1_correct"] / images
+        loss, top1 = (
+            self._sums["loss"] * self.batch_size / images,
+            self._sums["top1_correct"] / images,
+        )
         self.text = f"loss {loss:.3f}, top-1 {top1:.0%}"
         if step % STEPS_BETWEEN_POINTS == 0:
             point = {
@@ -230,7 +243,7 @@ class Profiler:
             return f"The profile of steps {self._span[0]:,} to {step:,} is in {self._folder}"
         starts = self._enabled and self._span and not self._recording
         if starts and self._span[0] <= step < self._span[1]:
-            tf.profiler.experimental.start(str(self._folder))
+            tf.profiler.experimental.start(os.fsencode(self._folder))
             self._recording = True
         return None
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.training.distributed import WorkerSync
+from alexnet_tf.training.loss import LossFunction, cross_entropy
 from alexnet_tf.training.network import TrainableNetwork
 
 Batch = dict[str, tf.Tensor]
@@ -31,6 +32,7 @@ def make_train_steps(
     accumulate: int = 1,
     jit_compile: bool = False,
     timed: bool = True,
+    loss: LossFunction = cross_entropy,
 ) -> TrainSteps:
     """Compiles the step: preprocess, forward, backward, sum over replicas, update.
 
@@ -45,12 +47,14 @@ def make_train_steps(
             other to save memory; the update is that of the whole batch.
         jit_compile: whether XLA compiles the step of each replica.
         timed: whether to read the clock, which TensorFlow's determinism forbids.
+        loss: of an image, which is minimised.
 
     Returns:
         A function as described at `TrainSteps`.
     """
     variables = network.model.trainable_variables
-    replica_step = _make_replica_step(network, preprocessor, batch_size, accumulate)
+    compute_gradients = make_gradient_function(network, preprocessor, batch_size, loss)
+    replica_step = _make_replica_step(network, compute_gradients, accumulate)
     if jit_compile:
         replica_step = tf.function(replica_step, jit_compile=True)
 
@@ -81,7 +85,10 @@ def make_train_steps(
 
 
 def make_gradient_function(
-    network: TrainableNetwork, preprocessor: Preprocessor, batch_size: int
+    network: TrainableNetwork,
+    preprocessor: Preprocessor,
+    batch_size: int,
+    loss: LossFunction = cross_entropy,
 ) -> Callable[[Batch], _Sums]:
     """The function from images to gradients, scaled as the optimizer expects, and metrics.
 
@@ -97,26 +104,24 @@ def make_gradient_function(
         with tf.GradientTape() as tape:
             logits = network.model(images, training=True)
             logits = tf.cast(logits, tf.float32)  # [B, classes]
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
             # The replicas' gradients will be added up, so each divides by the whole batch.
-            loss = tf.reduce_sum(losses * batch["weight"]) / batch_size
-            scaled = network.optimizer.scale_loss(loss)
+            mean = tf.reduce_sum(loss(labels, logits) * batch["weight"]) / batch_size
+            scaled = network.optimizer.scale_loss(mean)
         gradients = network.gradients(tape, scaled)
         predictions = tf.math.top_k(logits, min(5, logits.shape[-1])).indices  # [B, 5]
         correct = predictions == tf.cast(labels, tf.int32)[:, None]
         per_image = tf.stack([correct[:, 0], tf.reduce_any(correct, axis=1)])  # [2, B]
         counts = tf.linalg.matvec(tf.cast(per_image, tf.float32), batch["weight"])  # [2]
-        return gradients, tf.concat([loss[None], counts], axis=0)
+        return gradients, tf.concat([mean[None], counts], axis=0)
 
     return compute_gradients
 
 
 def _make_replica_step(
-    network: TrainableNetwork, preprocessor: Preprocessor, batch_size: int, accumulate: int
+    network: TrainableNetwork, compute_gradients: Callable[[Batch], _Sums], accumulate: int
 ) -> Callable[[Batch], tuple[tf.Tensor, tf.Tensor]]:
     """The step of each replica with its part of a batch."""
     variables = network.model.trainable_variables
-    compute_gradients = make_gradient_function(network, preprocessor, batch_size)
 
     def replica_step(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         """The metrics of this replica, and the norms of the gradients summed over replicas."""

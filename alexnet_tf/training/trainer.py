@@ -23,6 +23,7 @@ from alexnet_tf.evaluation.classifier import Classifier
 from alexnet_tf.evaluation.evaluator import Evaluator
 from alexnet_tf.evaluation.predictions import Evaluation
 from alexnet_tf.models.variants import get_variant
+from alexnet_tf.system import determinism
 from alexnet_tf.system.errors import UserError
 from alexnet_tf.system.progress import Progress
 from alexnet_tf.system.signals import Interrupt
@@ -30,6 +31,7 @@ from alexnet_tf.training.callbacks import Callbacks
 from alexnet_tf.training.checkpoints import Checkpointer, CheckpointStore, TrainState
 from alexnet_tf.training.directory import ModelDirectory
 from alexnet_tf.training.distributed import WorkerSync, training_batches
+from alexnet_tf.training.loss import make_loss
 from alexnet_tf.training.monitor import (
     MAX_LR_HALVINGS,
     NonFiniteLoss,
@@ -38,12 +40,12 @@ from alexnet_tf.training.monitor import (
 )
 from alexnet_tf.training.network import TrainableNetwork
 from alexnet_tf.training.options import Options
-from alexnet_tf.training.schedule import LearningRates, TrainSchedule
+from alexnet_tf.training.schedule import LearningRates, Schedule, TrainSchedule
+from alexnet_tf.training.summary import summarize
 from alexnet_tf.training.tensorboard import STEPS_BETWEEN_POINTS, Profiler, TensorBoardLogs
 from alexnet_tf.training.train_step import (
     ExecutionLength,
     TrainSteps,
-    make_gradient_function,
     make_train_steps,
 )
 
@@ -82,6 +84,8 @@ class Trainer:
         directory: of the run.
         sync: of the workers; only worker 0 writes.
         callbacks: Keras's (callbacks.py).
+        loss: in place of the cross-entropy (loss.py).
+        schedule: from step to learning rate, in place of the options'.
         interrupt: says whether this process has received a signal.
         checkpoints: where to save; default: in the directory.
         make_steps: from network and preprocessor to the compiled step.
@@ -106,6 +110,8 @@ class Trainer:
         sync: WorkerSync,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         *,
+        loss: keras.losses.Loss | None = None,
+        schedule: Schedule | None = None,
         interrupt: Interrupt | None = None,
         checkpoints: CheckpointStore | None = None,
         make_steps: Callable[[TrainableNetwork, Preprocessor], TrainSteps] | None = None,
@@ -116,8 +122,8 @@ class Trainer:
         self.options, self.dataset, self.network = options, dataset, network
         self.directory, self.sync, self.clock = directory, sync, clock
         self.variant = get_variant(options.variant, options.activation)
-        self.state = TrainState()
-        self.schedule = TrainSchedule(options, dataset.train.examples)
+        self.state, self.loss = TrainState(), make_loss(options.label_smoothing, loss)
+        self.schedule = TrainSchedule(options, dataset.train.examples, schedule)
         self.checkpoints = Checkpointer(
             options, network, self.state, checkpoints or directory.checkpoints, sync, clock
         )
@@ -127,20 +133,19 @@ class Trainer:
             network.checkpointed.model,
             self.variant.preprocessing.channels,
             network.layers,
-            timed=not options.deterministic,
+            timed=not determinism.is_enabled(),
             enabled=sync.is_chief,
             clock=clock,
         )
         self.profiler = Profiler(options.profile, directory.tensorboard, sync.is_chief)
-        self.monitor = TrainingMonitor(len(dataset.classes), options.stuck_after, clock)
+        stuck_after = 0 if loss else options.stuck_after  # its chance level is not known
+        self.monitor = TrainingMonitor(len(dataset.classes), stuck_after, clock)
         self.execution = ExecutionLength(options.steps_per_execution, sync)
         self.callbacks = Callbacks(
             callbacks,
             network.checkpointed.model,
             network.checkpointed.optimizer,
-            options.batch_size,
-            self.schedule.total_steps,
-            self.schedule.validation_steps,
+            self.schedule,
         )
         self.decode_errors = {
             split.name: DecodeErrors(split, options.max_unreadable)
@@ -169,7 +174,7 @@ class Trainer:
         self.train_steps = self._make_steps(self.network, self.preprocessor)
         stopped_by = None
         with self._interrupt, contextlib.ExitStack() as at_exit:  # also after an error
-            for close in (self.logs.close, self.profiler.stop, self.callbacks.end):
+            for close in (self.logs.close, self.profiler.stop, self.callbacks.abandon):
                 at_exit.callback(close)
             trained = self._train_and_validate()
             if self._stopped():
@@ -193,7 +198,8 @@ class Trainer:
         state = self.state
         if not self._restore():
             self.network.copy_from_checkpointed()
-        print(self.summary(), flush=True)
+        parts = (self.variant, self.network, self.dataset, self.schedule, self.preprocessor)
+        print(summarize(*parts, self.sync.strategy), flush=True)
         self.logs.begin(state.step, self.options)
         self.callbacks.begin()
         while not self._stopped():
@@ -206,11 +212,19 @@ class Trainer:
                     break
             except NonFiniteLoss as problem:
                 self._go_back(problem)
-        if self._stopped() or self.evaluation is not None:
+        if self._stopped():
             return True
-        print("The run is complete: nothing to train.", flush=True)
-        self.evaluation = self._evaluate()
-        return False
+        trained = self.evaluation is not None
+        if not trained:
+            print("The run is complete: nothing to train.", flush=True)
+        changed = self.sync.any(self.callbacks.end())
+        if changed:
+            print("A callback has changed the weights at the end: validated again", flush=True)
+        if changed or not trained:
+            self.evaluation = self._evaluate()
+        if changed and self.evaluation is not None:
+            self.checkpoints.save(self.evaluation)
+        return trained
 
     def _train_to_validation(self) -> None:
         """Trains until a validation is due or a signal comes; saves on the way."""
@@ -225,9 +239,8 @@ class Trainer:
         self._set_learning_rates()
         self.callbacks.epoch_begins(self.state.step)
         self._sync_lr_from_callbacks()
-        images = self.options.batch_size
-        total, done = self.schedule.total_steps * images, self.state.step * images
-        with Progress("training", total, "images", done) as progress:
+        done = self.schedule.images(self.state.step)
+        with Progress("training", self.schedule.total_images, "images", done) as progress:
             while not self._stopped():
                 self._execute(progress)
                 if self._validation_due():
@@ -253,12 +266,14 @@ class Trainer:
         self.execution.record(steps, self.clock() - started)
         layers = self.network.layers
         check_finite(state.step + steps, learning_rate, metrics, layers, self._previous_loss)
+        images = self.schedule.images(state.step + steps) - self.schedule.images(state.step)
         state.step, self._previous_loss = state.step + steps, metrics["loss"] / steps
+        state.cut, metrics["images"] = self.schedule.cut_after(state.step), images
         self.logs.steps(state.step, metrics, learning_rate)
         self.callbacks.batch_ends(state.step, metrics)
         self._sync_lr_from_callbacks()
         epoch = self.schedule.epoch(state.step)
-        progress.advance(steps * self.options.batch_size, f"epoch {epoch:.1f}, {self.logs.text}")
+        progress.advance(images, f"epoch {epoch:.1f}, {self.logs.text}")
         for warning in self.monitor.observe(state.step, metrics):
             progress.write(warning)
         try:
@@ -282,7 +297,7 @@ class Trainer:
             )
         self.evaluation, state.validated_step = evaluation, state.step
         state.ended = self.schedule.observe(state, evaluation.top1_error)
-        epoch = self.schedule.epoch(state.step)
+        epoch = self.schedule.complete_epochs(state.step)
         print(f"epoch {epoch:g}, step {state.step:,}: {evaluation}", flush=True)
         self.callbacks.epoch_ends(state.step, evaluation, learning_rate)
         self._sync_lr_from_callbacks()
@@ -307,6 +322,7 @@ class Trainer:
 
     def _reset(self) -> None:
         """Forgets whatever belongs to another step than the restored one."""
+        self.schedule.cut = self.state.cut
         self._batches: Iterator | None = None  # opened when training begins, then kept
         self._rates: LearningRates | None = None  # that were given to the optimizer
         self._previous_loss: float | None = None  # mean over the last call
@@ -372,7 +388,8 @@ class Trainer:
         """Gives the optimizer the learning rates of the next step, if they have changed."""
         rates = self.schedule.learning_rates(self.state.step, self.state)
         if rates != self._rates:
-            self.network.set_learning_rates(rates)
+            same = self._rates is not None and rates.multipliers == self._rates.multipliers
+            self.network.set_learning_rates(rates, multipliers=not same)
             self._rates = rates
 
     def _sync_lr_from_callbacks(self) -> None:
@@ -400,6 +417,8 @@ class Trainer:
             self.variant.preprocessing,
             self.options,
             start_step=self.state.step,
+            cut=self.schedule.cut,
+            end=self.schedule.end,
             decode_errors=self.decode_errors[split.name],
             directory=self.directory.path,
             show=show,
@@ -415,27 +434,9 @@ class Trainer:
             options.batch_size,
             accumulate=options.accumulate,
             jit_compile=options.xla,
-            timed=not options.deterministic,
+            timed=not determinism.is_enabled(),
+            loss=self.loss,
         )
 
     def _evaluator_on_devices(self, classifier: Classifier) -> Evaluator:
         return Evaluator(classifier, self.sync.strategy, self.options.batch_size)
-
-    def summary(self) -> str:
-        """The network, the data and the length of the run; several lines."""
-        network, data, schedule = self.network, self.dataset, self.schedule
-        devices = network.devices(self.sync.strategy)
-        kind = tf.DeviceSpec.from_string(devices[0]).device_type
-        lines = [
-            f"AlexNet {self.variant.name}: {network.checkpointed.model.count_params():,} "
-            f"parameters, {self.variant.preprocessing.crop_size} pixels, "
-            f"{self.options.precision}, {len(devices)} {kind}{'s' if len(devices) > 1 else ''}",
-            f"{data.name}: {data.train.examples:,} training and "
-            f"{data.validation.examples:,} validation images of {len(data.classes):,} classes",
-            f"{schedule.total_steps:,} steps of {self.options.batch_size} images "
-            f"({schedule.epoch(schedule.total_steps):g} epochs)",
-        ]
-        compute_gradients = make_gradient_function(
-            network, self.preprocessor, self.options.batch_size
-        )
-        return "\n".join(filter(None, [*lines, network.describe(compute_gradients)]))

@@ -1,5 +1,6 @@
 """The cache of decoded images: what it changes (nothing), and when it is made again."""
 
+import contextlib
 import dataclasses
 import itertools
 import os
@@ -125,12 +126,25 @@ def test_another_way_to_resize_is_another_cache(images, tmp_path, decoded):
 
 
 def test_the_whole_file_is_reserved_at_once(tmp_path):
-    array = cache.reserve_array(tmp_path / "train.npy", (100, 64, 64, 3))
+    with (tmp_path / "train.npy").open("w+b") as file:
+        array = cache.reserve_array(file, (100, 64, 64, 3))
     state = (tmp_path / "train.npy").stat()
     assert state.st_blocks * 512 >= array.nbytes == 100 * 64 * 64 * 3
     array[7] = 7
     array.flush()
     np.testing.assert_array_equal(np.load(tmp_path / "train.npy"), array)
+
+
+@pytest.mark.parametrize("name", ["train.lock", "train.npy", "train.json", "train.npy.partial"])
+def test_links_are_not_followed(images, tmp_path, name):
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / name).symlink_to(outside)
+    split, path = split_of(images), tmp_path / "cache" / "train.npy"
+    with contextlib.suppress(UserError):  # a lock that is a link
+        open_decoded_cache(split, SPEC, DecodeErrors(split), path)
+    assert outside.read_text() == "mine"
 
 
 def test_other_processes_wait_for_the_one_that_makes_it(tmp_path):

@@ -12,7 +12,8 @@ TRUNCATED = jpeg(0, 0)[:2000]
 def recorded(images, limit=1.0, files=False):
     errors = DecodeErrors(make_split(images, [0] * len(images), files=files), limit)
     indices = np.arange(len(images))
-    errors.record(indices, np.array([i.encode() if files else i for i in images], object))
+    encoded = np.array([i.encode() if files else i for i in images], object)
+    errors.record(indices, encoded, np.zeros(len(images), int))
     return errors
 
 
@@ -31,7 +32,7 @@ def test_files_are_called_by_their_path(tmp_path):
 
 def test_an_image_counts_once_however_often_it_is_recorded():
     errors = recorded([TRUNCATED])
-    errors.record(np.array([0]), np.array([TRUNCATED], object))
+    errors.record(np.array([0]), np.array([TRUNCATED], object), np.array([0]))
     assert len(errors) == 1
 
 

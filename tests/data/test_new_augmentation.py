@@ -20,11 +20,11 @@ from tests.training.short_runs import options
 
 SIZE = 4  # pixels that are erased, each way
 SPEC = Preprocessing(image_size=8, crop_size=6)
-NAMES = ("crop", "flip", "random_erasing")
+NAMES = ("crop", "flip", "black_square")
 
 
 def draw(images):
-    numbers = uniform(images.key("random_erasing"), 2)  # [B, 2]
+    numbers = uniform(images.key("black_square"), 2)  # [B, 2]
     range_ = images.preprocessing.crop_size - SIZE + 1
     return {"erased": tf.cast(numbers * range_, tf.int32)}
 
@@ -37,14 +37,14 @@ def erase(images, batch, preprocessor):
     return tf.where(square[..., None], 0.0, images)
 
 
-RANDOM_ERASING = Augmentation("random_erasing", ("erased",), draw, apply=erase)
+BLACK_SQUARE = Augmentation("black_square", ("erased",), draw, apply=erase)
 
 
 @pytest.fixture
 def _registered():
-    augmentations.register(RANDOM_ERASING)
+    augmentations.register(BLACK_SQUARE)
     yield
-    augmentations.unregister("random_erasing")
+    augmentations.unregister("black_square")
 
 
 pytestmark = pytest.mark.usefixtures("_registered")
@@ -56,9 +56,9 @@ def first_batches(number, used, **keywords):
 
 
 def test_it_has_a_name_among_the_others():
-    assert augmentations.AUGMENTATIONS[-1] == "random_erasing"
+    assert augmentations.AUGMENTATIONS[-1] == "black_square"
     with pytest.raises(ValueError, match="new name"):
-        augmentations.register(RANDOM_ERASING)
+        augmentations.register(BLACK_SQUARE)
 
 
 def test_its_numbers_travel_with_the_batch_and_can_be_made_again():
@@ -77,7 +77,7 @@ def test_other_augmentations_draw_the_same_numbers_beside_it():
 
 
 def test_an_unknown_name_is_refused():
-    with pytest.raises(ValueError, match=r"random_erasing\. Received: cutmix"):
+    with pytest.raises(ValueError, match=r"black_square\. Received: cutmix"):
         first_batches(1, ("cutmix",))
 
 
@@ -96,8 +96,8 @@ def test_it_is_trained_with(tmp_path, monkeypatch):
         seen.append(images.shape)  # once in each trace
         return erase(images, batch, preprocessor)
 
-    augmentations.unregister("random_erasing")
-    augmentations.register(Augmentation("random_erasing", ("erased",), draw, apply=apply))
+    augmentations.unregister("black_square")
+    augmentations.register(Augmentation("black_square", ("erased",), draw, apply=apply))
     folder = write_folder(tmp_path / "images", train=2, val=1)
     result = run.train(
         options(str(folder), tmp_path / "run", steps=2, augment=NAMES, decay_epochs=())

@@ -1,4 +1,5 @@
 import collections
+import dataclasses
 import itertools
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from alexnet_tf.data import shuffle
+from alexnet_tf.data.dataset import PADDING, Split
 from alexnet_tf.data.decode_errors import DecodeErrors
 from alexnet_tf.data.pipeline import (
     evaluation_dataset,
@@ -147,6 +149,33 @@ def test_evaluation_weighs_every_example_exactly_once(lengths, broken):
     assert len(errors) == len(broken)
 
 
+class CountedSplit(Split):
+    """Counts the images that are loaded."""
+
+    loaded = 0
+
+    def load(self, image):
+        def count(image):
+            CountedSplit.loaded += 1
+            return image
+
+        return tf.ensure_shape(tf.numpy_function(count, [super().load(image)], tf.string), [])
+
+
+@pytest.mark.parametrize("num_shards", [1, 2])
+def test_padding_is_never_loaded_nor_a_batch_decoded_twice(num_shards):
+    split = sharded_split(LENGTHS)
+    counted = CountedSplit(**{f.name: getattr(split, f.name) for f in dataclasses.fields(split)})
+    CountedSplit.loaded, indices = 0, []
+    for shard in range(num_shards):
+        data = evaluation_dataset(counted, SPEC, 16, shard_index=shard, num_shards=num_shards)
+        for batch in data.as_numpy_iterator():
+            indices += batch["index"].tolist()
+            np.testing.assert_array_equal(batch["weight"], batch["index"] != PADDING)
+    assert sorted(indices) == 10 * [PADDING] + list(range(EXAMPLES))
+    assert CountedSplit.loaded == EXAMPLES
+
+
 def test_evaluation_of_every_third_example():
     dataset = evaluation_dataset(sharded_split(LENGTHS), SPEC, BATCH, stride=3)
     indices = np.concatenate([batch["index"] for batch in dataset.as_numpy_iterator()])
@@ -163,3 +192,18 @@ def test_the_signature_of_a_batch_is_that_of_the_batches(augmentations):
     assert dataset.element_spec == training_batch_spec(BATCH, SPEC, augmentations)
     names = {"image", "label", "weight", "index", "epoch", "offset", "flip"}
     assert dataset.element_spec.keys() == names | {"pca_applied", "pca_noise"}
+
+
+def test_each_example_counts_once_an_epoch_up_to_the_end_of_the_run():
+    """Two epochs end within the last batch; a longer run goes on with the images cut there."""
+    end, counted = 2 * EXAMPLES - 1, collections.Counter()  # 43 images, 11 batches of 4
+    rest = 2 * EXAMPLES - end  # the 44th image had weight 0 and comes again
+    for shard in range(2):
+        part = {"shard_index": shard, "num_shards": 2}
+        first = batches(11, end=end, **part)
+        longer = batches(3, start_step=11, cut=rest, end=50, **part)
+        for batch in (*first, *longer):
+            numbers = batch["epoch"] * EXAMPLES + batch["index"]
+            counted.update(numbers[batch["weight"] > 0].tolist())
+    assert set(counted.values()) == {1} and counted.total() == 50
+    assert set(range(2 * EXAMPLES)) <= set(counted)

@@ -1,3 +1,7 @@
+import dataclasses
+import os
+import signal
+
 import keras
 import numpy as np
 import pytest
@@ -6,7 +10,7 @@ import tensorflow as tf
 from alexnet_tf.data.dataset import make_split as split_of
 from alexnet_tf.data.pipeline import evaluation_dataset
 from alexnet_tf.data.preprocess import Preprocessor
-from alexnet_tf.data.statistics import Statistics
+from alexnet_tf.data.statistics import Statistics, compute_statistics
 from alexnet_tf.evaluation import evaluator
 from alexnet_tf.evaluation.classifier import Classifier
 from alexnet_tf.evaluation.evaluator import Evaluator
@@ -113,7 +117,7 @@ def test_unreadable_images_are_counted_apart():
     assert (result.examples, result.unreadable) == (2, 2)
     assert result.top1_error == 0.5
     assert "2 unreadable" in str(result)
-    with pytest.raises(UserError, match="None of the 1 images can be decoded: 1 unreadable"):
+    with pytest.raises(UserError, match="None of the 1 images can be used: 1 unreadable"):
         evaluate(make_split([None], [0]))
     with pytest.raises(UserError, match="an empty one"):
         evaluate(make_split([], []))
@@ -129,6 +133,41 @@ def test_views_are_averaged_as_probabilities_not_logits():
     assert np.ptp(logits, axis=0).max() > 1
     result = classifier.probabilities(tf.constant(image), 10)[0]
     np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda split: Evaluator(make_classifier(), make_strategy(), 8, views=10).predict(split),
+        lambda split: compute_statistics(split, SPEC),
+    ],
+    ids=["evaluation", "statistics"],
+)
+def test_ctrl_c_ends_a_pass_after_the_batch_at_hand(work):
+    """Where no run could be saved; the batches that are decoded ahead are not waited for."""
+    count, seen = 20_000, []
+
+    def note(indices):
+        seen.extend(indices)
+        if len(seen) == len(indices):
+            os.kill(os.getpid(), signal.SIGINT)
+        return indices
+
+    def parse(records):
+        index = tf.ensure_shape(tf.numpy_function(note, [records["index"]], tf.int64), [None])
+        images, labels = whole.parse({"index": tf.zeros_like(index)})
+        return images, labels
+
+    whole = make_split(REDS, LABELS)
+    split = dataclasses.replace(
+        whole,
+        lengths=(count,),
+        read=lambda shard: tf.data.Dataset.range(count).map(lambda i: {"index": i}),
+        parse=parse,
+    )
+    with pytest.raises(KeyboardInterrupt):
+        work(split)
+    assert 0 < len(seen) < count / 2
 
 
 def test_a_stopped_evaluation_returns_nothing():

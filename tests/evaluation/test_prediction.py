@@ -9,17 +9,18 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from alexnet_tf.data.image_folder import IMAGE_SUFFIXES
+from alexnet_tf.data.decode import decode
 from alexnet_tf.data.limits import MAX_BYTES
 from alexnet_tf.evaluation.prediction import (
-    SUFFIXES,
     decode_outputs,
     find_images,
     normalised_entropy,
     predict_files,
     print_predictions,
 )
+from tests.data.odd_images import HEIGHT, WIDTH, odd_images
 
 
 def answer(files):
@@ -30,10 +31,6 @@ def answer(files):
         "valid": np.array([file != b"broken" for file in files]),
     }
     return decode_outputs(values)
-
-
-def test_image_suffixes_are_the_same_as_in_training():
-    assert SUFFIXES == IMAGE_SUFFIXES
 
 
 def test_files_that_cannot_be_read_are_named_beside_the_others(tmp_path, monkeypatch):
@@ -76,10 +73,43 @@ def test_files_that_cannot_be_read_are_named_beside_the_others(tmp_path, monkeyp
     assert results[0].classes == ("b.JPG", "other") and results[0].scores == (0.75, 0.25)
     assert [result.reason for result in results[2:]] == [
         *("a folder without images", "a folder without images", "a folder without images"),
-        "not a JPEG, PNG, GIF or BMP, damaged, or too large (JPEG: 89,478,485 pixels)",
+        "not a JPEG, PNG, GIF, BMP, WebP or TIFF, damaged, or too large (JPEG: 89,478,485 pixels)",
         *("No such file or directory", "no regular file", "larger than 33,554,432 bytes"),
     ]
     assert asked == [[b"b.JPG", b"a.png"], [b"broken"]]  # and never about an empty list
+
+
+def as_the_graph(files):
+    """Answers "image" for what the graph of a model decodes."""
+    valid = []
+    for file in files:
+        try:
+            valid.append(decode(file, 10_000).shape == (HEIGHT, WIDTH, 3))
+        except tf.errors.InvalidArgumentError:
+            valid.append(False)
+    classes = np.array([[b"image"]] * len(files), object)
+    return decode_outputs({"classes": classes, "scores": np.ones((len(files), 1)), "valid": valid})
+
+
+def test_photographs_of_a_folder_are_found_by_content_and_read_as_preparation_reads_them(
+    tmp_path, capsys
+):
+    kinds = {"a": "jpeg", "b.pic": "webp", "c.img": "tiff lzw", "d.bmp": "bmp 8", "e.jpg": "ppm"}
+    for name, kind in kinds.items():
+        (tmp_path / name).write_bytes(odd_images()[kind])
+    for name in ("Thumbs.db", "__MACOSX/x.jpg", ".hidden.jpg", "raw.nef"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"II*\0")
+    (tmp_path / "notes.txt").write_text("no image")
+    found = find_images([tmp_path])
+    assert [path.name for path in found] == list(kinds)
+    said = capsys.readouterr().err
+    assert "3 hidden or of the operating system (.hidden.jpg, Thumbs.db, __MACOSX)" in said
+    assert "1 no images (notes.txt); 1 images of a format that is not read (raw.nef)" in said
+    assert said.count("\n") == 1
+    (results,) = predict_files(as_the_graph, found, 8)
+    assert [result.classes for result in results] == [*[("image",)] * 4, ()]
+    assert "WebP or TIFF" in results[4].reason
 
 
 def test_predictions_are_printed_and_written_as_json(tmp_path, capsys):

@@ -85,6 +85,22 @@ def test_csv_has_a_line_for_each_image(files, tmp_path):
     assert rows[4][2:] == ["bee", "", "", "", "", ""]
 
 
+def test_names_are_text_in_spreadsheets_and_on_terminals_and_exact_in_json(tmp_path):
+    names = ("=1+1", "\x1b[31mbee", "\u202ecow")
+    files = ["-1.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg", "f.jpg"]
+    split = make_split(files, PREDICTIONS.labels.tolist(), "val", files=True)
+    report = make_report(classes=names, split=split)
+    report.write_csv(tmp_path / "predictions.csv")
+    _, *rows = csv.reader((tmp_path / "predictions.csv").open(newline=""))
+    cells = {cell for row in rows for cell in row}
+    assert {"'=1+1", "'-1.jpg", names[1]} <= cells and "=1+1" not in cells
+    text = report.text(rows=9)
+    assert all(line.isprintable() for line in text.splitlines())
+    assert r"\x1b[31mbee" in text and r"\u202ecow" in text
+    found = json.loads(report.as_json())
+    assert tuple(row["class"] for row in found["per_class"]) == names
+
+
 SYNSETS = tuple(f"n{number:08d}" for number in range(1000))  # none of ILSVRC-2012's
 FIFTY = np.full(1000, 50)
 

@@ -3,9 +3,9 @@
 import dataclasses
 import functools
 
+from alexnet_tf.applications import AlexNet
 from alexnet_tf.data.shapes import CLASSES, jpeg
 from alexnet_tf.figures.context import FigureContext
-from alexnet_tf.models.build import AlexNet
 from alexnet_tf.models.variants import get_variant
 
 IMAGES = 24

@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import pytest
 
+from alexnet_tf.applications import AlexNet
 from alexnet_tf.data.shapes import CLASSES, jpeg
 from alexnet_tf.figures.context import FigureContext, FigureDataset, read_images
 from alexnet_tf.figures.registry import render
-from alexnet_tf.models.build import AlexNet
 from alexnet_tf.models.feature_extraction import feature_model
 from alexnet_tf.models.variants import get_variant
 from alexnet_tf.system.errors import UserError

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from alexnet_tf.applications import AlexNet
 from alexnet_tf.figures.context import FigureContext
 from alexnet_tf.figures.plots.first_layer import colour_scores, more_coloured, orientation_scores
 from alexnet_tf.figures.registry import render
-from alexnet_tf.models.build import AlexNet
 from alexnet_tf.models.variants import get_variant
 from alexnet_tf.system.errors import UserError
 from tests.figures.texts import find_faults

@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from PIL import Image
 
+from alexnet_tf.applications import AlexNet
 from alexnet_tf.data.shapes import jpeg
 from alexnet_tf.figures import plots, registry
 from alexnet_tf.figures.context import FigureContext
@@ -20,7 +21,6 @@ from alexnet_tf.figures.registry import RenderedFigure, all_figures, figure, fin
 from alexnet_tf.figures.report import draw_report
 from alexnet_tf.figures.style import DPI, SLIDE, STYLE, new_figure
 from alexnet_tf.figures.text import plain
-from alexnet_tf.models.build import AlexNet
 from alexnet_tf.models.variants import VARIANTS
 from alexnet_tf.system.errors import UserError
 from tests.figures.contexts import LONGEST, make_context, narrow
@@ -223,3 +223,14 @@ def test_an_svg_holds_text_and_no_bitmap(tmp_path):
     svg = (tmp_path / "architecture.svg").read_text(encoding="utf-8")
     assert "multiply-adds an image</text>" in svg and "<image" not in svg and "@font" not in svg
     assert "sans-serif" in svg and len(svg) < 60_000
+
+
+def test_links_in_the_folder_are_replaced_and_not_followed(tmp_path):
+    outside, folder = tmp_path / "outside", tmp_path / "figures"
+    outside.write_text("mine")
+    folder.mkdir()
+    for suffix in ("png", "svg", "txt", "json"):
+        (folder / f"a.{suffix}").symlink_to(outside)
+    RenderedFigure("A", "caption", new_figure("A"), name="a").save(folder)
+    assert outside.read_text() == "mine"
+    assert not any(path.is_symlink() for path in folder.iterdir())

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from alexnet_tf.models.build import AlexNet
+from alexnet_tf.applications import AlexNet
 
 
 @pytest.fixture(scope="module")

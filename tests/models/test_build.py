@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from alexnet_tf.models.build import AlexNet
+from alexnet_tf.applications import AlexNet
 from alexnet_tf.models.variants import get_variant
 from alexnet_tf.system.errors import UserError
 from alexnet_tf.training.optimizer import PaperSGD
@@ -67,7 +67,7 @@ def test_refuses_what_does_not_exist(tmp_path):
     for classes in (0, True, 5.0, np.float32(5), "5"):
         with pytest.raises(ValueError, match="`classes` must be a positive integer. Received: "):
             AlexNet("tiny", classes=classes)
-    with pytest.raises(FileNotFoundError, match="Received: weights=.*missing.weights.h5"):
+    with pytest.raises(UserError, match="missing.weights.h5 cannot be read: No such file"):
         AlexNet("tiny", weights=tmp_path / "missing.weights.h5")
 
 
@@ -95,9 +95,11 @@ def test_weights_made_with_the_top_load_without_it(tmp_path):
 def test_weights_that_do_not_fit_are_refused_in_one_line(tmp_path):
     path = tmp_path / "tiny.weights.h5"
     AlexNet("tiny", classes=10).save_weights(path)
-    with pytest.raises(ValueError, match="Received: weights=.*fc8") as error:
+    with pytest.raises(UserError, match=r"fc8 of shape .*weights_exclude=\(\"fc8\",\)") as error:
         AlexNet("tiny", classes=11, weights=path)
     assert "\n" not in str(error.value)
+    other = AlexNet("tiny", classes=11, weights=path, weights_exclude=("fc8",))
+    assert other.output_shape == (None, 11)
 
 
 IN_ANOTHER_PROCESS = """
@@ -149,10 +151,11 @@ def test_of_dtype_policies_only_mixed_ones_are_followed(policy, compute):
     finally:
         keras.config.set_dtype_policy(before)
     for model in models:
-        layers = [layer for layer in model.layers if layer.name != "image"]
+        layers = [layer for layer in model.layers if layer.name not in ("image", "fc8")]
         assert {layer.compute_dtype for layer in layers} == {compute}
         assert {weight.dtype for weight in model.trainable_weights} == {"float32"}
         assert model.input.dtype == "float32"
+    assert models[0].output.dtype == "float32"  # logits
 
 
 def test_saved_models_load_in_a_process_that_imported_only_the_package(tmp_path):

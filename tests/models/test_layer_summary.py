@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_tf.models.build import AlexNet
+from alexnet_tf.applications import AlexNet
 from alexnet_tf.models.feature_extraction import unit_model
 from alexnet_tf.models.layer_summary import ReceptiveField, layer_summary, num_towers
 from alexnet_tf.models.variants import VARIANTS, get_variant

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import alexnet_tf
+from alexnet_tf.applications import AlexNet
 from alexnet_tf.layers import InvertedDropout, UnscaledDropout
-from alexnet_tf.models.build import AlexNet
 from alexnet_tf.models.variants import variants
 
 PAPER_ORDER = """

@@ -36,7 +36,7 @@ def test_folders_are_classes(tmp_path, validation):
         f"train/{name}" for name in ("a/9.JPEG", "b/2.jpg", "b/1.png", "b/2.jpg")
     ]
     assert source.splits["validation"].count == 1
-    assert source.ignored == 2
+    assert source.ignored == 5  # also .git, .hidden and notes.txt
 
 
 def fingerprint(root):
@@ -61,8 +61,7 @@ def test_the_fingerprint_changes_with_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("paths", "words"),
     [
-        (["train/a/1.jpg"], "val/<class>/"),
-        (["val/a/1.jpg"], "train/<class>/"),
+        (["trian/1.jpg"], "train/<class>/ and val/<class>/"),
         (["train/1.jpg", "val/a/1.jpg"], "one folder for each class"),
         (["train/a/1.jpg", "val/b/1.jpg"], "e.g. b"),
         (["train/a/1.jpg", "val/a/.1.jpg"], "hold no images"),
@@ -71,6 +70,21 @@ def test_the_fingerprint_changes_with_a_file(tmp_path):
 def test_other_layouts_are_refused(tmp_path, paths, words):
     with pytest.raises(UserError, match=words):
         open_folders(str(write(tmp_path, paths)))
+
+
+@pytest.mark.parametrize(
+    ("folders", "wanted", "prepared", "left_out"),
+    [
+        (["train"], (), ["train"], ()),
+        (["test"], (), ["test"], ()),
+        (["test", "train", "valid"], (), ["train", "valid"], ("test",)),
+        (["test", "train", "val"], ("test", "validation"), ["test", "validation"], ("train",)),
+    ],
+)
+def test_splits_keep_their_names(tmp_path, folders, wanted, prepared, left_out):
+    write(tmp_path, [f"{name}/a/1.jpg" for name in folders])
+    source = open_folders(str(tmp_path), None, wanted)
+    assert (list(source.splits), source.left_out) == (prepared, left_out)
 
 
 def test_an_output_that_would_become_a_class_is_refused(tmp_path):

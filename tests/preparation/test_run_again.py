@@ -14,7 +14,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from alexnet_tf.data.sources import open_dataset
+from alexnet_tf.data.sources import open_dataset, open_split
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.preparation import directory, metadata, workers
 from alexnet_tf.preparation.plan import Settings
@@ -26,6 +26,7 @@ from alexnet_tf.system.errors import UserError
 from tests import commands
 from tests.preparation import crashing_images
 from tests.preparation.pictures import encode, photo
+from tests.tfds_files import write_tfds
 
 SETTINGS = Settings(size=32, quality=90, shard_examples=8, seed=0)
 
@@ -109,6 +110,15 @@ def test_statistics_are_numpys_to_a_ten_thousandth(whole):
     np.testing.assert_allclose(alike, 1, atol=1e-4)
 
 
+def test_a_directory_of_any_name_is_written_and_read(folder, whole, tmp_path):
+    output = tmp_path / "size[64],\\*?\n" / "dataset"
+    prepare(folder, output)
+    assert tree(output) == tree(whole)
+    assert len(list(open_dataset(str(output)).train.in_order().as_numpy_iterator())) == 20
+    with pytest.raises(UserError, match="path in UTF-8"):
+        prepare(folder, tmp_path / "\udcff")
+
+
 def test_only_what_is_missing_is_done_again(folder, whole, crashed):
     output, written = crashed
     times = {name: (output / name).stat().st_mtime_ns for name in written}
@@ -126,6 +136,50 @@ def test_damaged_and_half_written_shards_are_made_again(folder, whole, crashed):
     (output / "folder-train.tfrecord-00002-of-00003.partial").write_bytes(b"half")
     assert prepare(folder, output).images == 26
     assert tree(output) == tree(whole)
+
+
+def test_nothing_outside_is_written_and_no_file_of_others_deleted(folder, whole, crashed):
+    output, _ = crashed
+    outside, mine = output.parent / "outside", output / "notes.partial"
+    outside.write_text("mine")
+    mine.write_text("mine")
+    (output / ".writing-abc").symlink_to(output.parent)  # of a run that was killed
+    for name in (
+        *("features.json", "dataset_info.json", "label.labels.txt", "statistics.npz"),
+        *("unfinished.npz.partial", "report.json", "report.txt.partial", "statistics.npz.partial"),
+        *(f"folder-train.tfrecord-00002-of-00003{end}" for end in ("", ".partial")),
+    ):
+        (output / name).symlink_to(outside)
+    prepare(folder, output)
+    assert outside.read_text() == mine.read_text() == "mine"
+    made = tree(output)
+    assert made.keys() == {*tree(whole), "notes.partial"}
+    same = tree(whole).keys() - {"report.json", "report.txt"}  # they count the files
+    assert all(made[name] == (whole / name).read_bytes() for name in same)
+    assert not any(path.is_symlink() for path in output.iterdir())
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda arrays, text: arrays.update(counts=np.zeros((9, 9), np.int64)),
+        lambda arrays, text: arrays.update(total=arrays["total"].astype("f")),
+        lambda arrays, text: arrays.pop("pictures"),
+        lambda arrays, text: text.update(entries={"../x": {}}),
+        lambda arrays, text: text.update(identity=[]),
+        lambda arrays, text: next(iter(text["entries"].values())).update(skipped="none"),
+        lambda arrays, text: next(iter(text["entries"].values())).update(split="other"),
+    ],
+)
+def test_a_ledger_of_wrong_types_is_one_line(folder, crashed, harm):
+    path = crashed[0] / "unfinished.npz"
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    text = json.loads(arrays.pop("text").tobytes())
+    harm(arrays, text)
+    np.savez(path, text=np.frombuffer(json.dumps(text).encode(), np.uint8), **arrays)
+    with pytest.raises(UserError, match="unfinished.npz is damaged"):
+        prepare(folder, crashed[0])
 
 
 def test_a_source_that_changed_meanwhile_is_noticed(folder, crashed):
@@ -165,16 +219,10 @@ def test_a_lost_shard_that_comes_out_differently_is_noticed(folder, crashed):
             write(path, data)
 
 
-def test_killed_while_it_began_it_begins_again(folder, whole, tmp_path, monkeypatch):
-    def stop(partial, path):
-        raise CrashError
-
+def test_killed_while_it_began_it_begins_again(folder, whole, tmp_path):
     output = tmp_path / "output"
-    with monkeypatch.context() as patch:
-        patch.setattr(files, "atomic_rename", stop)
-        with pytest.raises(CrashError):
-            prepare(folder, output)
-    assert [path.name for path in output.iterdir()] == ["unfinished.npz.partial"]
+    output.mkdir()
+    (output / "unfinished.npz.partial").write_bytes(b"half")
     assert prepare(folder, output).images == 26
     assert tree(output) == tree(whole)
 
@@ -315,6 +363,29 @@ def test_a_dataset_of_tfds_is_a_source(folder, tmp_path):
     )
     assert first == second
     assert len(first) == 20
+
+
+@pytest.mark.parametrize(
+    ("labels", "wanted", "prepared", "left_out"),
+    [
+        ({"train": [0, 1, 2, 2]}, (), ["train"], ()),
+        ({"test": [0, 1, 2, 2]}, (), ["test"], ()),
+        ({"test": [0], "valid": [1], "train": [2]}, (), ["train", "valid"], ("test",)),
+        ({"test": [0], "train": [2]}, ("test",), ["test"], ("train",)),
+    ],
+)
+def test_splits_of_tfds_keep_their_names(tmp_path, labels, wanted, prepared, left_out):
+    write_tfds(tmp_path / "made" / "1.0.0", shards=1, **labels)
+    source = open_tfds_source("made", str(tmp_path), wanted)
+    assert source.left_out == left_out
+    output = tmp_path / "out"
+    for _ in range(2):  # the second time nothing is left to do
+        result = prepare_dataset(source, str(output), SETTINGS, 1, 0.0, InlinePool)
+        assert list(result.report["prepared"]) == prepared
+    assert (output / "statistics.npz").exists() == ("train" in prepared)
+    name = prepared[-1]
+    found = open_split(str(output), None, name).validation
+    assert (found.name, found.examples) == (name, len(labels[name]))
 
 
 @pytest.mark.parametrize("name", ["new\nline", "ends in space ", "\udc85", "a\u2028b"], ids=ascii)

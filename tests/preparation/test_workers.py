@@ -1,7 +1,9 @@
 """What the pool makes of images and processes that fail."""
 
+import sys
 import threading
 import time
+import types
 
 import numpy as np
 import pytest
@@ -40,6 +42,18 @@ def task(tmp_path):
 
 def never():
     return False
+
+
+def test_a_script_without_a_main_guard_is_not_started_again(task, tmp_path, monkeypatch):
+    script = tmp_path / "script.py"
+    script.write_text(f"open({str(tmp_path / 'started')!r}, 'w').close()")
+    main = types.ModuleType("__main__")
+    main.__file__, main.__spec__ = str(script), None
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    with Pool(1) as pool:
+        ((_, result),) = pool.map([task(GOOD[0])], never)
+    assert result.summary.examples == 1
+    assert sys.modules["__main__"] is main and not (tmp_path / "started").exists()
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -7,10 +7,10 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from alexnet_tf.applications import AlexNet
 from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.evaluation.classifier import Classifier
-from alexnet_tf.models.build import AlexNet
 from alexnet_tf.models.variants import get_variant
 from alexnet_tf.serving.model_card import ModelCard, Validation
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from alexnet_tf.applications import AlexNet
 from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.evaluation.classifier import Classifier
-from alexnet_tf.models.build import AlexNet
 from alexnet_tf.models.spec import ActivationName
 from alexnet_tf.models.variants import get_variant, variants
 from alexnet_tf.serving.signatures import SIGNATURES, Servable, check_ops

@@ -74,11 +74,17 @@ def test_two_exports_do_not_write_at_once(tmp_path):
 
 
 def test_the_leftovers_of_a_killed_export_are_removed(tmp_path):
-    left = tmp_path / ".writing-x1"
-    left.mkdir()
+    base, outside = tmp_path / "base", tmp_path / "outside"
+    left = base / ".writing-x1"
+    left.mkdir(parents=True)
     (left / "saved_model.pb").touch()
-    assert quick_export(tmp_path).name == "1"
-    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+    outside.mkdir()
+    (outside / "mine").touch()
+    (base / ".writing-link").symlink_to(outside)
+    (base / ".writing-down my thoughts.txt").touch()
+    assert quick_export(base).name == "1"
+    assert {path.name for path in base.iterdir()} == {"1", ".writing-down my thoughts.txt"}
+    assert (outside / "mine").exists()
 
 
 def test_all_files_are_on_disk_before_the_directory_has_its_name(tmp_path, monkeypatch):
@@ -113,6 +119,12 @@ def test_a_missing_label_is_an_error(exported, tmp_path):
     write_labels(path, read_labels(path)[1:])
     with pytest.raises(UserError, match="6 labels for 7 classes"):
         LoadedModel(path)
+
+
+@pytest.mark.slow
+def test_a_saved_model_is_loaded_from_a_directory_of_any_name(exported, tmp_path):
+    path = copy(exported, tmp_path / "a[0],\\*?\udcff" / "1")
+    LoadedModel(path).warm_up()
 
 
 def test_damaged_warm_up_requests_are_named(exported, tmp_path):

@@ -16,6 +16,19 @@ def test_plain_lines_tell_rate_and_time_left(capsys):
     ]
 
 
+def test_a_class_name_cannot_command_the_terminal(capsys):
+    with Progress("looking at \x1b[2J", 2, "images", clock=iter(range(0, 99, 20)).__next__) as bar:
+        bar.advance(1, "last \x1b]0;x\x07")
+    assert "\x1b" not in (text := capsys.readouterr().err) and "\\x1b[2J" in text
+
+
+def test_without_standard_error_nothing_is_printed(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stderr", None)
+    with Progress("training", 2, "images", clock=iter(range(0, 99, 20)).__next__) as bar:
+        bar.advance(1)
+    assert capsys.readouterr().out == ""
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True

@@ -51,6 +51,20 @@ def test_a_closed_terminal_is_noted_unless_it_is_to_be_ignored(hangups):
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU])
+def test_the_warning_of_a_scheduler_is_noted_unless_it_is_to_be_ignored(number):
+    with Interrupt() as interrupt:
+        signal.raise_signal(number)
+        assert interrupt.signal == number
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with Interrupt() as interrupt:
+            signal.raise_signal(number)
+            assert not interrupt()
+    finally:
+        signal.signal(number, before)
+
+
 def test_a_signal_is_noted_though_nobody_reads_of_it():
     """As with `2>&1 | tee log`, where Ctrl-C ends tee as well."""
     reader, writer = os.pipe()

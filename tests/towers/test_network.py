@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_tf.models.build import AlexNet
+from alexnet_tf.applications import AlexNet
 from alexnet_tf.models.variants import get_variant
 from alexnet_tf.system.errors import UserError
 from alexnet_tf.towers.layers import OnDevice

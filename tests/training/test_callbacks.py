@@ -3,12 +3,20 @@
 import csv
 import dataclasses
 import functools
+import os
+import signal
 
 import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 
+from alexnet_tf.data.sources import open_dataset
+from alexnet_tf.evaluation.evaluator import Evaluator
 from alexnet_tf.system.errors import UserError
-from alexnet_tf.training.run import train
+from alexnet_tf.training.directory import ModelDirectory
+from alexnet_tf.training.distributed import WorkerSync, make_strategy
+from alexnet_tf.training.run import train, train_on
 from tests.training.short_runs import options, weights
 
 STEPS = 5  # an epoch
@@ -176,3 +184,96 @@ def test_they_are_told_of_the_end_of_a_run_that_fails(folder, tmp_path):
     with pytest.raises(UserError, match="after step 1"):
         train(options(folder, tmp_path, learning_rate=1e30), callbacks=[witness])
     assert witness.names()[-1] == "on_train_end"
+
+
+def test_n_epochs_are_n_epochs_though_no_batch_ends_with_one(folder, tmp_path):
+    """40 images in batches of 16: epochs end within steps 3, 5 (with it) and 8."""
+    witness = Witness()
+    result = train(options(folder, tmp_path, batch_size=16, decay_epochs=()), callbacks=[witness])
+    assert result.step == 8 and witness.params["epochs"] == 3
+    epochs = [args for name, *args in witness.told if name == "on_epoch_end"]
+    assert [number for number, _ in epochs] == [0, 1, 2]
+    steps = [args[1] for name, *args in witness.told if name == "on_train_batch_end"]
+    # Half of the last batch belongs to a fourth epoch, and counts neither here nor in the step.
+    images = [16, 16, 16, 16, 16, 16, 16, 8]
+    for (_, logs), part in zip(epochs, (slice(3), slice(3, 5), slice(5, 8)), strict=True):
+        for name in ("loss", "top1_error"):
+            mean = np.average([step[name] for step in steps[part]], weights=images[part])
+            assert logs[name] == pytest.approx(mean, abs=1e-6)
+    assert steps[-1]["top1_error"] * 8 % 1 == pytest.approx(0, abs=1e-5)
+
+
+class Spoil(keras.callbacks.Callback):
+    """Makes the second epoch worse than the first."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 1:
+            kernel = self.model.get_layer("fc8").kernel
+            kernel.assign(kernel * 50)
+
+
+class Zero(keras.callbacks.Callback):
+    """Sets the last layer to 0 when the run ends, or an epoch does."""
+
+    def __init__(self, *events):
+        super().__init__()
+        for event in events:
+            setattr(self, event, self.act)
+
+    def act(self, *args, logs=None):
+        self.model.get_layer("fc8").kernel.assign(self.model.get_layer("fc8").kernel * 0)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: [keras.callbacks.EarlyStopping(patience=1, restore_best_weights=True), Spoil()],
+        pytest.param(lambda: [Zero("on_train_end")], marks=pytest.mark.slow),
+        pytest.param(lambda: [Zero("on_epoch_end")], marks=pytest.mark.slow),
+    ],
+    ids=["best", "at the end", "after an epoch"],
+)
+def test_weights_that_callbacks_leave_are_validated_and_saved(folder, tmp_path, make):
+    callbacks = make()
+    result = train(
+        options(folder, tmp_path, learning_rate=1e-4, epochs=2.0, export=True), callbacks=callbacks
+    )
+    kept, _, saved = ModelDirectory(tmp_path).load()
+    for value, other in zip(kept.model.weights, result.classifier.model.weights, strict=True):
+        np.testing.assert_array_equal(value, other)
+    if hasattr(callbacks[0], "best_weights"):
+        for value, best in zip(kept.model.weights, callbacks[0].best_weights, strict=True):
+            np.testing.assert_array_equal(value, best)
+    else:
+        assert not np.any(kept.model.get_layer("fc8").kernel)
+    evaluate = Evaluator(result.classifier, tf.distribute.get_strategy(), 8)
+    again = evaluate(open_dataset("folder", folder).validation)
+    assert again.loss == pytest.approx(result.evaluation.loss, rel=1e-5)
+    assert saved.error == result.evaluation.top1_error == again.top1_error
+
+
+def test_a_signal_in_a_validation_stops_it_after_its_batch(folder, tmp_path, capsys):
+    class Stop(keras.callbacks.Callback):
+        def on_test_begin(self, logs=None):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    class Counted(Evaluator):
+        def __call__(self, split, title, stop, errors):
+            return super().__call__(split, title, lambda: batches.append(1) or stop(), errors)
+
+    def make_evaluator(classifier):
+        return Counted(classifier, sync.strategy, 8)
+
+    batches, sync = [], WorkerSync(make_strategy())
+    wanted = options(folder, tmp_path, epochs=1.0)
+    callbacks = [Stop(), Zero("on_train_end")]
+    result = train_on(sync, wanted, callbacks, make_evaluator=make_evaluator)
+    assert len(batches) == 1  # of three
+    assert (result.interrupted_by, result.evaluation, result.step) == (signal.SIGINT, None, STEPS)
+    assert "Stopped by SIGINT after step 5 and saved" in capsys.readouterr().out
+    kept, _, saved = ModelDirectory(tmp_path).load()
+    assert saved.error is None
+    # The run has not ended: the weights are those to resume from.
+    assert np.any(kept.model.get_layer("fc8").kernel)
+    for value, other in zip(kept.model.weights, result.classifier.model.weights, strict=True):
+        np.testing.assert_array_equal(value, other)

@@ -31,7 +31,7 @@ def save(store, step, error=None, keep=3):
 
 def read(saved):
     restored = thing(-1.0)
-    restored.read(saved.prefix).assert_consumed()
+    saved.read(restored).assert_consumed()
     (value,) = set(restored.numbers.numpy().tolist())
     return value
 
@@ -64,6 +64,15 @@ def test_a_second_checkpoint_of_a_step_is_the_newer_one(store):
     for _ in range(9):  # "-10" comes after "-9"
         save(store, 7)
     assert store.newest().path.name == "00000007-12"
+
+
+@pytest.mark.parametrize("name", ["lr[0.01]", "a\\b", "*?{a,b}", "\udcff", "two\nlines"])
+def test_directories_of_any_name(tmp_path, name):
+    store = CheckpointStore(tmp_path / name / "checkpoints")
+    for step in (1, 2):
+        save(store, step, 0.5 / step, keep=1)
+    assert read(store.newest()) == read(store.best()) == 2.0
+    assert names(store) == ["00000002"]
 
 
 def test_an_empty_store_has_none(store):

@@ -1,5 +1,6 @@
 """Workers that find each other, and what they are told if they do not fit together."""
 
+import json
 import socket
 import threading
 
@@ -135,6 +136,48 @@ def test_workers_that_cannot_be_are_refused(workers, index, complaint):
 def test_tf_config_is_read(monkeypatch, text, expected):
     monkeypatch.setenv("TF_CONFIG", text)
     assert find_cluster((), None) == Cluster(("a:1", "b:2"), expected)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", " ", "{}", '{"cluster": {}}', '{"cluster": null, "task": null}',
+        '{"task": {"type": "chief", "index": 0}, "environment": "cloud"}',
+        '{"cluster": {"worker": [], "ps": []}, "task": {"type": "evaluator"}}',
+    ],
+)  # fmt: skip
+def test_a_tf_config_without_a_cluster_is_a_single_process(monkeypatch, text):
+    monkeypatch.setenv("TF_CONFIG", text)
+    assert find_cluster((), None) == Cluster()
+    assert find_cluster(("a:1", "b:1"), 1).index == 1
+    with pytest.raises(UserError, match="Received: 0 alone"):
+        find_cluster((), 0)
+
+
+def test_a_tf_config_of_a_chief_alone_is_a_single_process(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"chief": ["a:1"]}, "task": {"type": "chief"}}')
+    assert find_cluster((), None).workers == 1
+
+
+@pytest.mark.parametrize(
+    "cluster, task, complaint",
+    [
+        ({"chief": ["a:1"], "ps": ["b:1"]}, {"type": "chief"}, "ps: only chief and worker"),
+        ({"worker": ["a:1"]}, {"type": "evaluator"}, "evaluator: only chief and worker"),
+        ({"chief": ["a:1"], "worker": ["b:1"]}, {"type": "chief", "index": 1}, "no chief 1"),
+        ({"worker": ["a:1"]}, {"type": "worker", "index": -1}, "no worker -1"),
+        ({"worker": "a:1"}, {}, "worker: not a list"),
+        ({"worker": {"0": "a:1"}}, {}, "worker: not a list"),
+        ({"worker": [3]}, {}, "worker: not a list"),
+        ({"worker": ["a:1"]}, {"index": "first"}, "invalid literal"),
+        ({"worker": ["a:1"]}, "worker", "no attribute"),
+    ],
+)
+def test_a_wrong_tf_config_is_refused_in_one_line(monkeypatch, cluster, task, complaint):
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
+    with pytest.raises(UserError, match=complaint) as error:
+        find_cluster((), None)
+    assert "\n" not in str(error.value)
 
 
 def test_a_tf_config_that_is_none_is_refused(monkeypatch):

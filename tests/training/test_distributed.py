@@ -35,6 +35,13 @@ def test_arguments_that_exclude_each_other_are_refused(arguments, complaint):
     assert "\n" not in str(refused.value)
 
 
+def test_logical_cpus_stay_for_the_next_run_in_the_process():
+    tf.config.list_logical_devices()  # TensorFlow has been used; the tests have two CPUs
+    assert make_strategy("mirrored", logical_cpus=2).num_replicas_in_sync == 2
+    with pytest.raises(UserError, match="--logical_cpus=3 before .* which now has 2. Start a new"):
+        make_strategy("mirrored", logical_cpus=3)
+
+
 @pytest.mark.parametrize(("batch_size", "accumulate"), [(7, 1), (0, 1), (8, 3)])
 def test_a_batch_that_cannot_be_divided_is_refused(two_replicas, batch_size, accumulate):
     with pytest.raises(

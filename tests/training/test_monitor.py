@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from alexnet_tf.models.variants import get_variant
 from alexnet_tf.training.monitor import NonFiniteLoss, TrainingMonitor, check_finite
 
 LAYERS = ["conv1", "conv1", "fc6", "fc6", "fc8", "fc8"]  # a kernel and a bias each
@@ -48,6 +49,10 @@ def test_a_loss_that_stays_at_chance_level_is_warned_of_once():
             warnings[step] = warning
     assert list(warnings) == [300]  # the first comparison, every hundred steps, after step 250
     assert "still at chance level (2.303) after 300 steps" in warnings[300]
+    # The paper and Caffe's users disagree about biases of 1: both are said.
+    assert "another --seed" in warnings[300] and "biases to 1" in warnings[300]
+    assert "0.1, as in --variant=caffe" in warnings[300]
+    assert get_variant("caffe").convs[1].bias == 0.1
 
 
 @pytest.mark.parametrize("loss, stuck_after", [(2.2, 100), (50.0, 100), (math.log(10), 0)])

@@ -1,6 +1,8 @@
 """One tiny network from photographs through training, stop, resume, evaluation and export."""
 
 import os
+import pathlib
+import re
 import shutil
 import signal
 
@@ -14,6 +16,7 @@ from alexnet_tf.training import run
 from alexnet_tf.training.checkpoints import CheckpointStore
 from alexnet_tf.training.directory import ModelDirectory
 from alexnet_tf.training.distributed import WorkerSync, make_strategy
+from tests.commands import ROOT
 from tests.training.short_runs import Kill, assert_equal_weights, options, weights
 from tests.training.without_dropout import tiny_without_dropout
 
@@ -107,6 +110,21 @@ def test_the_model_can_be_loaded_from_the_directory(folder, tmp_path):
     )
     folders = [path for path in (tmp_path / "tensorboard").iterdir() if path.is_dir()]
     assert sorted(path.name for path in folders) == ["train", "validation"]
+
+
+def test_the_lines_of_the_readme(folder, undisturbed, tmp_path, monkeypatch, capsys):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "shapes-tiny").symlink_to(undisturbed.directory.path)
+    shutil.copy(next(pathlib.Path(folder, "val").glob("*/*")), tmp_path / "PHOTO.jpg")
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    assert len(blocks) == 2 and len(blocks[1].splitlines()) <= 11
+    names = {}
+    exec(blocks[1], names)
+    name, probability = capsys.readouterr().out.split()
+    assert name in undisturbed.classifier.classes and 0.1 <= float(probability) <= 1
+    assert names["features"].shape == (1, 256) and bool(names["valid"][0])
+    assert float(tf.reduce_sum(names["probabilities"])) == pytest.approx(1)
 
 
 def test_another_run_is_not_overwritten(folder, tmp_path):

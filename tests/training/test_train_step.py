@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from alexnet_tf.applications import AlexNet
 from alexnet_tf.data.augmentations import Images, draw
 from alexnet_tf.data.preprocess import Preprocessor
 from alexnet_tf.data.statistics import Statistics
-from alexnet_tf.models.build import AlexNet
 from alexnet_tf.models.variants import get_variant, variants
 from alexnet_tf.towers.network import build_towers
 from alexnet_tf.towers.training import SplitNetwork, TowersSGD

@@ -58,10 +58,10 @@ def ours(settings: Settings) -> Network:
     """The Keras model as a `tf.function`."""
     import tensorflow as tf
 
-    from alexnet_tf.models.build import AlexNet
+    from alexnet_tf.models.build import build_model
 
     variant = get_variant(settings.variant)
-    model = AlexNet(variant, CLASSES)
+    model = build_model(variant, CLASSES)
     for name, weights in draw_weights(variant, CLASSES).items():
         model.get_layer(name).set_weights(weights)
     images = tf.constant(draw_images(variant, settings.batch_size))

@@ -18,6 +18,7 @@ from alexnet_tf.figures.registry import RenderedFigure, figure
 from alexnet_tf.figures.style import CYCLE, GREY, MIDDLE, new_figure
 from alexnet_tf.figures.text import clean, fit, text_width
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.paths import tensorflow_path
 
 _SMOOTH = 9  # points, the window of the training curve's moving average
 _CHANGE = 1.5  # factor; smaller changes of the rate are not marked
@@ -90,7 +91,8 @@ def _read(folder: pathlib.Path, tags: tuple[str, ...]) -> dict[str, Curve]:
     """Reads one writer's scalars, in order; if a step was run twice, the later value counts."""
     if not folder.is_dir():
         return {tag: (np.array([], np.int64), np.array([])) for tag in tags}
-    events = EventAccumulator(str(folder), {"tensors": 0}).Reload()
+    with tensorflow_path(folder) as path:
+        events = EventAccumulator(path, {"tensors": 0}).Reload()
     known = events.Tags()["tensors"]
     found = {}
     for tag in tags:

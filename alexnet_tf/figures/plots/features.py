@@ -6,6 +6,7 @@ The map is written for TensorBoard's Embedding Projector as well.
 from __future__ import annotations
 
 import functools
+import os
 import pathlib
 
 import numpy as np
@@ -21,6 +22,8 @@ from alexnet_tf.figures.registry import RenderedFigure, figure
 from alexnet_tf.figures.search import Neighbors, precision
 from alexnet_tf.figures.text import fit, text_width
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.files import write_atomically
+from alexnet_tf.system.paths import tensorflow_path
 
 NEAREST = 5  # neighbours that count for the precision
 _QUERIES, _SHOWN = 5, 6  # the paper's figure has five rows of a query and six neighbours
@@ -157,7 +160,12 @@ def write_projector(context: FigureContext, folder: pathlib.Path, points: int = 
     activations = context.activations
     rows = _spaced(len(activations.index), min(points, (_MAX_SPRITE // THUMBNAIL) ** 2))
     folder.mkdir(parents=True, exist_ok=True)
-    tf.train.Checkpoint(fc7=tf.Variable(activations.features[rows])).save(str(folder / "features"))
+    for path in folder.iterdir():
+        if path.is_symlink():  # TensorFlow would write to where it leads
+            path.unlink()
+    features = tf.train.Checkpoint(fc7=tf.Variable(activations.features[rows]))
+    with tensorflow_path(folder) as path:
+        features.save(os.path.join(path, "features"))
     known = context.label_names is not None
     table = [[*["class"] * known, "first guess", "image"]]
     for row, name in zip(rows, context.true_names(rows), strict=True):
@@ -165,15 +173,18 @@ def write_projector(context: FigureContext, folder: pathlib.Path, points: int = 
         table.append([*[name] * known, prediction, str(activations.index[row])])
     # TensorBoard does not parse quotation marks; names contain neither tabs nor line breaks.
     text = "".join("\t".join(line) + "\n" for line in table)
-    (folder / "metadata.tsv").write_text(text, encoding="utf-8")
-    sprite_sheet(activations.thumbnails[rows]).save(folder / "sprite.png")
+    with write_atomically(folder / "metadata.tsv") as file:
+        file.write(text.encode(errors="backslashreplace"))
+    with write_atomically(folder / "sprite.png") as file:
+        sprite_sheet(activations.thumbnails[rows]).save(file, "PNG")
     config = projector.ProjectorConfig()
     embedding = config.embeddings.add(
         tensor_name="fc7/.ATTRIBUTES/VARIABLE_VALUE", metadata_path="metadata.tsv"
     )
     embedding.sprite.image_path = "sprite.png"
     embedding.sprite.single_image_dim.extend([THUMBNAIL] * 2)
-    projector.visualize_embeddings(str(folder), config)
+    with tensorflow_path(folder) as path:
+        projector.visualize_embeddings(path, config)
 
 
 def _spaced(number: int, most: int) -> np.ndarray:

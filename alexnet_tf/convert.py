@@ -1,0 +1,192 @@
+"""Converts weights between Caffe, PyTorch, NumPy and Keras files, and SavedModels.
+
+python -m alexnet_tf.convert bvlc_alexnet.caffemodel alexnet.keras
+python -m alexnet_tf.convert runs/shapes-tiny weights.safetensors
+python -m alexnet_tf.convert --identify FILE
+"""
+
+from __future__ import annotations
+
+import os
+import typing
+
+from absl import flags as absl_flags
+
+from alexnet_tf import app
+
+if typing.TYPE_CHECKING:
+    from alexnet_tf.models.spec import Variant
+    from alexnet_tf.weights.arrays import WeightFile
+
+_FLAGS = absl_flags.FLAGS
+_KERAS = (".keras", ".h5")
+
+
+def main(argv: list[str]) -> int:
+    """Converts, or says what a file is; returns the exit code."""
+    from alexnet_tf.applications import find_weights
+    from alexnet_tf.system.errors import UserError
+    from alexnet_tf.weights.files import READERS
+
+    if _FLAGS.identify:
+        return _identify(argv)
+    if len(argv) != 2:
+        raise UserError(
+            f"Expected a source and a destination. Received: {' '.join(argv) or 'neither'}"
+        )
+    source, target = argv
+    suffix = os.path.splitext(target.rstrip("/"))[1].lower()
+    if suffix and suffix not in READERS and not os.path.isdir(target):
+        raise UserError(
+            f"Expected a file of {', '.join(READERS)}, or a directory for a SavedModel. "
+            f"Received: {target}"
+        )
+    if os.path.realpath(source) == os.path.realpath(target):
+        raise UserError("The source and the destination are the same file")
+    found = find_weights(source, _FLAGS.checkpoint)
+    variant = _choose_variant(found)
+    written = _write(found, variant, target, suffix)
+    print(f"{found.path} ({found.format}) → {written}, variant {variant.name}")
+    return 0
+
+
+def _choose_variant(found: WeightFile) -> Variant:
+    """The variant of --variant, or else the file's own.
+
+    Raises:
+        UserError: the file may be of several variants, or of none.
+    """
+    from alexnet_tf.models.variants import get_variant
+    from alexnet_tf.system.errors import UserError
+    from alexnet_tf.weights.arrays import advice, fitting_variants
+
+    if _FLAGS.variant:
+        return get_variant(_FLAGS.variant)
+    fitting = fitting_variants(found.arrays)
+    if not fitting:
+        raise UserError(f"{found.path}: {advice(found.arrays)}")
+    own = [variant for variant in found.conventions if variant.name in fitting]
+    if len(own) == 1:
+        return get_variant(own[0].name)
+    if len(fitting) == 1:
+        return get_variant(fitting[0])
+    names = ", ".join(variant.name for variant in own) or ", ".join(fitting)
+    raise UserError(
+        f"{found.path} does not say which network it is of. Considered: {names}. Choose with "
+        f"--variant={names.split(', ')[0]}"
+    )
+
+
+def _write(found: WeightFile, variant: Variant, target: str, suffix: str) -> str:
+    """Writes the destination; returns its path."""
+    from alexnet_tf.applications import AlexNet
+    from alexnet_tf.system.errors import UserError
+    from alexnet_tf.system.files import reason_of
+    from alexnet_tf.weights.arrays import kernel_shapes
+    from alexnet_tf.weights.files import arrays_for, write_weights
+    from alexnet_tf.weights.keras_files import write_model
+    from alexnet_tf.weights.network import assign
+
+    last = variant.denses[-1].name
+    if last not in found.arrays:
+        raise UserError(f"{found.path} has no {last}: expected a network with its top")
+    classes = found.arrays[last].shape[-1]
+    folder = os.path.dirname(os.path.abspath(target))
+    if suffix and not os.path.isdir(folder):
+        raise UserError(f"There is no directory {folder}. Make it first")
+    try:
+        if suffix and suffix not in _KERAS:
+            shapes = {**kernel_shapes(variant)}
+            shapes[last] = (shapes[last][0], classes)
+            write_weights(target, arrays_for(found, variant, shapes), variant)
+            return target
+        model = AlexNet(variant, classes)
+        assign(model, variant, found)
+        if suffix:
+            write_model(target, model)
+            return target
+        return _export(model, variant, found, target)
+    except OSError as error:
+        raise UserError(f"Cannot write {target}: {reason_of(error)}") from None
+
+
+def _export(model: object, variant: Variant, found: WeightFile, target: str) -> str:
+    """Writes a SavedModel with preprocessing, as alexnet_tf.export does for a run."""
+    import numpy as np
+
+    from alexnet_tf.applications import IMAGENET_MEAN
+    from alexnet_tf.data.preprocess import Preprocessor
+    from alexnet_tf.data.statistics import Statistics
+    from alexnet_tf.evaluation.classifier import Classifier
+    from alexnet_tf.models.imagenet_classes import imagenet_classes
+    from alexnet_tf.serving.model_card import ModelCard, Validation
+    from alexnet_tf.serving.saved_model import export
+    from alexnet_tf.system.errors import UserError
+    from alexnet_tf.weights.caffe import read_mean
+
+    size = variant.preprocessing.image_size
+    mean = np.broadcast_to(np.float32(IMAGENET_MEAN), (size, size, 3))
+    if _FLAGS.mean:
+        mean = read_mean(_FLAGS.mean)
+        if mean.shape != (size, size, 3):
+            raise UserError(
+                f"{_FLAGS.mean} is a mean image of {mean.shape[1]}×{mean.shape[0]} pixels; "
+                f"{variant.name} needs {size}×{size}"
+            )
+    elif not isinstance(variant.preprocessing.mean, tuple):
+        print(
+            f"{variant.name} subtracts its training set's mean image, which this file does not "
+            "have; ImageNet's mean colour takes its place (--mean=FILE gives another)."
+        )
+    classes = model.output_shape[-1]
+    names = tuple(synset for synset, _ in imagenet_classes())
+    if classes != len(names):
+        names = tuple(f"class {number}" for number in range(classes))
+    statistics = Statistics(np.ascontiguousarray(mean), np.zeros(3, "f4"), np.eye(3, dtype="f4"))
+    classifier = Classifier(model, Preprocessor(variant.preprocessing, statistics), names)
+    card = ModelCard(variant, f"as in {os.path.basename(found.path)}", 0, Validation(), {})
+    return str(export(classifier, target, card))
+
+
+def _identify(argv: list[str]) -> int:
+    """Prints format, layers and variants of each file."""
+    from alexnet_tf.applications import find_weights
+    from alexnet_tf.system.errors import UserError
+    from alexnet_tf.weights.identify import describe, match_logits
+
+    if not argv:
+        raise UserError("Expected a file of weights. Received: none")
+    if bool(_FLAGS.inputs) != bool(_FLAGS.logits):
+        raise UserError("Expected both --inputs and --logits, or neither")
+    for path in argv:
+        found = find_weights(path, _FLAGS.checkpoint)
+        print(describe(found))
+        if _FLAGS.inputs:
+            print(match_logits(found, _FLAGS.inputs, _FLAGS.logits))
+    return 0
+
+
+if __name__ == "__main__":
+    absl_flags.DEFINE_string(
+        "variant", None, "variant of the destination; default: the one that the source names"
+    )
+    absl_flags.DEFINE_string(
+        "mean", None,
+        "mean image of the training set for a SavedModel: Caffe's .binaryproto, or .npy "
+        "[3, height, width] in BGR",
+    )  # fmt: skip
+    absl_flags.DEFINE_enum(
+        "checkpoint", "best", ["best", "newest"], "which checkpoint, if the source is a run"
+    )
+    absl_flags.DEFINE_boolean(
+        "identify", False, "say what the files are: format, layers, variants that fit"
+    )
+    absl_flags.DEFINE_string(
+        "inputs", None,
+        "with --identify: .npy file of RGB images [B, size, size, 3], 0 to 255, whose logits are "
+        "known; finds the conventions that restore them",
+    )  # fmt: skip
+    absl_flags.DEFINE_string(
+        "logits", None, "with --inputs: .npy file of the expected logits [B, classes]"
+    )
+    app.run(main)

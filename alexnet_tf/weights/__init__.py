@@ -1,0 +1,1 @@
+"""Weights from and for other programs: Caffe, PyTorch, NumPy and Keras files."""

@@ -1,0 +1,310 @@
+"""State dictionaries of PyTorch: .pth in its three formats, and .safetensors. Needs no PyTorch.
+
+Source of the formats: `torch/serialization.py` (`_save`, `_legacy_save`, and `legacy_load` for the
+tar archives of versions before 0.2); names of the arrays: torchvision's `models/alexnet.py`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import tarfile
+import zipfile
+from collections.abc import Callable
+
+import numpy as np
+
+from alexnet_tf.models.spec import Variant
+from alexnet_tf.models.variants import ONE_WEIRD_TRICK, VARIANTS
+from alexnet_tf.system.errors import UserError
+from alexnet_tf.weights.arrays import (
+    Arrays,
+    WeightFile,
+    from_channels_first,
+    listing,
+    pair_up,
+    to_channels_first,
+)
+from alexnet_tf.weights.pickles import Storage, StorageType, Tensor, UnsafePickleError, load_torch
+
+MAX_BYTES = 600_000_000  # AlexNet without groups in float64 takes 499 MB
+_MAGIC = 0x1950A86A20F9469CFC6C  # of `_legacy_save`
+
+# torchvision's modules, by layer.
+TORCHVISION = {
+    "conv1": "features.0",
+    "conv2": "features.3",
+    "conv3": "features.6",
+    "conv4": "features.8",
+    "conv5": "features.10",
+    "fc6": "classifier.1",
+    "fc7": "classifier.4",
+    "fc8": "classifier.6",
+}
+LAYERS = tuple(TORCHVISION)
+
+
+def read_pth(path: str) -> WeightFile:
+    """Reads a state dictionary that `torch.save` wrote, of torchvision's alexnet or of ours.
+
+    Raises:
+        UserError: not such a file, damaged, of another network, or it asks to run something.
+    """
+    size = os.path.getsize(path)
+    if size > MAX_BYTES:
+        raise UserError(f"{path} has {size:,} bytes; an AlexNet has at most {MAX_BYTES:,}")
+    read: Callable = _read_legacy
+    if zipfile.is_zipfile(path):
+        read = _read_zip
+    elif tarfile.is_tarfile(path):
+        read = _read_tar
+    try:
+        value, numbers = read(path)
+        if isinstance(value, dict) and isinstance(value.get("state_dict"), dict):
+            value = value["state_dict"]  # as many training scripts save it
+        if not isinstance(value, dict):
+            raise UnsafePickleError(f"it holds {type(value).__name__}, not a state dictionary")
+        named = {
+            str(name).removeprefix("module."): tensor.array(numbers(tensor.storage))
+            for name, tensor in value.items()
+            if isinstance(tensor, Tensor)
+        }
+    except UnsafePickleError as error:
+        raise UserError(f"{path} was not read: {error}") from None
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        struct.error,
+        zipfile.BadZipFile,
+        tarfile.TarError,
+    ) as error:
+        reason = (str(error).splitlines() or [""])[0][:100]
+        raise UserError(f"{path} is no file of PyTorch, or it is damaged ({reason})") from None
+    return _weight_file(path, "a PyTorch state dictionary", named, {})
+
+
+def read_safetensors(path: str) -> WeightFile:
+    """Reads a .safetensors file with torchvision's names, or with ours (conv1.weight ... fc8.bias).
+
+    Raises:
+        UserError: not such a file, damaged, or of another network.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    size = os.path.getsize(path)
+    if size > MAX_BYTES:
+        raise UserError(f"{path} has {size:,} bytes; an AlexNet has at most {MAX_BYTES:,}")
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            named = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
+        reason = (str(error).splitlines() or [""])[0][:100]
+        raise UserError(f"{path} is no .safetensors file, or it is damaged ({reason})") from None
+    return _weight_file(path, "a .safetensors file", named, metadata)
+
+
+def _weight_file(path: str, form: str, named: dict[str, np.ndarray], metadata: dict) -> WeightFile:
+    """Pairs the arrays up by torchvision's names or by the layers' own."""
+    for modules in (TORCHVISION, {layer: layer for layer in LAYERS}):
+        if any(f"{module}.weight" in named for module in modules.values()):
+            break
+    else:
+        raise UserError(
+            f"{path} is no AlexNet: it has {listing(named)}. Expected features.0.weight, as "
+            "torchvision's alexnet has, or conv1.weight"
+        )
+    layers = {layer: (f"{m}.weight", f"{m}.bias") for layer, m in modules.items()}
+    kernels = pair_up(named, layers, path)
+    conventions: tuple[Variant, ...] = ()
+    if metadata.get("variant") in VARIANTS:
+        conventions = (VARIANTS[metadata["variant"]],)
+    elif modules is TORCHVISION:
+        conventions = (ONE_WEIRD_TRICK,)
+    return WeightFile(path, form, from_channels_first(kernels, path), conventions)
+
+
+def state_dict(arrays: Arrays, variant: Variant) -> dict[str, np.ndarray]:
+    """Names and arrays as PyTorch has them: torchvision's names for its own network."""
+    modules = TORCHVISION if variant.name == ONE_WEIRD_TRICK.name else {n: n for n in arrays}
+    named = {}
+    for layer, (kernel, bias) in to_channels_first(arrays).items():
+        named[f"{modules[layer]}.weight"], named[f"{modules[layer]}.bias"] = kernel, bias
+    return named
+
+
+def write_safetensors(path: str, arrays: Arrays, variant: Variant) -> None:
+    """Writes what `read_safetensors` reads, and `torch.nn.Module.load_state_dict` takes.
+
+    Raises:
+        OSError: the disk is full, or cannot be written.
+    """
+    from safetensors.numpy import save
+
+    from alexnet_tf.system.files import write_atomically
+
+    content = save(state_dict(arrays, variant), {"format": "pt", "variant": variant.name})
+    with write_atomically(path) as file:
+        file.write(content)
+
+
+def write_pth(path: str, arrays: Arrays, variant: Variant) -> None:
+    """Writes a state dictionary by `torch.save`.
+
+    Raises:
+        UserError: PyTorch is not installed.
+        OSError: the disk is full, or cannot be written.
+    """
+    try:
+        import torch
+    except ImportError:
+        raise UserError(
+            f"PyTorch, which writes {path}, is not installed. Write .safetensors instead: PyTorch "
+            "reads it with safetensors.torch.load_file"
+        ) from None
+    from collections import OrderedDict
+
+    from alexnet_tf.system.files import write_atomically
+
+    tensors = OrderedDict(
+        (name, torch.from_numpy(array)) for name, array in state_dict(arrays, variant).items()
+    )
+    with write_atomically(path) as file:
+        torch.save(tensors, file)
+
+
+def _storage(pid: object) -> Storage:
+    """What a pickle says about a storage: ("storage", type, key, device, number of elements)."""
+    if (
+        not isinstance(pid, tuple)
+        or len(pid) < 5
+        or pid[0] != "storage"
+        or not isinstance(pid[1], StorageType)
+        or not isinstance(pid[4], int)
+    ):
+        raise UnsafePickleError("it holds a whole model, not a state dictionary")
+    return Storage(str(pid[2]), pid[1], pid[4])
+
+
+def _numbers(content: bytes, storage: Storage) -> np.ndarray:
+    """All numbers of a storage."""
+    if len(content) != storage.numel * storage.kind.dtype.itemsize:
+        raise UnsafePickleError(
+            f"a storage claims {storage.numel:,} numbers and holds {len(content):,} bytes"
+        )
+    return np.frombuffer(content, storage.kind.dtype)
+
+
+def _read_zip(path: str) -> tuple[object, Callable[[Storage], np.ndarray]]:
+    """PyTorch's format since 1.6: a pickle, and a member for each storage."""
+    with zipfile.ZipFile(path) as archive:
+        members = {info.filename: info for info in archive.infolist()}
+        pickles = [name for name in members if name == "data.pkl" or name.endswith("/data.pkl")]
+        if len(pickles) != 1 or len(members) > 10_000:
+            raise UnsafePickleError("it has no data.pkl, as files of torch.save have")
+        if any(info.compress_type != zipfile.ZIP_STORED for info in members.values()):
+            raise UnsafePickleError("its members are compressed, which torch.save never does")
+        if sum(info.file_size for info in members.values()) > MAX_BYTES:
+            raise UnsafePickleError("its members claim more bytes than an AlexNet has")
+        folder = pickles[0].removesuffix("data.pkl")
+        if f"{folder}byteorder" in members and archive.read(f"{folder}byteorder") != b"little":
+            raise UnsafePickleError("its numbers are big-endian")
+        value = load_torch(io.BytesIO(archive.read(pickles[0])), _storage)
+
+    def numbers(storage: Storage) -> np.ndarray:
+        name = f"{folder}data/{storage.key}"
+        if name not in members:
+            raise UnsafePickleError(f"its storage {storage.key[:40]!r} is missing")
+        with zipfile.ZipFile(path) as archive:
+            return _numbers(archive.read(members[name]), storage)
+
+    return value, numbers
+
+
+def _read_legacy(path: str) -> tuple[object, Callable[[Storage], np.ndarray]]:
+    """PyTorch's format before 1.6: five pickles, then the storages one after the other."""
+    with open(path, "rb") as opened:
+        file = io.BytesIO(opened.read(MAX_BYTES + 1))
+    if load_torch(file, _storage) != _MAGIC:
+        raise UnsafePickleError("it does not begin as files of torch.save do")
+    load_torch(file, _storage)  # version of the format
+    system = load_torch(file, _storage)
+    if not isinstance(system, dict) or not system.get("little_endian", True):
+        raise UnsafePickleError("its numbers are big-endian")
+    storages: dict[str, Storage] = {}
+
+    def find(pid: object) -> Storage:
+        storage = _storage(pid)
+        return storages.setdefault(storage.key, storage)
+
+    value = load_torch(file, find)
+    keys = load_torch(file, _storage)
+    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages):
+        raise UnsafePickleError("its list of storages does not fit")
+    contents = {}
+    for key in map(str, keys):
+        contents[key] = _read_storage(file, storages[key])
+    return value, lambda storage: contents[storage.key]
+
+
+def _read_storage(file: io.BufferedIOBase, storage: Storage) -> np.ndarray:
+    """A storage: the number of elements as int64, and the elements."""
+    (count,) = struct.unpack("<q", file.read(8))
+    if count != storage.numel:
+        raise UnsafePickleError(f"a storage claims {storage.numel:,} and {count:,} numbers")
+    return _numbers(file.read(count * storage.kind.dtype.itemsize), storage)
+
+
+def _read_tar(path: str) -> tuple[object, Callable[[Storage], np.ndarray]]:
+    """PyTorch's format before 0.2: a tar archive of storages, tensors and a pickle."""
+    with tarfile.open(path, "r:") as archive:
+        parts = {}
+        for name in ("storages", "tensors", "pickle"):
+            part = archive.extractfile(name)
+            if part is None:
+                raise UnsafePickleError(f"its member {name} is no file")
+            parts[name] = io.BytesIO(part.read(MAX_BYTES + 1))
+    contents: dict[str, np.ndarray] = {}
+    storages: dict[str, Storage] = {}
+    file = parts["storages"]
+    for _ in range(_count(load_torch(file, _storage))):
+        key, _, kind = _fields(load_torch(file, _storage), 3)
+        if not isinstance(kind, StorageType):
+            raise UnsafePickleError("a storage has no type")
+        at = file.tell()
+        (count,) = struct.unpack("<q", file.read(8))
+        file.seek(at)
+        storages[str(key)] = Storage(str(key), kind, count)
+        contents[str(key)] = _read_storage(file, storages[str(key)])
+    if load_torch(file, _storage):
+        raise UnsafePickleError("its storages share numbers")
+    tensors: dict[str, Tensor] = {}
+    file = parts["tensors"]
+    for _ in range(_count(load_torch(file, _storage))):
+        key, storage, _ = _fields(load_torch(file, _storage), 3)
+        (ndim,) = struct.unpack("<i4x", file.read(8))
+        if not 0 <= ndim <= 8:
+            raise UnsafePickleError(f"a tensor has {ndim} dimensions")
+        shape = struct.unpack(f"<{ndim}q", file.read(8 * ndim))
+        stride = struct.unpack(f"<{ndim}q", file.read(8 * ndim))
+        (offset,) = struct.unpack("<q", file.read(8))
+        tensors[str(key)] = Tensor(storages[str(storage)], offset, shape, stride)
+    value = load_torch(parts["pickle"], lambda pid: tensors[str(pid)])
+    return value, lambda storage: contents[storage.key]
+
+
+def _count(value: object) -> int:
+    """A number of things that a file claims to hold."""
+    if not isinstance(value, int) or not 0 <= value <= 10_000:
+        raise UnsafePickleError("it claims a number of arrays that no AlexNet has")
+    return value
+
+
+def _fields(value: object, number: int) -> tuple:
+    """A tuple of that many entries."""
+    if not isinstance(value, tuple) or len(value) != number:
+        raise UnsafePickleError("its description of an array is damaged")
+    return value
