@@ -197,7 +197,9 @@ def main(argv: list[str]) -> int:
 
     photographs = read_photographs(_FLAGS.photos)
     function = LoadedModel(_FLAGS.saved_model).functions["serving_default"]
-    expected = [function(image_bytes=np.array([file]))["probabilities"][0] for file in photographs]
+    expected = [
+        function(image_bytes=np.array([file], object))["probabilities"][0] for file in photographs
+    ]
     load = Load(photographs, np.array(expected))
     if _FLAGS.rounds:
         compare_batching(load)
