@@ -41,6 +41,8 @@ def main(argv: list[str]) -> int:
             f"Expected a file of {', '.join(READERS)}, or a directory for a SavedModel. "
             f"Received: {target}"
         )
+    if _FLAGS.mean and suffix:
+        raise UserError(f"--mean is for a SavedModel; {target} holds weights only")
     if os.path.realpath(source) == os.path.realpath(target):
         raise UserError("The source and the destination are the same file")
     found = find_weights(source, _FLAGS.checkpoint)

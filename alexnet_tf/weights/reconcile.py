@@ -12,7 +12,8 @@ import dataclasses
 
 import numpy as np
 
-from alexnet_tf.models.spec import Conv, Dense, Dropout, Norm, Op, Variant
+from alexnet_tf.models.layer_summary import layer_summary, padding
+from alexnet_tf.models.spec import Conv, Dense, Dropout, Norm, Op, Pool, Variant, WithinMapNorm
 from alexnet_tf.system.errors import UserError
 from alexnet_tf.weights.arrays import Arrays, LayerArrays, kernel_shapes
 
@@ -68,34 +69,45 @@ def irreconcilable(source: Variant, target: Variant) -> list[str]:
     if source.activation != target.activation:
         found.append(f"{source.activation} there and {target.activation} here")
     for a, b in zip((*source.convs, *source.denses), (*target.convs, *target.denses), strict=True):
-        if isinstance(a, Conv) and (a.stride, a.kernel) != (b.stride, b.kernel):
-            found.append(f"{a.name} has another stride")
+        if isinstance(a, Conv) and _windows(source)[a.name] != _windows(target)[b.name]:
+            found.append(f"{a.name} has another stride or padding")
         for ops in ("pre_ops", "post_ops"):
             ours = [_fixed(op) for op in getattr(b, ops, ())]
             theirs = [_fixed(op) for op in getattr(a, ops, ())]
             ours, theirs = ([op for op in each if op is not None] for each in (ours, theirs))
             if ours != theirs:
                 found.append(_describe(a, theirs, ours))
-            elif any(isinstance(op, Norm) for op in theirs) and (
-                _scale_for_norm(getattr(a, ops), getattr(b, ops)) != 1
-                and source.activation not in ("relu", "leaky_relu")
+            elif _scale_for_norm(getattr(a, ops, ()), getattr(b, ops, ())) != 1 and (
+                source.activation not in ("relu", "leaky_relu")
+                or sum(isinstance(op, Norm | WithinMapNorm) for op in theirs) > 1
             ):
                 found.append(
-                    f"{a.name}: other constants of normalisation, after {source.activation}"
+                    f"{a.name}: other constants of normalisation, with {source.activation} or a "
+                    "second normalisation"
                 )
     return found
 
 
-_WORDS = {"Norm": "normalisation", "Pool": "pooling", "WithinMapNorm": "normalisation in maps"}
+def _windows(variant: Variant) -> dict[str, tuple]:
+    """Where the windows of each convolution lie: stride, zeros at the start, size of the output."""
+    outputs = {layer.name: layer.outputs for layer in layer_summary(variant)}
+    return {
+        conv.name: (conv.stride, padding(conv)[0], outputs[conv.name]) for conv in variant.convs
+    }
 
 
 def _describe(part: Conv | Dense, theirs: list[Op], ours: list[Op]) -> str:
-    def name(op: Op) -> str:
-        towers = f" in {op.towers} towers" if isinstance(op, Norm) and op.towers > 1 else ""
-        return _WORDS.get(type(op).__name__, str(op)) + towers
-
-    there, here = (" → ".join(map(name, ops)) for ops in (theirs, ours))
+    there, here = (" → ".join(map(_words, ops)) or "nothing" for ops in (theirs, ours))
+    if there == here:  # other sizes
+        there, here = (" → ".join(map(str, ops)) for ops in (theirs, ours))
     return f"{part.name} is followed by {there} there and by {here} here"
+
+
+def _words(op: Op) -> str:
+    if isinstance(op, Norm):
+        return f"normalisation in {op.towers} towers" if op.towers > 1 else "normalisation"
+    words = {Pool: "pooling", WithinMapNorm: "normalisation in maps"}
+    return words.get(type(op), str(op))
 
 
 def _fixed(op: Op) -> Op | None:
