@@ -142,9 +142,12 @@ def write_weights(path: str | os.PathLike, arrays: Arrays, variant: Variant) -> 
     if suffix == ".caffemodel":
         write_caffemodel(path, arrays, variant)
     elif suffix == ".npy":
-        if variant != CAFFE:
-            raise UserError(f"A .npy file is for the variant {CAFFE.name}, not {variant.name}")
-        write_npy(path, arrays)
+        if differences := irreconcilable(variant, CAFFE):
+            raise UserError(
+                f"A .npy file holds a network like {CAFFE.name}; {variant.name} differs: "
+                f"{'; '.join(differences)}"
+            )
+        write_npy(path, reconcile(arrays, variant, CAFFE))
     elif suffix in (".pth", ".pt"):
         write_pth(path, arrays, variant)
     elif suffix == ".safetensors":

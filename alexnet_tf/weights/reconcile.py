@@ -15,7 +15,7 @@ import numpy as np
 from alexnet_tf.models.layer_summary import layer_summary, padding
 from alexnet_tf.models.spec import Conv, Dense, Dropout, Norm, Op, Pool, Variant, WithinMapNorm
 from alexnet_tf.system.errors import UserError
-from alexnet_tf.weights.arrays import Arrays, LayerArrays, kernel_shapes
+from alexnet_tf.weights.arrays import Arrays, LayerArrays
 
 
 def reconcile(arrays: Arrays, source: Variant, target: Variant) -> Arrays:
@@ -58,19 +58,19 @@ def reconcile(arrays: Arrays, source: Variant, target: Variant) -> Arrays:
 
 
 def irreconcilable(source: Variant, target: Variant) -> list[str]:
-    """The differences between two networks that no change of weights makes up for."""
-    shapes = kernel_shapes(source), kernel_shapes(target)
-    if shapes[0] != shapes[1]:
-        name = next(
-            (n for n in (*shapes[0], *shapes[1]) if shapes[0].get(n) != shapes[1].get(n)), ""
-        )
-        return [f"{name} has the shape {shapes[0].get(name)} there and {shapes[1].get(name)} here"]
+    """The differences between two networks that no change of weights makes up for.
+
+    Widths may differ: the shapes of arrays are checked elsewhere.
+    """
+    names = [[part.name for part in (*v.convs, *v.denses)] for v in (source, target)]
+    if names[0] != names[1]:
+        return [f"{', '.join(names[0])} there and {', '.join(names[1])} here"]
     found = []
     if source.activation != target.activation:
         found.append(f"{source.activation} there and {target.activation} here")
     for a, b in zip((*source.convs, *source.denses), (*target.convs, *target.denses), strict=True):
         if isinstance(a, Conv) and _windows(source)[a.name] != _windows(target)[b.name]:
-            found.append(f"{a.name} has another stride or padding")
+            found.append(f"{a.name} has another kernel, stride or padding, or another image size")
         for ops in ("pre_ops", "post_ops"):
             ours = [_fixed(op) for op in getattr(b, ops, ())]
             theirs = [_fixed(op) for op in getattr(a, ops, ())]
@@ -89,10 +89,11 @@ def irreconcilable(source: Variant, target: Variant) -> list[str]:
 
 
 def _windows(variant: Variant) -> dict[str, tuple]:
-    """Where the windows of each convolution lie: stride, zeros at the start, size of the output."""
-    outputs = {layer.name: layer.outputs for layer in layer_summary(variant)}
+    """The windows of each convolution: size, stride, zeros before the first, and their number."""
+    number = {layer.name: layer.outputs[:2] for layer in layer_summary(variant)}
     return {
-        conv.name: (conv.stride, padding(conv)[0], outputs[conv.name]) for conv in variant.convs
+        conv.name: (conv.kernel, conv.stride, padding(conv)[0], conv.towers, number[conv.name])
+        for conv in variant.convs
     }
 
 
