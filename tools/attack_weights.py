@@ -4,10 +4,10 @@ python -m tools.attack_weights --files=10000
 
 Each file is a small AlexNet of one format: Caffe, NumPy, the three formats of PyTorch, safetensors,
 and the three of Keras. A mutation flips bits, cuts the end off, replaces bytes of the beginning or
-the end, or repeats or removes pieces. An audit hook records what reading does: a process, a
-compilation or a connection, or a file that is opened for writing. The exit code is 1 if there is
-one, if a file ends in another error than one line, takes over 10 seconds, or if the process grows
-by 1 GiB. A crash ends the program with its signal. Needs Linux.
+the end, or repeats or removes pieces. An audit hook records a process, code that is run, an import,
+a connection, or a file that is opened for writing. The exit code is 1 if there is one, if a file
+ends in another error than one line, takes over 10 seconds, or if the process grows by 1 GiB. A
+crash ends the program with its signal. Needs Linux.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SECONDS = 10.0  # for one file
 _GROWTH = 1 << 30  # bytes
 _FORBIDDEN = (
     *("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "pty.spawn"),
-    *("exec", "compile", "import", "socket.connect", "urllib.Request", "ctypes.dlopen"),
+    *("exec", "import", "socket.connect", "urllib.Request", "ctypes.dlopen"),
     *("pickle.find_class", "marshal.loads", "os.remove", "os.rename", "os.mkdir", "shutil.rmtree"),
 )
 
@@ -42,7 +42,6 @@ def originals(folder: pathlib.Path) -> dict[str, bytes]:
     from tests.weights import by_hand
     from tests.weights.narrow import NARROW, random_arrays
 
-    torch = {}
     for name in ("caffe", "one_weird_trick"):
         arrays = random_arrays(NARROW[name])
         write_weights(folder / f"{name}.caffemodel", arrays, NARROW[name])

@@ -226,6 +226,7 @@ def to_float32(array: np.ndarray, name: str, path: str) -> np.ndarray:
 
 def listing(names: Iterable[str], most: int = 8) -> str:
     """Names for a message, at most `most` of them."""
-    names = [name if len(name) <= 60 else name[:57] + "..." for name in map(printable, names)]
+    names = [printable(str(name)) for name in names]
+    names = [name if len(name) <= 60 else name[:57] + "..." for name in names]
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return (", ".join(names[:most]) or "nothing") + more

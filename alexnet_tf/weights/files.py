@@ -15,6 +15,7 @@ from alexnet_tf.weights.arrays import (
     advice,
     check_finite,
     kernel_shapes,
+    reading,
 )
 from alexnet_tf.weights.caffe import read_caffemodel, write_caffemodel
 from alexnet_tf.weights.keras_files import read_keras
@@ -63,10 +64,8 @@ def read_weights(path: str | os.PathLike) -> WeightFile:
         )
     if suffix not in READERS:
         raise UserError(f"Expected weights in a file of {', '.join(READERS)}. Received: {path}")
-    try:
+    with reading(path, f"{suffix} file"):
         found = READERS[suffix](path)
-    except OSError as error:
-        raise UserError(f"The weights {path} cannot be read: {error.strerror or error}") from None
     check_finite(found.arrays, path)
     return found
 

@@ -18,14 +18,13 @@ from alexnet_tf.weights.arrays import (
     Arrays,
     LayerArrays,
     WeightFile,
-    reading,
     to_float32,
 )
 
 if TYPE_CHECKING:
     import h5py
 
-_MAX_OBJECTS = 10_000  # an AlexNet with the state of its optimizer has about a hundred
+_MAX_OBJECTS = 1_000  # an AlexNet with the state of its optimizer has about a hundred
 _WEIGHTS = "model.weights.h5"  # the member of a .keras file
 
 
@@ -33,17 +32,15 @@ def read_keras(path: str) -> WeightFile:
     """Reads the weights of a model that was built by this package and saved by Keras.
 
     Raises:
-        UserError: not such a file, damaged, or of another network.
+        UserError: of another network.
+        Exception: not such a file, or damaged; `weights.files.read_weights` says it in one line.
     """
     import h5py
 
-    with reading(path, "file of Keras"):
-        content = io.BytesIO(_member(path)) if zipfile.is_zipfile(path) else path
-        with h5py.File(content, "r") as file:
-            check_datasets(file, path)
-            name, arrays = (
-                _whole_model(file, path) if "model_weights" in file else _weights(file, path)
-            )
+    content = io.BytesIO(_member(path)) if zipfile.is_zipfile(path) else path
+    with h5py.File(content, "r") as file:
+        check_datasets(file, path)
+        name, arrays = _whole_model(file, path) if "model_weights" in file else _weights(file, path)
     if not arrays:
         raise UserError(f"{path} holds no layer with a kernel and a bias")
     variant = VARIANTS.get(name.removeprefix("alexnet_"))

@@ -41,7 +41,8 @@ def reconcile(arrays: Arrays, source: Variant, target: Variant) -> Arrays:
     result: Arrays = {}
     scale = 1.0  # of this layer's input, target's over source's
     for a, b in zip(*parts, strict=True):
-        if b.name not in arrays:
+        if b.name not in arrays:  # it begins anew, so that its output has no scale to keep
+            scale = _after(1.0, a.post_ops, b.post_ops)
             continue
         scale = _after(scale, getattr(a, "pre_ops", ()), getattr(b, "pre_ops", ()))
         kernel, bias = arrays[a.name].kernel, arrays[a.name].bias

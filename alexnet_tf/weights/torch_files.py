@@ -29,7 +29,6 @@ from alexnet_tf.weights.arrays import (
     from_channels_first,
     listing,
     pair_up,
-    reading,
     to_channels_first,
 )
 from alexnet_tf.weights.pickles import Storage, StorageType, Tensor, UnsafePickleError, load_torch
@@ -54,25 +53,25 @@ def read_pth(path: str) -> WeightFile:
     """Reads a state dictionary that `torch.save` wrote, of torchvision's alexnet or of ours.
 
     Raises:
-        UserError: not such a file, damaged, of another network, or it asks to run something.
+        UserError: of another network, or it asks to run something.
+        Exception: not such a file, or damaged; `weights.files.read_weights` says it in one line.
     """
     try:
-        with reading(path, "file of PyTorch"):
-            read: Callable = _read_legacy
-            if zipfile.is_zipfile(path):
-                read = _read_zip
-            elif tarfile.is_tarfile(path):
-                read = _read_tar
-            value, numbers = read(path)
-            if isinstance(value, dict) and isinstance(value.get("state_dict"), dict):
-                value = value["state_dict"]  # as many training scripts save it
-            if not isinstance(value, dict):
-                raise UnsafePickleError(f"it holds {type(value).__name__}, not a state dictionary")
-            named = {
-                str(name).removeprefix("module."): tensor.array(numbers(tensor.storage))
-                for name, tensor in value.items()
-                if isinstance(tensor, Tensor)
-            }
+        read: Callable = _read_legacy
+        if zipfile.is_zipfile(path):
+            read = _read_zip
+        elif tarfile.is_tarfile(path):
+            read = _read_tar
+        value, numbers = read(path)
+        if isinstance(value, dict) and isinstance(value.get("state_dict"), dict):
+            value = value["state_dict"]  # as many training scripts save it
+        if not isinstance(value, dict):
+            raise UnsafePickleError(f"it holds {type(value).__name__}, not a state dictionary")
+        named = {
+            str(name).removeprefix("module."): tensor.array(numbers(tensor.storage))
+            for name, tensor in value.items()
+            if isinstance(tensor, Tensor)
+        }
     except UnsafePickleError as error:
         raise UserError(f"{path} was not read: {printable(str(error))}") from None
     return _weight_file(path, "a PyTorch state dictionary", named, {})
@@ -82,11 +81,12 @@ def read_safetensors(path: str) -> WeightFile:
     """Reads a .safetensors file with torchvision's names, or with ours (conv1.weight ... fc8.bias).
 
     Raises:
-        UserError: not such a file, damaged, or of another network.
+        UserError: of another network.
+        Exception: not such a file, or damaged; `weights.files.read_weights` says it in one line.
     """
     from safetensors import safe_open
 
-    with reading(path, ".safetensors file"), safe_open(path, framework="np") as file:
+    with safe_open(path, framework="np") as file:
         metadata = file.metadata() or {}
         named = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     return _weight_file(path, "a .safetensors file", named, metadata)

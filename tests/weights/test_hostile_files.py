@@ -56,7 +56,7 @@ PICKLES = {
     "dotted module": by_hand.name("numpy.core.multiarray._reconstruct", "__globals__") + b".",
     "STACK_GLOBAL": by_hand.text("os") + by_hand.text("system") + b"\x93" + COMMAND + b"R.",
     "STACK_GLOBAL from memo": (
-        by_hand.text("os") + b"q\x07" + by_hand.text("system") + b"q\x080h\x07h\x08\x93."
+        by_hand.text("os") + b"q\x07" + by_hand.text("system") + b"q\x08h\x07h\x08\x93."
     ),
     "STACK_GLOBAL of tuples": b"))\x93.",
     "STACK_GLOBAL of nothing": b"\x93.",
@@ -89,7 +89,7 @@ PICKLES = {
     "a dictionary in itself": b"}q\x00" + by_hand.text("conv1") + b"h\x00s.",
     "deep": b"]" * 100_000 + b"a" * 99_999 + b".",
     "memo": b"]r\xff\xff\xff\x7f.",
-    "too many instructions": b"N0" * 200_001 + b"N.",
+    "too many instructions": b"N" * 200_001 + b".",
     "no such memo": b"h\x05.",
     "marks": b"(" * 1000 + b".",
     "only marks": b"t" + b".",
@@ -163,7 +163,7 @@ def test_what_is_no_npy(tmp_path, content):
 
 def test_an_npy_that_shares_one_array_a_thousand_times(tmp_path):
     array = by_hand.python2_array(np.zeros(1_000_000, np.float32))
-    content = b"\x80\x02" + array + b"q\x000](" + b"h\x00" * 1000 + b"e."
+    content = b"\x80\x02" + array + b"q\x00](" + b"h\x00" * 1000 + b"e."
     refused(tmp_path / "a.npy", by_hand.object_npy(content), "more bytes than an AlexNet has")
 
 
@@ -255,10 +255,9 @@ def test_zip_archives(tmp_path):
     refused(tmp_path / "d.pth", file.getvalue(), "more than 1,000 members")
     refused(tmp_path / "d.keras", file.getvalue(), "more than 1,000 members")
     with zipfile.ZipFile(file := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
-        with archive.open("model.weights.h5", "w", force_zip64=True) as member:
-            for _ in range(51):
-                member.write(bytes(1 << 24))
-    refused(tmp_path / "e.keras", file.getvalue(), "claims 855,638,016 bytes")
+        archive.writestr("model.weights.h5", bytes(1000))
+    claimed = file.getvalue().replace(struct.pack("<I", 1000), struct.pack("<I", 855_638_016))
+    refused(tmp_path / "e.keras", claimed, "claims 855,638,016 bytes")
     with zipfile.ZipFile(file := io.BytesIO(), "w") as archive:
         archive.writestr("config.json", "{}")
     refused(tmp_path / "f.keras", file.getvalue(), "holds no model.weights.h5")
@@ -333,7 +332,7 @@ def shared(group):
 
 
 def many(group):
-    for number in range(10_100):
+    for number in range(1010):
         group.file["layers"][f"again{number}"] = group
 
 
@@ -355,12 +354,12 @@ def pointers(group):
         (compressed, "is compressed, or has fewer values"),
         (never_written, "has fewer values than it claims"),
         (shared, "more bytes of numbers"),
-        (many, "more than 10,000 groups"),
-        (circle, "more than 10,000 groups"),
+        (many, "more than 1,000 groups"),
+        (circle, "more than 1,000 groups"),
         (lambda group: None, "holds no layer with a kernel and a bias"),
         (lambda g: g.create_dataset("0", data=np.zeros((2, 9), "f4")), "with a bias of shape"),
         (lambda g: g.create_dataset("0", data=np.zeros((2, 8), "i4")), "not of floating point"),
-        (lambda g: g.create_group("0"), "no file of Keras|is of type"),
+        (lambda g: g.create_group("0"), "conv1 is"),
     ],
 )
 def test_hdf5(tmp_path, fill, message):
@@ -371,7 +370,7 @@ def test_hdf5(tmp_path, fill, message):
     refused(tmp_path / "a.keras", file.getvalue(), message)
 
 
-@pytest.mark.parametrize("config", ["[]", "{}x", "[" * 100_000, '{"config": 3}', '{"config": []}'])
+@pytest.mark.parametrize("config", ["[]", "{}x", "[" * 100_000, '{"config": 3}'])
 def test_an_old_h5_with_an_odd_configuration(tmp_path, config):
     path = tmp_path / "a.h5"
     write_model(str(path), AlexNet("tiny", 10))
@@ -380,7 +379,7 @@ def test_an_old_h5_with_an_odd_configuration(tmp_path, config):
         if len(config) >= 60_000:
             del file.attrs["model_config"]
             file.attrs["model_config"] = config[:60_000]
-    refused(path, path.read_bytes(), "no file of Keras, or it is damaged")
+    refused(path, path.read_bytes(), "is no .h5 file, or it is damaged")
 
 
 def test_what_is_no_file(tmp_path):
