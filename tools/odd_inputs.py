@@ -5,8 +5,8 @@ python -m tools.odd_inputs --count=300 --seed=1
 Each combination is a command on a small dataset with an odd file in each class folder, at an odd
 path, in an odd environment. They are drawn so that as many pairs as possible occur. A command may
 do its work, or end with one line that says why not. Faults are traces, lines of libraries on
-standard error, deaths by a signal, time-outs, and a file left out without a word. The exit code is 1
-if there was a fault.
+standard error, deaths by a signal, time-outs, and a file left out without a word. If there was a
+fault, the exit code is 1.
 
 Most combinations run in processes forked from this one, which has imported TensorFlow and not used
 it; variables that count only at a start get a process of their own. Needs Linux.
@@ -14,8 +14,10 @@ it; variables that count only at a start get a process of their own. Needs Linux
 
 from __future__ import annotations
 
+import atexit
 import collections
 import dataclasses
+import importlib
 import itertools
 import os
 import pathlib
@@ -178,7 +180,7 @@ def lay_out(each: Combination, folder: pathlib.Path, model: pathlib.Path, server
         case "nowhere" | "URL":
             pass
         case _:
-            base.mkdir(parents=True)
+            os.makedirs(os.path.normpath(base), exist_ok=True)
     if base.is_dir():
         layouts()[each.layout](base / "data")
         shutil.copytree(model, base / "run", ignore=shutil.ignore_patterns("tensorboard"))
@@ -319,6 +321,8 @@ def judge(each: Combination, code: int | None, stdout: str, stderr: str) -> str:
         return "fault: time-out"
     if "Traceback (most recent call last)" in stdout + stderr:
         return "fault: trace"
+    if each.command == "serve" and code in (-signal.SIGTERM, 143):
+        code = 0
     if code < 0:
         return f"fault: signal {-code}"
     foreign = [line for line in lines if _FOREIGN.search(line)]
@@ -326,11 +330,10 @@ def judge(each: Combination, code: int | None, stdout: str, stderr: str) -> str:
         return "fault: foreign line"
     if re.search("[\x00-\x08\x0b-\x1f\x7f]", (stdout + stderr).replace("\r", "")):
         return "fault: control characters"
-    silent = environment.prepare is not ENVIRONMENTS["plain"].prepare and not each.environment.startswith(("keras", "no working"))  # noqa: E501
     errors = [line for line in lines if line.startswith("error: ")]
-    if code == 0 or (code == 2 and each.command == "doctor") or code == 143 and each.command == "serve":  # noqa: E501
-        return "fault: silent" if _silent(each, stdout + stderr) and not silent else "done"
-    if silent or (errors and all(len(line) < 1000 for line in errors)):
+    if code == 0 or (code == 2 and each.command == "doctor"):
+        return "fault: silent" if _silent(each, stdout + stderr) else "done"
+    if environment.unseen or (errors and all(len(line) < 1000 for line in errors)):
         return "one line"
     if code == 1 and _SAID.search(stdout + stderr):
         return "one line"
@@ -339,6 +342,8 @@ def judge(each: Combination, code: int | None, stdout: str, stderr: str) -> str:
 
 def _silent(each: Combination, text: str) -> bool:
     """Whether a file of the dataset was neither used nor mentioned."""
+    if ENVIRONMENTS[each.environment].unseen:
+        return False
     if each.file == "none" or each.layout != "train, val" or _SAID.search(text):
         return False
     inside = each.file in ("folder with suffix", "circle of folders")  # empty: nothing to count
@@ -361,6 +366,7 @@ def main(argv: list[str]) -> int:
         root = pathlib.Path(temporary)
         model, server = _prepare(root)
         started = time.monotonic()
+        atexit.register(server.kill)
         for number, each in enumerate(draw(count, rng)):
             if only and only not in str(each):
                 continue
@@ -376,12 +382,11 @@ def main(argv: list[str]) -> int:
                 report = f"{number}: {result}, exit code {code}: {each}"
                 faults += [report] if result.startswith("fault") else []
                 print(report, flush=True)
-                shown = [f"    {line[:300]}" for line in (stdout + stderr).splitlines()[-12:]]
+                shown = [f"    {line[:300]}" for line in (stdout + stderr).splitlines()[-25:]]
                 print("\n".join(map(printable, shown)), flush=True)
             obey = ["chmod", "-R", "u+rwx", str(folder)]
             os.spawnvp(os.P_WAIT, obey[0], obey)
             shutil.rmtree(folder, ignore_errors=True)
-        server.kill()
         seconds = time.monotonic() - started
     print_table(table)
     print(f"{sum(map(collections.Counter.total, table.values())):,} combinations, "
@@ -399,14 +404,12 @@ def print_table(table: dict[str, collections.Counter]) -> None:
 
 def _import_everything() -> None:
     """Imports what the commands import, so that forked processes have it."""
-    import alexnet_tf.evaluation.report  # noqa: F401
-    import alexnet_tf.figures.plots  # noqa: F401
-    import alexnet_tf.inspection.dataset_report  # noqa: F401
-    import alexnet_tf.preparation.run  # noqa: F401
-    import alexnet_tf.serving.loaded_model  # noqa: F401
-    import alexnet_tf.serving.server  # noqa: F401
-    import alexnet_tf.training.exporting  # noqa: F401
-    import alexnet_tf.training.run  # noqa: F401
+    for name in (
+        *("evaluation.report", "figures.plots", "figures.report", "inspection.dataset_report"),
+        *("preparation.run", "serving.loaded_model", "serving.server", "serving.web_server"),
+        *("training.exporting", "training.run", "applications"),
+    ):
+        importlib.import_module(f"alexnet_tf.{name}")
 
 
 def _prepare(root: pathlib.Path) -> tuple[pathlib.Path, Command]:

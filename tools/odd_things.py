@@ -130,7 +130,7 @@ PATHS = {  # name: a path below the folder of a combination, which is the workin
     "escape": "\x1b[2J",
     "not UTF-8": os.fsdecode(b"caf\xe9"),
     "emoji": "naïve 🐈",
-    "tilde": "~",
+    "tilde": "~odd",
     "colon": "C:x",
     "dots": "x/../x/.",
     "long": "n" * 200,
@@ -223,12 +223,14 @@ class Environment:
         prepare: runs in the new process, in the folder.
         fresh: whether the variables count only when Python or TensorFlow starts.
         loud: whether it asks for more lines than the package prints.
+        unseen: whether some of the output goes nowhere.
     """
 
     variables: dict[str, str | None] = dataclasses.field(default_factory=dict)
     prepare: Callable[[], object] = lambda: None
     fresh: bool = False
     loud: bool = False
+    unseen: bool = False
 
 
 def _close(*descriptors: int) -> Callable[[], None]:
@@ -264,11 +266,11 @@ def _keras(text: str) -> Environment:
 _LATIN = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 ENVIRONMENTS = {
     "plain": Environment(),
-    "closed stderr": Environment(prepare=_close(2)),
-    "closed stdout": Environment(prepare=_close(1)),
-    "all closed": Environment(prepare=_close(0, 1, 2)),
-    "reader has ended": Environment(prepare=_broken_pipe),
-    "full disk as output": Environment(prepare=_full_output),
+    "closed stderr": Environment(prepare=_close(2), unseen=True),
+    "closed stdout": Environment(prepare=_close(1), unseen=True),
+    "all closed": Environment(prepare=_close(0, 1, 2), unseen=True),
+    "reader has ended": Environment(prepare=_broken_pipe, unseen=True),
+    "full disk as output": Environment(prepare=_full_output, unseen=True),
     "no HOME": Environment({"HOME": None}),
     "HOME nowhere": Environment({"HOME": "/nonexistent"}, fresh=True),
     "TMPDIR nowhere": Environment({"TMPDIR": "/nonexistent"}),
