@@ -12,7 +12,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from absl import app, flags, logging
 
@@ -73,18 +73,20 @@ def run(
 
 def _parse(argv: list[str]) -> list[str]:
     """Parses the flags as absl does, but reports a wrong flag in one line."""
-    try:
-        if _wants_help(argv):
-            app.parse_flags_with_usage(argv)  # prints and exits, with absl's exit code 1
-        return flags.FLAGS([argv[0], *flagfiles.expand(argv[1:], "recipe" in flags.FLAGS)])
-    except SystemExit:
-        sys.exit(0)
-    except flags.Error as error:
-        text = str(error).removeprefix("ERROR:: ")
-        # absl prints lists in Python's notation; on the command line they have commas.
-        text = re.sub(r"=(\['.*?'\]):", lambda m: f"={','.join(ast.literal_eval(m[1]))}:", text)
-        _print_error(f"{text} (--help lists the flags)")
-        sys.exit(1)
+    with _exit_codes():
+        try:
+            if _wants_help(argv):
+                app.parse_flags_with_usage(argv)  # prints and exits, with absl's exit code 1
+            return flags.FLAGS([argv[0], *flagfiles.expand(argv[1:], "recipe" in flags.FLAGS)])
+        except SystemExit:
+            sys.stdout.flush()
+            sys.exit(0)
+        except flags.Error as error:
+            text = str(error).removeprefix("ERROR:: ")
+            # absl prints lists in Python's notation; on the command line they have commas.
+            text = re.sub(r"=(\['.*?'\]):", lambda m: f"={','.join(ast.literal_eval(m[1]))}:", text)
+            _print_error(f"{text} (--help lists the flags)")
+            sys.exit(1)
 
 
 def _check_paths() -> None:
@@ -103,13 +105,20 @@ def _wants_help(argv: list[str]) -> bool:
 def _guarded(
     main: Callable[[list[str]], int | None], argv: list[str], needs_tensorflow: Callable[[], bool]
 ) -> None:
-    try:
+    with _exit_codes():
         logging.set_verbosity(logging.ERROR)  # of TensorFlow and TFDS; ours is printed
         if needs_tensorflow():
             import_tensorflow_quietly()
         code = main(argv[1:]) or 0
         sys.stdout.flush()  # a full disk is an error, not a note of Python's at its end
         sys.exit(code)
+
+
+@contextlib.contextmanager
+def _exit_codes() -> Iterator[None]:
+    """Context that turns what a user can correct into one line, and exits."""
+    try:
+        yield
     except UserError as error:
         _print_error(str(error))
         sys.exit(error.exit_code)
