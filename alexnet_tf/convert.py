@@ -26,6 +26,7 @@ def main(argv: list[str]) -> int:
     """Converts, or says what a file is; returns the exit code."""
     from alexnet_tf.applications import find_weights
     from alexnet_tf.system.errors import UserError
+    from alexnet_tf.system.paths import check_no_url
     from alexnet_tf.weights.files import READERS
 
     if _FLAGS.identify:
@@ -35,6 +36,7 @@ def main(argv: list[str]) -> int:
             f"Expected a source and a destination. Received: {' '.join(argv) or 'neither'}"
         )
     source, target = argv
+    check_no_url(target, "the destination")
     suffix = os.path.splitext(target.rstrip("/"))[1].lower()
     if suffix and suffix not in READERS and not os.path.isdir(target):
         raise UserError(
