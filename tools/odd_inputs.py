@@ -129,7 +129,7 @@ COMMANDS: dict[str, tuple[float, Callable[[World], list[str]]]] = {  # with a we
     "client, no server": (0.3, lambda w: [
         "client", "--server=http://127.0.0.1:9", "--timeout=0.5", w.photos,
     ]),
-    "convert": (1, lambda w: ["convert", "--", w.run, f"{w.output}.npz"]),
+    "convert": (1, lambda w: ["convert", "--", w.run, f"{w.output}.safetensors"]),
     "convert, identify": (1, lambda w: ["convert", "--identify", "--", w.photos, w.run]),
     "launch": (0.1, lambda w: [
         "launch", "--", "--variant=tiny", "--dataset=folder", f"--data_dir={w.data}", "--steps=2",
