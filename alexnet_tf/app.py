@@ -81,7 +81,9 @@ def _parse(argv: list[str]) -> list[str]:
         except SystemExit:
             sys.stdout.flush()
             sys.exit(0)
-        except flags.Error as error:
+        except UserError:
+            raise
+        except (flags.Error, ValueError) as error:  # absl raises the second for --noexport=true
             text = str(error).removeprefix("ERROR:: ")
             # absl prints lists in Python's notation; on the command line they have commas.
             text = re.sub(r"=(\['.*?'\]):", lambda m: f"={','.join(ast.literal_eval(m[1]))}:", text)

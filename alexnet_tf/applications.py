@@ -116,10 +116,12 @@ def find_weights(weights: str | os.PathLike, checkpoint: str = "best") -> Weight
     Raises:
         UserError: they cannot be had.
     """
+    from alexnet_tf.system.paths import check_no_url
     from alexnet_tf.weights.files import read_weights
     from alexnet_tf.weights.official import OFFICIAL, download
 
     path = os.fspath(weights)
+    check_no_url(path, "the weights")
     if path in OFFICIAL and not os.path.exists(path):
         path = download(path)
     if os.path.isdir(path):

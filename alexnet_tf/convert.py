@@ -64,8 +64,10 @@ def convert(
     """
     from alexnet_tf.applications import find_weights
     from alexnet_tf.system.errors import UserError
+    from alexnet_tf.system.paths import check_no_url
     from alexnet_tf.weights.files import READERS
 
+    check_no_url(target, "the destination")
     suffix = os.path.splitext(target.rstrip("/"))[1].lower()
     if suffix and suffix not in READERS and not os.path.isdir(target):
         raise UserError(

@@ -10,7 +10,7 @@ from absl import flags
 
 from alexnet_tf import flagfiles
 from alexnet_tf.flags import define_options, read_flagfile, read_options
-from tests.commands import ROOT
+from tests.commands import ROOT, run
 
 
 @pytest.fixture
@@ -136,3 +136,10 @@ def test_the_installed_package_has_its_recipes(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "--variant=caffe does" in done.stdout
     assert pathlib.Path(flagfiles.recipe_folder()) == ROOT / "configs"
+
+
+def test_a_negated_flag_with_a_value_is_an_error_of_one_line():
+    done = run("alexnet_tf.train", "--noexport=true")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: --noexport=true does not take an argument")
+    assert done.stderr.count("\n") == 1

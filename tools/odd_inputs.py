@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import atexit
 import collections
+import contextlib
 import dataclasses
 import importlib
 import itertools
@@ -129,7 +130,7 @@ COMMANDS: dict[str, tuple[float, Callable[[World], list[str]]]] = {  # with a we
     "client, no server": (0.3, lambda w: [
         "client", "--server=http://127.0.0.1:9", "--timeout=0.5", w.photos,
     ]),
-    "convert": (1, lambda w: ["convert", "--", w.run, f"{w.output}.npz"]),
+    "convert": (1, lambda w: ["convert", "--", w.run, f"{w.output}.safetensors"]),
     "convert, identify": (1, lambda w: ["convert", "--identify", "--", w.photos, w.run]),
     "launch": (0.1, lambda w: [
         "launch", "--", "--variant=tiny", "--dataset=folder", f"--data_dir={w.data}", "--steps=2",
@@ -356,7 +357,7 @@ def _silent(each: Combination, text: str) -> bool:
 
 
 def main(argv: list[str]) -> int:
-    """Runs the combinations, and prints the table; returns the exit code."""
+    """Runs the combinations until Ctrl-C, and prints the table; returns the exit code."""
     rng = np.random.default_rng(_FLAGS.seed)
     count, only, verbose = _FLAGS.count, _FLAGS.only, _FLAGS.verbose
     _import_everything()
@@ -367,26 +368,27 @@ def main(argv: list[str]) -> int:
         model, server = _prepare(root)
         started = time.monotonic()
         atexit.register(server.kill)
-        for number, each in enumerate(draw(count, rng)):
-            if only and only not in str(each):
-                continue
-            folder = root / str(number)
-            world = lay_out(each, folder, model, server.url() or "")
-            arguments = COMMANDS[each.command][1](world)
-            command = Command(arguments, folder, each.environment, root)
-            code = command.wait()
-            stdout, stderr = _read(command.stdout), _read(command.stderr)
-            result = judge(each, code, stdout, stderr)
-            table[each.command.partition(",")[0]][result] += 1
-            if verbose or result.startswith("fault"):
-                report = f"{number}: {result}, exit code {code}: {each}"
-                faults += [report] if result.startswith("fault") else []
-                print(report, flush=True)
-                shown = [f"    {line[:300]}" for line in (stdout + stderr).splitlines()[-25:]]
-                print("\n".join(map(printable, shown)), flush=True)
-            obey = ["chmod", "-R", "u+rwx", str(folder)]
-            os.spawnvp(os.P_WAIT, obey[0], obey)
-            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            for number, each in enumerate(draw(count, rng)):
+                if only and only not in str(each):
+                    continue
+                folder = root / str(number)
+                world = lay_out(each, folder, model, server.url() or "")
+                arguments = COMMANDS[each.command][1](world)
+                command = Command(arguments, folder, each.environment, root)
+                code = command.wait()
+                stdout, stderr = _read(command.stdout), _read(command.stderr)
+                result = judge(each, code, stdout, stderr)
+                table[each.command.partition(",")[0]][result] += 1
+                if verbose or result.startswith("fault"):
+                    report = f"{number}: {result}, exit code {code}: {each}"
+                    faults += [report] if result.startswith("fault") else []
+                    print(report, flush=True)
+                    shown = [f"    {line[:300]}" for line in (stdout + stderr).splitlines()[-25:]]
+                    print("\n".join(map(printable, shown)), flush=True)
+                obey = ["chmod", "-R", "u+rwx", str(folder)]
+                os.spawnvp(os.P_WAIT, obey[0], obey)
+                shutil.rmtree(folder, ignore_errors=True)
         seconds = time.monotonic() - started
     print_table(table)
     print(f"{sum(map(collections.Counter.total, table.values())):,} combinations, "

@@ -25,6 +25,8 @@ from alexnet_tf.data.class_folders import (
 from alexnet_tf.data.limits import MAX_BYTES, MAX_PIXELS
 from alexnet_tf.data.pillow_decoding import to_bmp
 from alexnet_tf.models.imagenet_classes import class_words
+from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.paths import check_no_url
 from alexnet_tf.system.progress import Progress
 from alexnet_tf.system.text import printable
 
@@ -79,7 +81,15 @@ def find_images(paths: Iterable[str | os.PathLike]) -> list[Path]:
 
     A folder without images, or one that cannot be read, is listed itself: `predict_files` gives
     the reason. The other files of folders are counted on standard error.
+
+    Raises:
+        UserError: a URL, or an empty path, such as that of a variable of the shell that is not set.
     """
+    paths = list(paths)
+    for path in paths:
+        check_no_url(path, "each photograph")
+        if not os.fspath(path):
+            raise UserError("Expected image files or folders. Received: an empty path")
     found, left_out = [], LeftOut()
     for path in map(Path, paths):
         found += (_images_in(path, left_out) if os.path.isdir(path) else []) or [path]

@@ -31,11 +31,7 @@ def local_path(path: str | os.PathLike, flag: str = "the path", utf8: bool = Fal
             a path that the system refuses.
     """
     text = os.fsdecode(path)
-    if _URL.match(text):
-        raise UserError(
-            f"Expected {flag} to be a path on this machine. Received: {text}. Copy the files, or "
-            "mount the storage (gcsfuse, s3fs), and name the local directory"
-        )
+    check_no_url(text, flag)
     if utf8 and not _is_utf8(text):
         raise UserError(f"Expected {flag} to be a path in UTF-8. Received: {text!r}. Rename it")
     if not text or "\0" in text:
@@ -57,6 +53,20 @@ def local_path(path: str | os.PathLike, flag: str = "the path", utf8: bool = Fal
         ) from None
     found = pathlib.Path(expanded)
     return found.absolute() if str(found).startswith("~") else found  # pathlib makes ~ of ./~
+
+
+def check_no_url(path: str | os.PathLike, what: str) -> None:
+    """Refuses URLs such as gs://bucket/run, of which pathlib would make a local path.
+
+    Raises:
+        UserError: it is one; `what` says in the message what the path is for.
+    """
+    text = os.fsdecode(path)
+    if _URL.match(text):
+        raise UserError(
+            f"Expected {what} to be a path on this machine. Received: {text}. Copy the files, or "
+            "mount the storage (gcsfuse, s3fs), and name the local directory"
+        )
 
 
 @contextlib.contextmanager

@@ -168,6 +168,9 @@ def _layer(layer: str, group: h5py.Group, names: tuple[str, str], path: str) -> 
         raise UserError(f"{path}: layer {printable(layer)[:40]} has {error}") from None
 
 
+_REST = 2**20  # bytes of a file beside the weights, at most
+
+
 def write_model(path: str, model: object) -> None:
     """Saves a Keras model, or its weights if the name ends so, under a temporary name first.
 
@@ -181,6 +184,9 @@ def write_model(path: str, model: object) -> None:
     folder, name = os.path.split(os.path.abspath(path))
     with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
         partial = os.path.join(temporary, name)
+        if hasattr(os, "posix_fallocate"):  # HDF5 ends the process when a disk is full
+            with open(partial, "wb") as file:
+                os.posix_fallocate(file.fileno(), 0, 4 * model.count_params() + _REST)
         if name.endswith(".weights.h5"):
             model.save_weights(partial)
         else:

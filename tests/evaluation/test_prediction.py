@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from alexnet_tf.applications import find_weights
 from alexnet_tf.data.decode import decode
 from alexnet_tf.data.limits import MAX_BYTES
 from alexnet_tf.evaluation.prediction import (
@@ -20,6 +21,7 @@ from alexnet_tf.evaluation.prediction import (
     predict_files,
     print_predictions,
 )
+from alexnet_tf.system.errors import UserError
 from tests.data.odd_images import HEIGHT, WIDTH, odd_images
 
 
@@ -168,3 +170,13 @@ def test_a_name_of_any_bytes_is_printed(tmp_path):
         env={**os.environ, "PYTHONIOENCODING": "utf-8"},
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, b"\\udcff.jpg\n"), done.stderr
+
+
+@pytest.mark.parametrize("url", ["https://example.com/cat.jpg", "gs://bucket/photos"])
+def test_photographs_at_urls_are_refused_before_the_work(tmp_path, url):
+    with pytest.raises(UserError, match="Expected each photograph to be a path on this machine"):
+        find_images([tmp_path, url])
+    with pytest.raises(UserError, match="an empty path"):  # not the working directory
+        find_images([tmp_path, ""])
+    with pytest.raises(UserError, match="Expected the weights to be a path on this machine"):
+        find_weights(url)
