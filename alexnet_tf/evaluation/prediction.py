@@ -126,7 +126,7 @@ def normalised_entropy(probabilities: np.ndarray) -> float:
 
 def describe_classes(names: Sequence[str]) -> str:
     """Names the classes that a model knows; many classes are only counted."""
-    listed = f": {', '.join(names)}" if names and len(names) <= _MAX_NAMES else ""
+    listed = f": {', '.join(map(printable, names))}" if names and len(names) <= _MAX_NAMES else ""
     return _knows(len(names)) + listed
 
 
