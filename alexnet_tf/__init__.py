@@ -20,9 +20,9 @@ Map of the package, in reading order:
     system/       files, signals, progress, errors: imports nothing else of the package
 
 visualize.py makes arrays of kernels and grids of images. Entry points only parse flags and call:
-train.py, evaluate.py, predict.py, export.py, convert.py, prepare.py, doctor.py, serve.py, client.py,
-launch.py and figures/__main__.py. applications.py is what Python programs call. Imports run one way
-(tests/test_imports.py): entry points, towers, training and its neighbours, evaluation, data,
+train.py, evaluate.py, predict.py, export.py, convert.py, prepare.py, doctor.py, serve.py,
+client.py, launch.py and figures/__main__.py. Python programs call applications.py. Imports run one
+way (tests/test_imports.py): entry points, towers, training and its neighbours, evaluation, data,
 models, layers, system.
 """
 

@@ -8,8 +8,12 @@ import signal
 import subprocess
 import time
 
+import numpy as np
 import pytest
 
+from alexnet_tf.applications import load_model
+from alexnet_tf.convert import convert
+from alexnet_tf.weights.files import read_weights
 from tests import commands
 from tests.commands import ROOT
 from tests.folders import write_folder
@@ -47,6 +51,22 @@ def test_training_reports_and_leaves_everything_behind(trained):
     assert (model_dir / "checkpoints" / "00000010").is_dir()
     assert list((model_dir / "tensorboard" / "train").glob("events*"))
     assert (model_dir / "saved_model" / "1" / "saved_model.pb").exists()
+
+
+@pytest.mark.parametrize("checkpoint", ["best", "newest"])
+def test_a_run_is_a_source_of_weights(trained, tmp_path, checkpoint):
+    model_dir, _ = trained
+    path = tmp_path / "weights.safetensors"
+    said = convert(str(model_dir), str(path), checkpoint=checkpoint)
+    assert said.startswith(f"{model_dir}/checkpoints/") and said.endswith("variant tiny")
+    (step,) = re.findall(r"checkpoints/(\d+)", said)
+    assert checkpoint == "best" or step == "00000010"
+    arrays = read_weights(path).arrays
+    assert list(arrays)[-1] == "fc8"
+    if step == "00000010":  # beside the SavedModel, the run has written the network itself
+        model = load_model(model_dir / "model.keras")
+        for name, layer in arrays.items():
+            np.testing.assert_array_equal(model.get_layer(name).kernel, layer.kernel)
 
 
 def test_logs_hold_no_lines_but_ours(trained):
