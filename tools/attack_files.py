@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 import multiprocessing
 import os
 import pathlib
@@ -39,6 +40,7 @@ _SECONDS = 20.0  # CPU time for one command
 _MEGABYTES = 2000
 _PATIENCE = 120.0  # seconds until a silent process counts as hung
 _LONGEST = 2000  # characters of a message
+_COLUMNS = ("mutations", "refused", "accepted", "faults", "slowest, s", "largest, MB")
 
 
 @dataclasses.dataclass
@@ -61,29 +63,27 @@ class Attack:
     """Attacks the commands of this process with mutations of one kind.
 
     Args:
-        name: of the kind.
-        root: an empty temporary folder.
+        kind: of file.
+        root: a temporary folder with `targets.make_originals`.
         watch: over that folder.
+        copy: a folder to make, for what is changed.
     """
 
-    def __init__(self, name: str, root: pathlib.Path, watch: Watch):
+    def __init__(self, kind: Kind, root: pathlib.Path, watch: Watch, copy: pathlib.Path):
         from tools.attack import targets
 
         self._targets, self._watch, self._root = targets, watch, root
-        self.kind: Kind = targets.KINDS[name]
-        self._name, self._stranger = name, root / "stranger"
-        if not self._stranger.exists():
-            targets.make_originals(root)
-        self._original = (self._stranger / self.kind.path).read_bytes()
-        self._restorer = targets.Restorer(self._stranger, root / "copies" / name)
+        self._kind, self._stranger = kind, root / "stranger"
+        self._original = (self._stranger / kind.path).read_bytes()
+        self._restorer = targets.Restorer(self._stranger, copy)
 
     def try_one(self, number: int, seed: int) -> dict[str, Outcome]:
         """Reads a mutation by every command: name of the command to outcome."""
-        rng = np.random.default_rng([seed, number, len(self._name)])
-        mutation = self.kind.mutation(self._original, rng, self._root / "outside")
+        rng = np.random.default_rng([seed, number])
+        mutation = self._kind.mutation(self._original, rng, self._root / "outside")
         outcomes = {}
-        for command, read in self.kind.commands.items():
-            self._targets.place(self.kind, self._stranger, mutation)
+        for command, read in self._kind.commands.items():
+            self._targets.place(self._kind, self._stranger, mutation)
             outcomes[command] = self._read(read)
             if outcomes[command].accepted and self._is_forbidden(mutation):
                 outcomes[command].faults.append("a forbidden operation was accepted")
@@ -98,7 +98,7 @@ class Attack:
             try:
                 read(self._stranger)
                 accepted = True
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
                 problem = _trace_of(error)
         seconds, megabytes = time.process_time() - start, _memory("VmHWM") - before
         faults = [*self._watch.found, *([problem] if problem else []), *self._outside()]
@@ -119,15 +119,15 @@ class Attack:
         return [f"left {', '.join(names)} outside, or changed it"]
 
     def _is_forbidden(self, mutation) -> bool:  # noqa: ANN001
-        if self._name != "saved_model.pb" or not isinstance(mutation, bytes):
+        if not self._kind.path.endswith("saved_model.pb") or not isinstance(mutation, bytes):
             return False
         from tensorflow.core.protobuf import saved_model_pb2
 
         from tools.attack.graphs import FORBIDDEN
 
         (graph,) = saved_model_pb2.SavedModel.FromString(mutation).meta_graphs
-        library = graph.graph_def.library.function
-        nodes = [*graph.graph_def.node, *(node for each in library for node in each.node_def)]
+        bodies = [function.node_def for function in graph.graph_def.library.function]
+        nodes = itertools.chain(graph.graph_def.node, *bodies)
         return any(node.op in FORBIDDEN - _OF_THE_SAVER for node in nodes)
 
 
@@ -157,8 +157,11 @@ def _memory(name: str) -> float:
 def _work(kind: str, first: int, count: int, seed: int, root: str, pipe) -> None:  # noqa: ANN001
     """Tries mutations `first` to `count`; announces each, so that a death can be traced to one."""
     app.import_tensorflow_quietly()
-    os.environ["TMPDIR"] = os.path.join(root, "tmp")
-    attack = Attack(kind, pathlib.Path(root), Watch(pathlib.Path(root)))
+    from tools.attack import targets
+
+    folder = pathlib.Path(root)
+    targets.make_originals(folder, targets.KINDS[kind])
+    attack = Attack(targets.KINDS[kind], folder, Watch(folder), folder / "copy")
     os.chdir(os.path.join(root, "stranger"))
     sys.path.insert(0, "")  # as a stranger would have it
     for number in range(first, count):
@@ -191,7 +194,7 @@ class Row:
 
 
 def attack_kind(kind: str, count: int, seed: int, first: int = 0) -> tuple[dict[str, Row], dict]:
-    """Tries all mutations of a kind.
+    """Tries all mutations of a kind, and prints each fault when it is first seen.
 
     Args:
         kind: of `targets.KINDS`.
@@ -226,37 +229,43 @@ def attack_kind(kind: str, count: int, seed: int, first: int = 0) -> tuple[dict[
                     for command, outcome in value[1].items():
                         rows[command].add(outcome)
                         for fault in outcome.faults:
-                            faults[command, fault].append(value[0])
+                            _note(faults, f"{kind}, {command}: {fault}", value[0])
             except EOFError:
                 process.kill()
                 process.join()
                 if last is None:  # the next process would end in the same way
-                    raise UserError(f"The process ended at its start ({process.exitcode})") from None
-                died = f"ended or hung the process ({process.exitcode})"
-                faults["?", died].append(last)
+                    raise UserError(
+                        f"The process ended at its start ({process.exitcode})"
+                    ) from None
+                died = f"{kind}: the process died or hung ({process.exitcode})"
+                _note(faults, died, last)
                 first = last + 1
             process.join()
     return rows, faults
+
+
+def _note(faults: dict[str, list[int]], fault: str, number: int) -> None:
+    """Prints a fault when it is seen for the first time."""
+    if fault not in faults:
+        print(f"{fault} (mutation {number})", file=sys.stderr, flush=True)
+    faults[fault].append(number)
 
 
 def main(argv: list[str]) -> int:
     """Attacks with all kinds and prints the table; returns the exit code."""
     del argv
     failed = False
-    print("| file | commands | mutations | refused | accepted | faults | slowest, s | largest, MB |")
+    print(
+        "| file | commands | mutations | refused | accepted | faults | slowest, s | largest, MB |"
+    )
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for kind in _FLAGS.kinds or list(_kinds()):
         rows, faults = attack_kind(kind, _FLAGS.mutations, _FLAGS.seed, _FLAGS.first)
         for command, row in rows.items():
             print(f"| {kind} | {command} | {row} |", flush=True)
-        for (command, fault), numbers in faults.items():
+        for fault, numbers in faults.items():
             failed = True
-            shown = ", ".join(map(str, numbers[:3]))
-            print(
-                f"{kind}, {command}: {fault} ({len(numbers):,}, numbers {shown})",
-                file=sys.stderr,
-                flush=True,
-            )
+            print(f"{fault}: {len(numbers):,} mutations", file=sys.stderr, flush=True)
     return 1 if failed else 0
 
 

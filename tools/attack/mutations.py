@@ -152,7 +152,7 @@ class _Code:
     def __init__(self, path: str):
         self._path = path
 
-    def __reduce__(self):  # noqa: ANN204
+    def __reduce__(self):
         return open, (self._path, "w")
 
 

@@ -30,7 +30,6 @@ from alexnet_tf.models.build import build_model
 from alexnet_tf.models.variants import get_variant
 from alexnet_tf.serving.loaded_model import LoadedModel
 from alexnet_tf.serving.model_card import ModelCard, Validation
-from alexnet_tf.serving.model_safety import check_saved_model
 from alexnet_tf.serving.saved_model import read_labels
 from alexnet_tf.training.directory import ModelDirectory, RunMetadata, load_classifier
 from alexnet_tf.training.exporting import export_run, exported_steps
@@ -39,6 +38,7 @@ from tools.attack import graphs, mutations
 from tools.attack.mutations import Mutation
 
 _CLASSES = ("blue", "green", "red")
+_MADE, _CHECKPOINT = "datasets/made/1.0.0", "run/checkpoints/00000005"
 _CODE = "from pathlib import Path\nPath({!r}, 'new').write_text('attacked')\nclass Code: pass\n"
 
 
@@ -70,14 +70,14 @@ class Kind:
         return self.mutate(original, rng, outside)
 
 
-def make_originals(root: pathlib.Path) -> None:
-    """Writes a run, a SavedModel, a dataset, and the rest of the temporary folder."""
+def make_originals(root: pathlib.Path, kind: Kind) -> None:
+    """Writes a run, a dataset, and the rest of the temporary folder; a SavedModel for its files."""
     for name in ("stranger", "outside", "tmp"):
         (root / name).mkdir()
     outside, stranger = root / "outside", root / "stranger"
     (outside / "victim").write_text("untouched")
     (stranger / "stranger.py").write_text(_CODE.format(str(outside)))
-    folder = stranger / "datasets" / "made" / "1.0.0"
+    folder = stranger / _MADE
     _write_dataset(folder)
     metadata, statistics = _run_of(stranger)
     _save_arrays(statistics, folder / "statistics.npz")
@@ -87,8 +87,11 @@ def make_originals(root: pathlib.Path) -> None:
     _save_arrays(statistics, directory.statistics_path)
     model = build_model(metadata.resolve_variant(), len(_CLASSES))
     directory.checkpoints.save(tf.train.Checkpoint(model=model), 5, None, 2)
-    export_run(directory, stranger / "model")
-    shutil.copytree(stranger / "model", directory.saved_model)
+    assets = directory.saved_model / "1" / "assets"
+    assets.mkdir(parents=True)
+    _card(directory).write(assets / "model_card.json", _CLASSES)
+    if kind.path.startswith("model/"):  # this takes seconds
+        export_run(directory, stranger / "model")
 
 
 def _save_arrays(statistics: Statistics, path: pathlib.Path) -> None:
@@ -97,11 +100,9 @@ def _save_arrays(statistics: Statistics, path: pathlib.Path) -> None:
 
 def _run_of(stranger: pathlib.Path) -> tuple[RunMetadata, Statistics]:
     variant = get_variant("tiny")
-    dataset = str(stranger / "datasets" / "made" / "1.0.0")
+    dataset = str(stranger / _MADE)
     options = dataclasses.asdict(Options(dataset=dataset, batch_size=8))
-    metadata = RunMetadata(
-        "tiny", variant.activation, _CLASSES, dataset, None, options, examples=9
-    )
+    metadata = RunMetadata("tiny", variant.activation, _CLASSES, dataset, None, options, examples=9)
     side = variant.preprocessing.image_size
     mean = np.full((side, side, 3), 100, np.float32)
     return metadata, Statistics(mean, np.ones(3, np.float32), np.eye(3, dtype=np.float32))
@@ -136,27 +137,25 @@ def _write_dataset(folder: pathlib.Path) -> None:
 
 
 def _load(stranger: pathlib.Path) -> None:
-    load_classifier([str(stranger / "run")])
+    """All that is read of a run, its dataset and its card; not the graphs, which depend on little.
 
-
-def _evaluate(stranger: pathlib.Path) -> None:
-    _, (run,), _ = load_classifier([str(stranger / "run")], "newest")
+    A graph is the same for every run of a variant with this number of classes.
+    """
+    directory = ModelDirectory(stranger / "run")
+    _, (run,), _ = load_classifier([str(directory.path)])
+    directory.find_checkpoint()
     name, data_dir, validation = run.find_dataset(None, None)
-    dataset = open_split(name, data_dir, None, 1.0, validation)
-    dataset.with_class_order(run.classes)
+    dataset = open_split(name, data_dir, None, 1.0, validation).with_class_order(run.classes)
+    print(dataset.name, *dataset.classes[:5])
+    _card(directory).write(stranger.parent / "tmp" / "card.json", run.classes)
 
 
-def _export(stranger: pathlib.Path) -> None:
-    """All but the graph, which depends on the variant and the number of classes only."""
-    _, metadata, saved = ModelDirectory(stranger / "run").load()
-    card = ModelCard(
-        metadata.resolve_variant(),
-        metadata.dataset,
-        saved.step,
-        Validation(saved.error, saved.top5_error, saved.examples),
-        metadata.options | metadata.arguments,
-    )
-    card.write(stranger.parent / "tmp" / "card.json", metadata.classes)
+def _card(directory: ModelDirectory) -> ModelCard:
+    """As `alexnet_tf.export` writes it."""
+    run, saved = directory.read_metadata(), directory.find_checkpoint()
+    validation = Validation(saved.error, saved.top5_error, saved.examples)
+    flags = run.options | run.arguments
+    return ModelCard(run.resolve_variant(), run.dataset, saved.step, validation, flags)
 
 
 def _train(stranger: pathlib.Path) -> None:
@@ -170,23 +169,17 @@ def _train(stranger: pathlib.Path) -> None:
 
 
 def _open(stranger: pathlib.Path) -> None:
-    dataset = open_dataset(_dataset(stranger))
+    name = str(stranger / _MADE)
+    dataset = open_dataset(name)
     if dataset.statistics:
         Statistics.load(dataset.statistics)
-
-
-def _examine(stranger: pathlib.Path) -> None:
-    dataset = open_split(_dataset(stranger), None, None, 1.0)
-    for _ in dataset.validation.read(tf.constant(0, tf.int64)).batch(4):
-        pass
+    for split in (dataset.train, open_split(name, None, None, 1.0).validation):
+        for _ in split.read(tf.constant(0, tf.int64)).batch(4):
+            pass
 
 
 def _prepare(stranger: pathlib.Path) -> None:
     checked_keys(builder_of_name("made", str(stranger / "datasets"), "--tfds"))
-
-
-def _dataset(stranger: pathlib.Path) -> str:
-    return str(stranger / "datasets" / "made" / "1.0.0")
 
 
 def _serve(stranger: pathlib.Path) -> None:
@@ -194,10 +187,6 @@ def _serve(stranger: pathlib.Path) -> None:
     model.warm_up()
     json.dumps(model.labels)
     print(model.version, list(model.definitions))
-
-
-def _check(stranger: pathlib.Path) -> None:
-    check_saved_model(stranger / "model" / "1")
 
 
 def _labels(stranger: pathlib.Path) -> None:
@@ -216,7 +205,7 @@ def _mutate_sealed(data: bytes, rng: np.random.Generator, outside: pathlib.Path)
 
 
 def _seal_checkpoint(stranger: pathlib.Path) -> None:
-    folder = stranger / "run" / "checkpoints" / "00000005"
+    folder = stranger / _CHECKPOINT
     path = folder / "manifest.json"
     content = json.loads(path.read_bytes().partition(b"\n")[2])
     for name, entry in content["files"].items():
@@ -237,21 +226,13 @@ def _bytes(data: bytes, rng: np.random.Generator, outside: pathlib.Path) -> byte
     return mutations.mutate_bytes(data, rng)
 
 
-_OF_A_RUN = {
-    "predict, convert": _load,
-    "evaluate, figures": _evaluate,
-    "export": _export,
-    "train": _train,
-}
-_OF_DATA = {"train": _open, "evaluate, figures, doctor": _examine, "prepare": _prepare}
-_CHECKPOINT = "run/checkpoints/00000005"
-_MADE = "datasets/made/1.0.0"
+_LOADERS = {"evaluate, predict, export, figures, convert": _load}
+_OF_A_RUN = {**_LOADERS, "train": _train}
+_OF_DATA = {"train, evaluate, figures, doctor": _open, "prepare": _prepare}
 KINDS = {
     "run card": Kind("run/model.json", mutations.mutate_json, _OF_A_RUN),
     "manifest": Kind(f"{_CHECKPOINT}/manifest.json", _mutate_sealed, _OF_A_RUN),
-    "checkpoint index": Kind(
-        f"{_CHECKPOINT}/variables.index", _bytes, {"all that load a run": _load}, _seal_checkpoint
-    ),
+    "checkpoint index": Kind(f"{_CHECKPOINT}/variables.index", _bytes, _LOADERS, _seal_checkpoint),
     "statistics": Kind("run/statistics.npz", mutations.mutate_arrays, _OF_A_RUN),
     "a dataset's statistics": Kind(
         f"{_MADE}/statistics.npz", mutations.mutate_arrays, {"train": _open}
@@ -294,21 +275,24 @@ class Restorer:
         self._state = self._look()
 
     def restore(self) -> None:
-        """Copies what has changed; if files were added or are missing, everything."""
+        """Copies what has changed, and removes what was added."""
         now = self._look()
-        if now == self._state:
-            return
-        if now.keys() != self._state.keys() or any(
-            now[name][0] != self._state[name][0] for name in now
-        ):
-            shutil.rmtree(self._folder)
-            shutil.copytree(self._copy, self._folder)
-        else:
-            for name in (name for name in now if now[name] != self._state[name]):
-                path = self._folder / name
-                path.unlink()
-                shutil.copy2(self._copy / name, path)
-        self._state = self._look()
+        changed = sorted(
+            name for name in {*now, *self._state} if now.get(name) != self._state.get(name)
+        )
+        for name in changed:
+            path = self._folder / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        for name in changed:
+            if (self._copy / name).is_dir():
+                (self._folder / name).mkdir(exist_ok=True)
+            elif name in self._state:
+                shutil.copy2(self._copy / name, self._folder / name)
+        if changed:
+            self._state = self._look()
 
     def _look(self) -> dict[str, tuple]:
         found = {}
