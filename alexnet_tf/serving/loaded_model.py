@@ -41,9 +41,9 @@ class LoadedModel:
         try:
             if not trust:
                 check_saved_model(self.path)
+            self.labels = read_labels(self.path)
             with tensorflow_path(self.path) as path:
                 self._loaded = tf.saved_model.load(path)
-            self.labels = read_labels(self.path)
             self.functions = dict(self._loaded.signatures)
             self._check_labels()
         except UserError:

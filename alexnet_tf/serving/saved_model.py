@@ -27,6 +27,7 @@ from tensorflow_serving.apis import (
     prediction_log_pb2,
 )
 
+from alexnet_tf.data.limits import MAX_CLASSES
 from alexnet_tf.evaluation.classifier import Classifier
 from alexnet_tf.serving.model_card import ModelCard
 from alexnet_tf.serving.model_safety import MAX_TENSOR_BYTES, tensor_bytes
@@ -157,8 +158,20 @@ def write_labels(directory: pathlib.Path, classes: tuple[str, ...]) -> None:
 
 
 def read_labels(directory: pathlib.Path) -> tuple[str, ...]:
-    """Reads the class names; only a line feed ends one: names may contain other separators."""
-    text = read_bytes(directory / _LABELS).decode()
+    """Reads the class names; only a line feed ends one: names may contain other separators.
+
+    Raises:
+        FileNotFoundError: there are none.
+        UserError: they are no UTF-8, or too many.
+    """
+    path = directory / _LABELS
+    try:
+        text = read_bytes(path).decode()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is damaged: {error}. Export the model again") from None
+    classes = text.count("\n") + (not text.endswith("\n"))
+    if classes > MAX_CLASSES:
+        raise UserError(f"{path} has {classes:,} names, over {MAX_CLASSES:,}")
     return tuple(text.removesuffix("\n").split("\n"))
 
 

@@ -32,7 +32,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.errors import UserError, first_line
 
 MAX_JSON = 16 * 2**20  # bytes; as Python objects JSON takes up to 20 times as much
 MAX_DEPTH = 32  # of lists and mappings in each other
@@ -252,8 +252,7 @@ def read_arrays(path: str | os.PathLike, names: Iterable[str], limit: int) -> di
                 return {name: _read_array(archive, name, limit) for name in names}
         # A damaged archive raises all kinds: zlib.error, struct.error, NotImplementedError, ...
         except Exception as error:
-            reason = str(error) or type(error).__name__
-            raise UserError(f"{path} is damaged: {reason.splitlines()[0]}") from None
+            raise UserError(f"{path} is damaged: {first_line(error)}") from None
 
 
 def _read_array(archive: zipfile.ZipFile, name: str, limit: int) -> np.ndarray:

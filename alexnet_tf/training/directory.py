@@ -145,6 +145,7 @@ def _options(values: Any) -> None:
 _FORM = {  # of model.json; old ones hold less
     **{"variant": _text, "activation": _text, "classes": [_text], "dataset": _text},
     **{"data_dir": (None, _text), "options?": _options, "examples?": (None, natural)},
+    **{"data_digest?": (None, _text), "validation_split?": _text, "arguments?": {_text: _text}},
 }
 
 

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from alexnet_tf.evaluation.classifier import Classifier
+from alexnet_tf.serving.loaded_model import LoadedModel
 from alexnet_tf.serving.model_card import recipe
 from alexnet_tf.serving.saved_model import export
 from alexnet_tf.serving.signatures import SIGNATURES, check_ops
@@ -255,3 +257,11 @@ def test_tensorflows_own_command_shows_and_runs_the_model(exported, classifier, 
     )  # fmt: skip
     probabilities = np.load(tmp_path / "probabilities.npy")
     np.testing.assert_allclose(probabilities, classifier.probabilities(squares), atol=1e-5)
+
+
+@pytest.mark.parametrize("names", [b"\xff\n" * 7, b"a\n" * 100_001], ids=["no UTF-8", "too many"])
+def test_labels_that_are_no_names(exported, tmp_path, names):
+    shutil.copytree(exported, tmp_path / "1")
+    (tmp_path / "1" / "assets" / "labels.txt").write_bytes(names)
+    with pytest.raises(UserError, match="labels.txt (is damaged|has 100,001 names)"):
+        LoadedModel(tmp_path / "1")

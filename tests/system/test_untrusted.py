@@ -132,3 +132,12 @@ def test_arrays_that_lie(tmp_path):
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(UserError, match="is damaged"):
         read_arrays(path, ["large"], limit=1000)
+
+
+def test_a_header_of_an_array_is_not_shown_whole(tmp_path):
+    path = tmp_path / "arrays.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("mean.npy", b"\x93NUMPY\x01\x00\x28\x23" + b"(" * 9000)
+    with pytest.raises(UserError, match="is damaged") as refused:
+        read_arrays(path, ["mean"], limit=10_000)
+    assert len(str(refused.value)) < 400

@@ -173,6 +173,9 @@ WRONG_CARDS = {
     "options": {**CARD, "options": [1]},
     "list": [],
     "zero byte": {**CARD, "data_dir": "a\0b"},
+    "digest": {**CARD, "data_digest": 12},
+    "split": {**CARD, "validation_split": ["val"]},
+    "arguments": {**CARD, "arguments": {"loss argument": {}}},
 }
 
 
