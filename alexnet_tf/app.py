@@ -31,7 +31,7 @@ from alexnet_tf.system.text import printable, protect_outputs
 
 _PATHS = (  # flags of any entry point that name a file or a directory
     *("model_dir", "saved_model", "dataset", "data_dir", "output", "json", "csv", "photo"),
-    *("compare", "val_labels"),
+    *("compare", "val_labels", "init_from", "weights"),
 )
 
 

@@ -22,6 +22,8 @@ from alexnet_tf.system.errors import UserError
 if TYPE_CHECKING:
     import keras
 
+    from alexnet_tf.weights.arrays import WeightFile
+
 # Mean colour of ImageNet's training set, R, G, B: Caffe's `examples/00-classification.ipynb` takes
 # it over the mean image of `data/ilsvrc12` (BGR 104.007, 116.669, 122.679).
 IMAGENET_MEAN = (122.679, 116.669, 104.007)
@@ -98,30 +100,11 @@ def AlexNet(  # noqa: N802 - a constructor in the eyes of its users, as in keras
     return model
 
 
-def find_weights(weights: str | os.PathLike, checkpoint: str = "best"):  # noqa: ANN201
-    """Weights by name or path, as `AlexNet` takes them.
+def find_weights(weights: str | os.PathLike, checkpoint: str = "best") -> WeightFile:
+    """Weights by name or path, as `training.initial_weights.find_weights` describes."""
+    from alexnet_tf.training.initial_weights import find_weights
 
-    Args:
-        weights: "caffe", "caffenet" or "torchvision", or the path of a file or of a run.
-        checkpoint: of a run: "best" by validation error, or "newest".
-
-    Returns:
-        A `weights.arrays.WeightFile`.
-
-    Raises:
-        UserError: they cannot be had.
-    """
-    from alexnet_tf.weights.files import read_weights
-    from alexnet_tf.weights.official import OFFICIAL, download
-
-    path = os.fspath(weights)
-    if path in OFFICIAL and not os.path.exists(path):
-        path = download(path)
-    if os.path.isdir(path):
-        from alexnet_tf.training.directory import ModelDirectory
-
-        return ModelDirectory(path).read_weights(checkpoint)
-    return read_weights(path)
+    return find_weights(weights, checkpoint)
 
 
 def load_model(path: str | os.PathLike) -> keras.Model:
