@@ -20,8 +20,8 @@ Map of the package, in reading order:
     system/       files, signals, progress, errors: imports nothing else of the package
 
 visualize.py makes arrays of kernels and grids of images. Entry points only parse flags and call:
-train.py, evaluate.py, predict.py, export.py, prepare.py, doctor.py, serve.py, client.py, launch.py
-and figures/__main__.py. Imports run one way
+train.py, evaluate.py, predict.py, features.py, convert.py, export.py, prepare.py, doctor.py,
+serve.py, client.py, launch.py and figures/__main__.py. Imports run one way
 (tests/test_imports.py): entry points, towers, training and its neighbours, evaluation, data,
 models, layers, system.
 """

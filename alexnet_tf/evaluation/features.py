@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import pathlib
@@ -145,9 +146,12 @@ def write_features(
     Raises:
         UserError: the disk is full or cannot be written, or there is no image.
     """
-    write = _write_npz if path.suffix == ".npz" else _write_parquet
     with writing_to(path.parent), write_atomically(path) as file:
-        count = write(file, rows, shapes, classes)
+        if path.suffix == ".npz":
+            with tempfile.TemporaryDirectory(prefix=".features-", dir=path.parent) as folder:
+                count = _write_npz(file, folder, rows, shapes, classes)
+        else:
+            count = _write_parquet(file, rows, shapes, classes)
         if not count:
             raise UserError("None of the images can be used")
     return count
@@ -155,42 +159,35 @@ def write_features(
 
 def _write_npz(
     file: BinaryIO,
+    folder: str,
     rows: Iterator[Rows],
     shapes: dict[str, tuple[int, ...]],
     classes: Sequence[str],
 ) -> int:
-    """An .npz file; features wait on disk, because their number is known only at the end."""
+    """An .npz file; features wait in `folder`, because their number is known only at the end."""
     names: list[str] = []
-    labels: list[np.ndarray] = []
-    with tempfile.TemporaryDirectory(prefix=".features-", dir=_folder_of(file)) as folder:
-        parts = {layer: open(f"{folder}/{layer}", "w+b") for layer in shapes}  # noqa: SIM115
-        try:
-            for batch in rows:
-                names += batch.names
-                labels.append(batch.labels)
-                for layer, features in batch.layers.items():
-                    parts[layer].write(np.ascontiguousarray(features, "<f4").tobytes())
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-                for layer, part in parts.items():
-                    part.seek(0)
-                    with archive.open(f"{layer}.npy", "w", force_zip64=True) as member:
-                        shape = (len(names), *shapes[layer])
-                        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-                        np.lib.format.write_array_header_1_0(member, header)
-                        shutil.copyfileobj(part, member, 2**20)
-                arrays = {"names": names, "classes": list(classes)}
-                arrays["labels"] = np.concatenate([*labels, np.zeros(0, np.int64)])
-                for name, values in arrays.items():
-                    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                        np.lib.format.write_array(member, np.asarray(values), allow_pickle=False)
-        finally:
-            for part in parts.values():
-                part.close()
+    labels = [np.zeros(0, np.int64)]
+    with contextlib.ExitStack() as stack:
+        parts = {layer: stack.enter_context(open(f"{folder}/{layer}", "w+b")) for layer in shapes}
+        for batch in rows:
+            names += batch.names
+            labels.append(batch.labels)
+            for layer, features in batch.layers.items():
+                parts[layer].write(np.ascontiguousarray(features, "<f4").tobytes())
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            for layer, part in parts.items():
+                part.seek(0)
+                with archive.open(f"{layer}.npy", "w", force_zip64=True) as member:
+                    shape = (len(names), *shapes[layer])
+                    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+                    np.lib.format.write_array_header_1_0(member, header)
+                    shutil.copyfileobj(part, member, 2**20)
+            others = {"names": names, "labels": np.concatenate(labels), "classes": list(classes)}
+            for name, values in others.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    array = np.asarray(values, None if len(values) else np.str_)
+                    np.lib.format.write_array(member, array, allow_pickle=False)
     return len(names)
-
-
-def _folder_of(file: BinaryIO) -> str:
-    return str(pathlib.Path(file.name).absolute().parent)
 
 
 def _write_parquet(
