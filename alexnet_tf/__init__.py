@@ -16,12 +16,13 @@ Map of the package, in reading order:
     serving/      the SavedModel, a REST server and its page
     figures/      the figures of the paper and the lecture, from any model
     towers/       training with each of the two towers on a device of its own
-    weights/      weights from and for Caffe, PyTorch, NumPy and Keras
+    weights/      reads and writes the files of Caffe, PyTorch, NumPy and Keras
     system/       files, signals, progress, errors: imports nothing else of the package
 
 visualize.py makes arrays of kernels and grids of images. Entry points only parse flags and call:
-train.py, evaluate.py, predict.py, features.py, convert.py, export.py, prepare.py, doctor.py,
-serve.py, client.py, launch.py and figures/__main__.py. Imports run one way
+train.py, evaluate.py, predict.py, features.py, export.py, convert.py, prepare.py, doctor.py,
+serve.py, client.py, launch.py and figures/__main__.py. applications.py is what Python programs
+call. Imports run one way
 (tests/test_imports.py): entry points, towers, training and its neighbours, evaluation, data,
 models, layers, system.
 """

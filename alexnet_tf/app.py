@@ -12,26 +12,33 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from absl import app, flags, logging
 
 from alexnet_tf import flagfiles
 from alexnet_tf.system.environment import (
+    FATAL_FOR_IMPORT,
+    FATAL_FOR_USE,
     check_determinism_variable,
+    check_fatal_variables,
     hold_back_stderr,
     ignore_warnings,
     use_utf8,
 )
 from alexnet_tf.system.errors import UserError, damage_of_data
-from alexnet_tf.system.keras_setup import check_backend, reset_formats
+from alexnet_tf.system.keras_setup import (
+    check_backend,
+    reset_formats,
+    without_defaults_of_user,
+)
 from alexnet_tf.system.paths import local_path
 from alexnet_tf.system.processes import schedulable_cores, usable_cores
 from alexnet_tf.system.text import printable, protect_outputs
 
 _PATHS = (  # flags of any entry point that name a file or a directory
     *("model_dir", "saved_model", "dataset", "data_dir", "output", "json", "csv", "photo"),
-    *("compare", "val_labels", "init_from", "weights"),
+    *("compare", "val_labels", "mean", "inputs", "logits", "init_from", "weights"),
 )
 
 
@@ -66,18 +73,20 @@ def run(
 
 def _parse(argv: list[str]) -> list[str]:
     """Parses the flags as absl does, but reports a wrong flag in one line."""
-    try:
-        if _wants_help(argv):
-            app.parse_flags_with_usage(argv)  # prints and exits, with absl's exit code 1
-        return flags.FLAGS([argv[0], *flagfiles.expand(argv[1:], "recipe" in flags.FLAGS)])
-    except SystemExit:
-        sys.exit(0)
-    except flags.Error as error:
-        text = str(error).removeprefix("ERROR:: ")
-        # absl prints lists in Python's notation; on the command line they have commas.
-        text = re.sub(r"=(\['.*?'\]):", lambda m: f"={','.join(ast.literal_eval(m[1]))}:", text)
-        _print_error(f"{text} (--help lists the flags)")
-        sys.exit(1)
+    with _exit_codes():
+        try:
+            if _wants_help(argv):
+                app.parse_flags_with_usage(argv)  # prints and exits, with absl's exit code 1
+            return flags.FLAGS([argv[0], *flagfiles.expand(argv[1:], "recipe" in flags.FLAGS)])
+        except SystemExit:
+            sys.stdout.flush()
+            sys.exit(0)
+        except flags.Error as error:
+            text = str(error).removeprefix("ERROR:: ")
+            # absl prints lists in Python's notation; on the command line they have commas.
+            text = re.sub(r"=(\['.*?'\]):", lambda m: f"={','.join(ast.literal_eval(m[1]))}:", text)
+            _print_error(f"{text} (--help lists the flags)")
+            sys.exit(1)
 
 
 def _check_paths() -> None:
@@ -96,13 +105,20 @@ def _wants_help(argv: list[str]) -> bool:
 def _guarded(
     main: Callable[[list[str]], int | None], argv: list[str], needs_tensorflow: Callable[[], bool]
 ) -> None:
-    try:
+    with _exit_codes():
         logging.set_verbosity(logging.ERROR)  # of TensorFlow and TFDS; ours is printed
         if needs_tensorflow():
             import_tensorflow_quietly()
         code = main(argv[1:]) or 0
         sys.stdout.flush()  # a full disk is an error, not a note of Python's at its end
         sys.exit(code)
+
+
+@contextlib.contextmanager
+def _exit_codes() -> Iterator[None]:
+    """Context that turns what a user can correct into one line, and exits."""
+    try:
+        yield
     except UserError as error:
         _print_error(str(error))
         sys.exit(error.exit_code)
@@ -130,24 +146,27 @@ def _print_error(text: str) -> None:
 def import_tensorflow_quietly() -> None:
     """Imports TensorFlow without the lines that its C++ part prints before logging is set up.
 
-    They are shown only if the import fails. Later TensorFlow prints errors, or as much as
-    TF_CPP_MIN_LOG_LEVEL says.
+    They are shown only if the import fails. Later TensorFlow prints as much as
+    TF_CPP_MIN_LOG_LEVEL says, by default nothing: its errors are exceptions, too, except those
+    about damaged images, which the package counts.
 
     Raises:
         UserError: the environment names another backend for Keras, or has a value that would end
             the process.
     """
     if not os.environ.get("TF_CPP_MIN_LOG_LEVEL", "").isdecimal():
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     # Intel's convolutions. By default TensorFlow uses them only on CPUs with AVX-512 VNNI, but a
     # training step is 1.5 to 1.9 times as fast with them on an AMD CPU with AVX2.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     check_backend()
     check_determinism_variable()
     sys.stderr.flush()
-    with hold_back_stderr():
+    with hold_back_stderr(), without_defaults_of_user():
+        check_fatal_variables(FATAL_FOR_IMPORT, _use_tensorflow)
         import tensorflow as tf
 
+        check_fatal_variables(FATAL_FOR_USE, _use_tensorflow)
         # Keras imports matplotlib, if it is installed, for drawings of its own: half a second.
         absent = sys.modules.setdefault("matplotlib", None) is None
         try:
@@ -161,3 +180,9 @@ def import_tensorflow_quietly() -> None:
                 tf.config.threading.set_intra_op_parallelism_threads(quota)
                 tf.config.threading.set_inter_op_parallelism_threads(quota)
         tf.config.list_physical_devices()  # looks for GPUs, and logs several lines without one
+
+
+def _use_tensorflow() -> None:
+    import tensorflow as tf
+
+    tf.function(lambda: tf.zeros([]), jit_compile=True)()

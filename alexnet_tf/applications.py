@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numbers
 import os
-import zipfile
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -90,6 +89,10 @@ def AlexNet(  # noqa: N802 - a constructor in the eyes of its users, as in keras
         )
     if isinstance(weights_exclude, str):
         weights_exclude = (weights_exclude,)
+    if weights_exclude and weights is None:
+        raise ValueError(
+            f"`weights_exclude` needs `weights`. Received: weights_exclude={weights_exclude}"
+        )
     found = None if weights is None else find_weights(weights)
     model = build_model(
         variant, int(classes), include_top, input_shape, input_tensor, pooling,
@@ -116,50 +119,49 @@ def load_model(path: str | os.PathLike) -> keras.Model:
     Raises:
         UserError: no such file, damaged, or with layers of other packages.
     """
-    import json
-
     import keras
 
     import alexnet_tf.layers  # noqa: F401 - registers the layers
+    from alexnet_tf.weights.arrays import reading
+    from alexnet_tf.weights.keras_files import read_config
 
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise UserError(f"There is no model {path}")
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                if archive.getinfo("config.json").file_size > 1 << 24:
-                    raise UserError(f"{path} describes a model that is too large")
-                _check_layers(json.loads(archive.read("config.json")), path)
+    with reading(path, "Keras model"):
+        _check_layers(read_config(path), path)
         return keras.saving.load_model(path, safe_mode=True)
-    except UserError:
-        raise
-    except Exception as error:  # Keras raises many kinds for a damaged file
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise UserError(f"{path} is no Keras model, or it is damaged ({reason})") from None
 
 
-_KNOWN_PACKAGES = ("keras", "alexnet_tf", "builtins")
+_PACKAGES = ("keras", "alexnet_tf", "builtins")
+# Layers of Keras that run code, or open a file that the model names.
+_UNSAFE_LAYERS = (
+    "Lambda",
+    "__lambda__",
+    "TFSMLayer",
+    "TorchModuleWrapper",
+    "JaxLayer",
+    "FlaxLayer",
+)
 
 
-def _check_layers(config: object, path: str, depth: int = 0) -> None:
-    """Refuses a configuration that names classes outside Keras and this package."""
-    if depth > 50:
-        raise UserError(f"{path} describes a model that is nested too deeply")
+def _check_layers(config: object, path: str) -> None:
+    """Refuses a configuration that names classes outside Keras and this package.
+
+    Args:
+        config: parsed JSON, which is not nested deeply.
+        path: of the file, for errors.
+    """
     if isinstance(config, dict):
-        module = config.get("module")
-        if module is not None and str(module).split(".")[0] not in (
-            "keras",
-            "alexnet_tf",
-            "builtins",
-        ):
-            raise UserError(f"{path} holds {config.get('class_name')} of the package {module}")
-        if config.get("class_name") in ("Lambda", "__lambda__"):
-            raise UserError(f"{path} holds Python code (a Lambda layer), which is not run")
+        module, name = (str(config.get(key) or "") for key in ("module", "class_name"))
+        if module and module.split(".")[0] not in _PACKAGES:
+            raise UserError(f"{path} holds {name} of the package {module}, which is not loaded")
+        if name in _UNSAFE_LAYERS:
+            raise UserError(f"{path} holds a layer that runs code ({name}), which is not loaded")
     for value in config.values() if isinstance(config, dict) else ():
-        _check_layers(value, path, depth + 1)
+        _check_layers(value, path)
     for value in config if isinstance(config, list) else ():
-        _check_layers(value, path, depth + 1)
+        _check_layers(value, path)
 
 
 def preprocess_input(

@@ -23,61 +23,68 @@ _KERAS = (".keras", ".h5")
 
 
 def main(argv: list[str]) -> int:
-    """Converts, or says what a file is; returns the exit code."""
-    from alexnet_tf.applications import find_weights
+    """Converts, or says what files are; returns the exit code."""
     from alexnet_tf.system.errors import UserError
-    from alexnet_tf.weights.files import READERS
 
     if _FLAGS.identify:
-        return _identify(argv)
-    if len(argv) != 2:
+        if not argv:
+            raise UserError("Expected a file of weights. Received: none")
+        for path in argv:
+            print(identify(path, _FLAGS.checkpoint, _FLAGS.inputs, _FLAGS.logits))
+    elif len(argv) == 2:
+        print(convert(*argv, _FLAGS.variant, _FLAGS.checkpoint, _FLAGS.mean))
+    else:
         raise UserError(
             f"Expected a source and a destination. Received: {' '.join(argv) or 'neither'}"
         )
-    source, target = argv
+    return 0
+
+
+def convert(
+    source: str,
+    target: str,
+    variant_name: str | None = None,
+    checkpoint: str = "best",
+    mean: str | None = None,
+) -> str:
+    """Converts weights.
+
+    Args:
+        source: name or path of weights, as `AlexNet` takes them.
+        target: a file whose suffix says the format, or a directory for a SavedModel.
+        variant_name: of the target; None for the source's own.
+        checkpoint: of a run: "best" or "newest".
+        mean: file of the training set's mean image, for a SavedModel.
+
+    Returns:
+        A sentence about what was read and written.
+
+    Raises:
+        UserError: the source cannot be read, does not fit, or the target cannot be written.
+    """
+    from alexnet_tf.applications import find_weights
+    from alexnet_tf.evaluation.pretrained import choose_variant
+    from alexnet_tf.system.errors import UserError
+    from alexnet_tf.weights.files import READERS
+
     suffix = os.path.splitext(target.rstrip("/"))[1].lower()
     if suffix and suffix not in READERS and not os.path.isdir(target):
         raise UserError(
             f"Expected a file of {', '.join(READERS)}, or a directory for a SavedModel. "
             f"Received: {target}"
         )
+    saved_model = not suffix or os.path.isdir(target)
+    if mean and not saved_model:
+        raise UserError(f"--mean is for a SavedModel; {target} holds weights only")
     if os.path.realpath(source) == os.path.realpath(target):
         raise UserError("The source and the destination are the same file")
-    found = find_weights(source, _FLAGS.checkpoint)
-    variant = _choose_variant(found)
-    written = _write(found, variant, target, suffix)
-    print(f"{found.path} ({found.format}) → {written}, variant {variant.name}")
-    return 0
+    found = find_weights(source, checkpoint)
+    variant = choose_variant(found, variant_name)
+    written = _write(found, variant, target, "" if saved_model else suffix, mean)
+    return f"{found.path} ({found.format}) → {written}, variant {variant.name}"
 
 
-def _choose_variant(found: WeightFile) -> Variant:
-    """The variant of --variant, or else the file's own.
-
-    Raises:
-        UserError: the file may be of several variants, or of none.
-    """
-    from alexnet_tf.models.variants import get_variant
-    from alexnet_tf.system.errors import UserError
-    from alexnet_tf.weights.arrays import advice, fitting_variants
-
-    if _FLAGS.variant:
-        return get_variant(_FLAGS.variant)
-    fitting = fitting_variants(found.arrays)
-    if not fitting:
-        raise UserError(f"{found.path}: {advice(found.arrays)}")
-    own = [variant for variant in found.conventions if variant.name in fitting]
-    if len(own) == 1:
-        return get_variant(own[0].name)
-    if len(fitting) == 1:
-        return get_variant(fitting[0])
-    names = ", ".join(variant.name for variant in own) or ", ".join(fitting)
-    raise UserError(
-        f"{found.path} does not say which network it is of. Considered: {names}. Choose with "
-        f"--variant={names.split(', ')[0]}"
-    )
-
-
-def _write(found: WeightFile, variant: Variant, target: str, suffix: str) -> str:
+def _write(found: WeightFile, variant: Variant, target: str, suffix: str, mean: str | None) -> str:
     """Writes the destination; returns its path."""
     from alexnet_tf.applications import AlexNet
     from alexnet_tf.system.errors import UserError
@@ -105,32 +112,30 @@ def _write(found: WeightFile, variant: Variant, target: str, suffix: str) -> str
         if suffix:
             write_model(target, model)
             return target
-        return _export(model, variant, found, target)
+        return _export(model, variant, found, target, mean)
     except OSError as error:
         raise UserError(f"Cannot write {target}: {reason_of(error)}") from None
 
 
-def _export(model: object, variant: Variant, found: WeightFile, target: str) -> str:
+def _export(
+    model: object, variant: Variant, found: WeightFile, target: str, mean_file: str | None
+) -> str:
     """Writes a SavedModel with preprocessing, as alexnet_tf.export does for a run."""
     import numpy as np
 
     from alexnet_tf.applications import IMAGENET_MEAN
-    from alexnet_tf.data.preprocess import Preprocessor
-    from alexnet_tf.data.statistics import Statistics
-    from alexnet_tf.evaluation.classifier import Classifier
-    from alexnet_tf.models.imagenet_classes import imagenet_classes
+    from alexnet_tf.evaluation.pretrained import classifier_of
     from alexnet_tf.serving.model_card import ModelCard, Validation
     from alexnet_tf.serving.saved_model import export
     from alexnet_tf.system.errors import UserError
     from alexnet_tf.weights.caffe import read_mean
 
-    size = variant.preprocessing.image_size
-    mean = np.broadcast_to(np.float32(IMAGENET_MEAN), (size, size, 3))
-    if _FLAGS.mean:
-        mean = read_mean(_FLAGS.mean)
+    mean = np.float32(IMAGENET_MEAN)
+    if mean_file:
+        size, mean = variant.preprocessing.image_size, read_mean(mean_file)
         if mean.shape != (size, size, 3):
             raise UserError(
-                f"{_FLAGS.mean} is a mean image of {mean.shape[1]}×{mean.shape[0]} pixels; "
+                f"{mean_file} is a mean image of {mean.shape[1]}×{mean.shape[0]} pixels; "
                 f"{variant.name} needs {size}×{size}"
             )
     elif not isinstance(variant.preprocessing.mean, tuple):
@@ -138,32 +143,33 @@ def _export(model: object, variant: Variant, found: WeightFile, target: str) -> 
             f"{variant.name} subtracts its training set's mean image, which this file does not "
             "have; ImageNet's mean colour takes its place (--mean=FILE gives another)."
         )
-    classes = model.output_shape[-1]
-    names = tuple(synset for synset, _ in imagenet_classes())
-    if classes != len(names):
-        names = tuple(f"class {number}" for number in range(classes))
-    statistics = Statistics(np.ascontiguousarray(mean), np.zeros(3, "f4"), np.eye(3, dtype="f4"))
-    classifier = Classifier(model, Preprocessor(variant.preprocessing, statistics), names)
+    classifier = classifier_of(model, variant, mean)
     card = ModelCard(variant, f"as in {os.path.basename(found.path)}", 0, Validation(), {})
     return str(export(classifier, target, card))
 
 
-def _identify(argv: list[str]) -> int:
-    """Prints format, layers and variants of each file."""
+def identify(
+    path: str, checkpoint: str = "best", inputs: str | None = None, logits: str | None = None
+) -> str:
+    """Format, layers and variants of a file, and by which conventions it gives known logits.
+
+    Args:
+        path: name or path of weights, as `AlexNet` takes them.
+        checkpoint: of a run: "best" or "newest".
+        inputs: .npy file of RGB images [B, size, size, 3], 0 to 255; None to try no conventions.
+        logits: .npy file of their logits [B, classes].
+
+    Raises:
+        UserError: a file cannot be read, or does not fit.
+    """
     from alexnet_tf.applications import find_weights
     from alexnet_tf.system.errors import UserError
     from alexnet_tf.weights.identify import describe, match_logits
 
-    if not argv:
-        raise UserError("Expected a file of weights. Received: none")
-    if bool(_FLAGS.inputs) != bool(_FLAGS.logits):
+    if bool(inputs) != bool(logits):
         raise UserError("Expected both --inputs and --logits, or neither")
-    for path in argv:
-        found = find_weights(path, _FLAGS.checkpoint)
-        print(describe(found))
-        if _FLAGS.inputs:
-            print(match_logits(found, _FLAGS.inputs, _FLAGS.logits))
-    return 0
+    found = find_weights(path, checkpoint)
+    return "\n".join([describe(found), *([match_logits(found, inputs, logits)] if inputs else [])])
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import re
 
 from absl import flags as absl_flags
@@ -95,4 +96,7 @@ if __name__ == "__main__":
     absl_flags.DEFINE_float(
         "timeout", 30.0, "seconds for a request to arrive, and to be answered", lower_bound=0.1
     )
+    # By default TensorFlow keeps the memory of the largest images for ever. It reads this variable
+    # when it is imported.
+    os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
     app.run(main, flags_only=True)

@@ -3,8 +3,10 @@
 python -m tools.load_server --saved_model=DIR --photos=DIR
 
 First it compares the throughput with and without batching: medians of interleaved rounds. Then it
-sends a mixture of all kinds. The exit code is 1 for a wrong answer, a crash, or more memory than
---max_memory_gb.
+measures how long one client waits, with a new connection for each request and with one for all of
+them. Last it sends a mixture of all kinds.
+
+The exit code is 1 for a wrong answer, a crash, or more memory than --max_memory_gb.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ _FLAGS = absl_flags.FLAGS
 _KINDS = ("good",) * 12 + (
     *("broken", "mixed", "bomb", "huge", "rubbish", "halting", "slow", "abandoned"),
 )
+_LATENCIES = 300  # requests, for each kind of connection
 _TIMEOUT = 20  # seconds that the server waits for a request
 
 
@@ -144,6 +147,27 @@ def compare_batching(load: Load) -> None:
     print(f"batching: {medians['batched'] / medians['one by one']:.2f} times as many")
 
 
+def latency(load: Load) -> None:
+    """Prints how long a single client waits for good answers."""
+    body = {"instances": [b64(load.photographs[0])]}
+    seconds = collections.defaultdict(list)
+    with (
+        serving(_FLAGS.saved_model) as served,
+        contextlib.closing(served.connect()) as connection,
+    ):
+        for _ in range(_LATENCIES):
+            for name, send in (
+                ("new", served.ask),
+                ("reused", lambda *request: ask(connection, *request)),
+            ):
+                started = time.monotonic()
+                send("POST", PREDICT, body)
+                seconds[name].append(time.monotonic() - started)
+    for name, values in seconds.items():
+        median, slow = np.percentile(np.array(values) * 1000, [50, 99])
+        print(f"{name} connection: {median:.1f} ms median, {slow:.1f} ms 99 %")
+
+
 def mixture(load: Load) -> bool:
     """Sends the mixture and prints a summary; returns whether all answers were right."""
     kinds = np.random.default_rng(_FLAGS.seed).choice(_KINDS, _FLAGS.requests).tolist()
@@ -173,10 +197,13 @@ def main(argv: list[str]) -> int:
 
     photographs = read_photographs(_FLAGS.photos)
     function = LoadedModel(_FLAGS.saved_model).functions["serving_default"]
-    expected = [function(image_bytes=np.array([file]))["probabilities"][0] for file in photographs]
+    expected = [
+        function(image_bytes=np.array([file], object))["probabilities"][0] for file in photographs
+    ]
     load = Load(photographs, np.array(expected))
     if _FLAGS.rounds:
         compare_batching(load)
+        latency(load)
     return 0 if mixture(load) else 1
 
 

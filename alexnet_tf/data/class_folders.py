@@ -13,6 +13,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import errno
 import os
 import pathlib
 from collections.abc import Iterator
@@ -309,13 +310,26 @@ def _annotations(folder: pathlib.Path) -> dict[str, str]:
 
 
 def _entries(folder: str | os.PathLike, left_out: LeftOut | None = None) -> list[os.DirEntry[str]]:
-    """The entries of a folder, sorted by name, without litter."""
+    """The entries of a folder, sorted by name, without litter and links in a circle."""
     with os.scandir(folder) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
-    for entry in found if left_out is not None else ():
-        if is_litter(entry.name):
-            left_out.add(LITTER, entry.name)
-    return [entry for entry in found if not is_litter(entry.name)]
+    kept = []
+    for entry in found:
+        reason = LITTER if is_litter(entry.name) else SPECIAL if _is_endless(entry) else None
+        if reason is None:
+            kept.append(entry)
+        elif left_out is not None:
+            left_out.add(reason, entry.name)
+    return kept
+
+
+def _is_endless(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a link that leads back to itself, of which the system says nothing more."""
+    try:
+        entry.is_file()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
 
 
 def _walk(

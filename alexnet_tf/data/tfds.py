@@ -106,7 +106,9 @@ def builder_of_name(name: str, data_dir: str | None, allowed: str) -> tfds.core.
             *tfds.list_builders(with_community_datasets=False),
         ]
         first = re.split("[:/]", name)[0].lower().replace("-", "")
-        close = [] if first in known else difflib.get_close_matches(first, known, n=3)
+        close = difflib.get_close_matches(first, known, n=3)
+        if first in known:  # the name is right, or only its spelling is not
+            close = [] if _NAME.fullmatch(name) else [first]
         reason = f"did you mean {' or '.join(close)}?" if close else first_line(error)
         raise UserError(
             f"Expected {allowed} or the name of a TFDS dataset. Received: {name}; {reason}"

@@ -24,6 +24,7 @@ from alexnet_tf.data.class_folders import (
 )
 from alexnet_tf.data.limits import MAX_BYTES, MAX_PIXELS
 from alexnet_tf.data.pillow_decoding import to_bmp
+from alexnet_tf.models.imagenet_classes import class_words
 from alexnet_tf.system.progress import Progress
 from alexnet_tf.system.text import printable
 
@@ -40,7 +41,7 @@ _INVALID = (
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """The most probable classes of one image file.
+    """The most probable classes of one image file. As text it has words for ImageNet's synsets.
 
     Attributes:
         path: the file; empty where only its contents are known.
@@ -62,7 +63,7 @@ class Prediction:
     def __str__(self) -> str:
         rows = zip(self.scores, self.classes, strict=True)
         bars = [
-            f"  {score:6.2%}  {'█' * round(30 * score):30}  {printable(name)}"
+            f"  {score:6.2%}  {'█' * round(30 * score):30}  {printable(class_words(name))}"
             for score, name in rows
         ]
         if self.entropy is not None and self.entropy > _GUESSING:
@@ -125,7 +126,7 @@ def normalised_entropy(probabilities: np.ndarray) -> float:
 
 def describe_classes(names: Sequence[str]) -> str:
     """Names the classes that a model knows; many classes are only counted."""
-    listed = f": {', '.join(names)}" if names and len(names) <= _MAX_NAMES else ""
+    listed = f": {', '.join(map(printable, names))}" if names and len(names) <= _MAX_NAMES else ""
     return _knows(len(names)) + listed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 
 from alexnet_tf.data.preprocess import Preprocessor
@@ -32,14 +33,13 @@ def choose_variant(found: WeightFile, name: str | None = None) -> Variant:
     if not fitting:
         raise UserError(f"{found.path}: {advice(found.arrays)}")
     own = [variant.name for variant in found.conventions if variant.name in fitting]
-    for names in (own, fitting):
-        if len(names) == 1:
-            return get_variant(names[0])
-    names = ", ".join(own or fitting)
-    raise UserError(
-        f"{found.path} does not say which network it is of. Considered: {names}. Choose with "
-        f"--variant={names.split(', ')[0]}"
-    )
+    considered = own or fitting
+    if len(considered) > 1:
+        raise UserError(
+            f"{found.path} does not say which network it is of. Considered: "
+            f"{', '.join(considered)}. Choose with --variant={considered[0]}"
+        )
+    return get_variant(considered[0])
 
 
 def classifier_from_weights(
@@ -58,13 +58,24 @@ def classifier_from_weights(
     last = variant.denses[-1].name
     if last not in found.arrays:
         raise UserError(f"{found.path} has no {last}: expected a network with its top")
+    model = build_model(variant, len(found.arrays[last].bias))
+    assign(model, variant, found)
+    return classifier_of(model, variant, np.float32(mean))
+
+
+def classifier_of(model: keras.Model, variant: Variant, mean: np.ndarray) -> Classifier:
+    """A classifier from a network that did not come from a run.
+
+    Args:
+        model: of the variant; its classes are ImageNet's if there are a thousand, else numbered.
+        variant: of the network.
+        mean: RGB, 0 to 255; [3], or an image [S, S, 3].
+    """
     names = tuple(synset for synset, _ in imagenet_classes())
-    classes = len(found.arrays[last].bias)
+    classes = model.output_shape[-1]
     if classes != len(names):
         names = tuple(f"class {number}" for number in range(classes))
-    model = build_model(variant, classes)
-    assign(model, variant, found)
     size = variant.preprocessing.image_size
-    image = np.tile(np.float32(mean), (size, size, 1))
+    image = np.ascontiguousarray(np.broadcast_to(mean, (size, size, 3)), np.float32)
     statistics = Statistics(image, np.zeros(3, np.float32), np.eye(3, dtype=np.float32))
     return Classifier(model, Preprocessor(variant.preprocessing, statistics), names)

@@ -81,7 +81,8 @@ def build_model(
         kinds = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
         x = kinds[pooling](name=f"{pooling}_pool", dtype=_policy(), **_CHANNELS_LAST)(x)
     if input_tensor is not None:
-        inputs = keras.utils.get_source_inputs(input_tensor)
+        sources = keras.utils.get_source_inputs(input_tensor)
+        inputs = sources[0] if len(sources) == 1 else sources  # a list wants lists of images
     return keras.Model(inputs, x, name=name or f"alexnet_{variant.name}")
 
 

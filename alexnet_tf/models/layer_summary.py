@@ -82,7 +82,7 @@ def layer_summary(variant: Variant, classes: int = 1000) -> tuple[LayerSummary, 
     layers = []
     for conv in variant.convs:
         inputs = (size, size, channels)
-        before, after = _padding(conv)
+        before, after = padding(conv)
         size, channels = (size + before + after - conv.kernel) // conv.stride + 1, conv.filters
         outputs = (size, size, channels)
         field = field.after(conv.kernel, conv.stride, before)
@@ -114,12 +114,12 @@ def smallest_input(variant: Variant) -> int:
         for op in reversed(conv.post_ops):
             if isinstance(op, Pool):
                 size = (size - 1) * op.stride + op.size
-        size = max(1, (size - 1) * conv.stride + conv.kernel - sum(_padding(conv)))
+        size = max(1, (size - 1) * conv.stride + conv.kernel - sum(padding(conv)))
     return size
 
 
-def _padding(conv: Conv) -> tuple[int, int]:
-    """Zeros before and after; "same" as TensorFlow pads for a stride of 1."""
+def padding(conv: Conv) -> tuple[int, int]:
+    """Zeros before and after a convolution's input; "same" as TensorFlow pads for a stride of 1."""
     if conv.padding == "same":
         return (conv.kernel - 1) // 2, conv.kernel // 2
     return conv.padding

@@ -171,8 +171,10 @@ class Server:
         self, parse: Callable[[bytearray], InferenceRequest], body: bytearray
     ) -> Response:
         loop = asyncio.get_running_loop()
-        inference = await loop.run_in_executor(self._parse_thread, parse, body)
+        inference = await loop.run_in_executor(self._parse_thread, _parse, parse, body)
         body.clear()
+        if isinstance(inference, RequestError):
+            raise inference
         outputs = await self._outputs(inference)
         text = await loop.run_in_executor(
             self._format_thread, lambda: json.dumps(inference.to_json(outputs))
@@ -224,6 +226,16 @@ class Server:
         spec = {"name": self._name, "signature_name": "", "version": str(self._model.version)}
         metadata = {"signature_def": {"signature_def": definitions}}
         return _json(json.dumps({"model_spec": spec, "metadata": metadata}))
+
+
+def _parse(
+    parse: Callable[[bytearray], InferenceRequest], body: bytearray
+) -> InferenceRequest | RequestError:
+    """Returns an error in place of raising it, without what it would keep alive: all values."""
+    try:
+        return parse(body)
+    except RequestError as error:
+        return RequestError(str(error), error.status)
 
 
 def _json(text: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:

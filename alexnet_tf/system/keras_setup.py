@@ -7,9 +7,10 @@ Keras itself.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -41,6 +42,26 @@ def check_backend() -> None:
             "alexnet_tf needs Keras on TensorFlow. Expected the environment variable "
             f"KERAS_BACKEND=tensorflow or none. Received backend: {backend}"
         )
+
+
+@contextlib.contextmanager
+def without_defaults_of_user() -> Iterator[None]:
+    """Context in which an import of Keras neither reads nor writes keras.json.
+
+    TensorFlow holds a second copy of Keras, which reads the file as well. Both end with a trace
+    where it is no JSON object, has an unknown floatx, or may not be read; so does Keras if
+    KERAS_MAX_EPOCHS is no number.
+    """
+    names = ("KERAS_HOME", "KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
+    before = {name: os.environ.pop(name, None) for name in names}
+    os.environ["KERAS_HOME"] = os.devnull  # no file can be below it
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def reset_formats() -> None:

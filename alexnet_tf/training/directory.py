@@ -5,6 +5,7 @@ statistics.npz    mean image and principal components of the training set
 checkpoints/      weights, velocities, random states, state of the run (checkpoints.py)
 tensorboard/      logs (tensorboard.py)
 saved_model/<n>/  for TensorFlow Serving
+model.keras       the network alone, for Keras
 """
 
 from __future__ import annotations
@@ -184,6 +185,7 @@ class ModelDirectory:
         self.checkpoints = CheckpointStore(self.path / "checkpoints")
         self.tensorboard = self.path / "tensorboard"
         self.saved_model = self.path / "saved_model"
+        self.keras_model = self.path / "model.keras"
 
     def check_writable(self) -> None:
         """Checks that the directory can be written, and leaves nothing there.

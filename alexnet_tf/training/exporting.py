@@ -9,8 +9,10 @@ import pathlib
 from alexnet_tf.serving.model_card import ModelCard, Validation
 from alexnet_tf.serving.saved_model import MODEL_CARD, export, version_of
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.files import writing_to
 from alexnet_tf.system.untrusted import natural, read_json
 from alexnet_tf.training.directory import ModelDirectory
+from alexnet_tf.weights.keras_files import write_model
 
 
 def export_run(
@@ -23,7 +25,8 @@ def export_run(
 
     Args:
         directory: of the run.
-        base: the directory of all versions. Default: `saved_model/` of the run.
+        base: the directory of all versions. Default: `saved_model/` of the run; then the network
+            without its preprocessing is written beside it, too: `model.keras`.
         version: a positive integer; None for the next one.
         which: "newest" checkpoint, or "best" by validation error.
 
@@ -42,7 +45,11 @@ def export_run(
         validation,
         metadata.options | metadata.arguments,
     )
-    return export(classifier, base or directory.saved_model, model_card, version), model_card
+    exported = export(classifier, base or directory.saved_model, model_card, version)
+    if base is None:
+        with writing_to(directory.path):
+            write_model(os.fspath(directory.keras_model), classifier.model)
+    return exported, model_card
 
 
 def exported_steps(directory: ModelDirectory) -> set[int]:

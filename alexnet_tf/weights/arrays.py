@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from alexnet_tf.models.layer_summary import layer_summary
 from alexnet_tf.models.spec import Variant
 from alexnet_tf.models.variants import VARIANTS
-from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.errors import UserError, first_line
+from alexnet_tf.system.text import printable
+from alexnet_tf.weights.pickles import UnsafePickleError
+
+MAX_BYTES = 800_000_000  # of a file, or of its arrays; AlexNet with Adam's moments takes 732 MB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +63,23 @@ class WeightFile:
     format: str
     arrays: Arrays
     conventions: tuple[Variant, ...] = ()
+
+
+@contextlib.contextmanager
+def reading(path: str, kind: str) -> Iterator[None]:
+    """Turns every error of a damaged file into one line.
+
+    Args:
+        path: of the file.
+        kind: that it should have, for the message: "PyTorch file".
+    """
+    try:
+        yield
+    except (UserError, UnsafePickleError):
+        raise
+    except Exception as error:  # a damaged file can end in any of them
+        reason = printable(first_line(error, 100))
+        raise UserError(f"{path} is no {kind}, or it is damaged ({reason})") from None
 
 
 def from_channels_first(kernels: dict[str, tuple[np.ndarray, np.ndarray]], path: str) -> Arrays:
@@ -173,13 +195,15 @@ def pair_up(named: dict[str, np.ndarray], layers: dict[str, tuple[str, str]], pa
         path: of the file, for errors.
 
     Raises:
-        UserError: an array is missing, left over, or not of numbers.
+        UserError: an array is missing, left over, or not of numbers; or they are too large.
     """
     wanted = [name for names in layers.values() for name in names]
     if missing := [name for name in wanted if name not in named]:
         raise UserError(f"{path}: {listing(missing)} missing; the file has {listing(named)}")
     if left_over := [name for name in named if name not in wanted]:
         raise UserError(f"{path}: {listing(left_over)} left over, which no layer of AlexNet takes")
+    if sum(array.nbytes for array in named.values()) > MAX_BYTES:
+        raise UserError(f"{path} has more bytes of numbers than an AlexNet: over {MAX_BYTES:,}")
     return {
         layer: tuple(to_float32(named[n], n, path) for n in names)
         for layer, names in layers.items()
@@ -190,15 +214,19 @@ def to_float32(array: np.ndarray, name: str, path: str) -> np.ndarray:
     """The array as float32.
 
     Raises:
-        UserError: not floating point.
+        UserError: not floating point, or empty.
     """
     if array.dtype.kind != "f":
         raise UserError(f"{path}: {name} is of type {array.dtype}, not of floating point numbers")
-    return array.astype(np.float32, copy=False)
+    if not array.size:
+        raise UserError(f"{path}: {name} is empty: it has the shape {array.shape}")
+    with np.errstate(over="ignore"):  # becomes infinite, which `check_finite` refuses
+        return array.astype(np.float32, copy=False)
 
 
 def listing(names: Iterable[str], most: int = 8) -> str:
     """Names for a message, at most `most` of them."""
-    names = [name if len(name) <= 60 else name[:57] + "..." for name in map(str, names)]
+    names = [printable(str(name)) for name in names]
+    names = [name if len(name) <= 60 else name[:57] + "..." for name in names]
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return (", ".join(names[:most]) or "nothing") + more

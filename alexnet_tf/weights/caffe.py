@@ -11,24 +11,22 @@ import os
 from typing import Any
 
 import numpy as np
-from google.protobuf.message import DecodeError
 
 from alexnet_tf.models.layer_summary import layer_summary
 from alexnet_tf.models.spec import ACTIVATION, Conv, Dense, Dropout, Norm, Op, Pool, Variant
 from alexnet_tf.models.variants import CAFFE, CAFFENET
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.untrusted import read_bytes
 from alexnet_tf.weights.arrays import (
+    MAX_BYTES,
     Arrays,
     WeightFile,
     from_channels_first,
     listing,
+    reading,
     to_channels_first,
 )
-from alexnet_tf.weights.caffe_proto import V1_TYPES, message_class
-
-# AlexNet in float32 takes 244 MB, in float64 488 MB; protocol buffers end at 2 GiB.
-MAX_BYTES = 1 << 30
-_MAX_LAYERS = 10_000
+from alexnet_tf.weights.caffe_proto import V1_TYPES, check_size, message_class
 
 # The layers of both networks, in order (models/bvlc_alexnet/deploy.prototxt).
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
@@ -62,11 +60,11 @@ def read_caffemodel(path: str) -> WeightFile:
             )
         kernels[name] = kernel, bias.reshape(-1)
     return WeightFile(
-        path, "a Caffe model", from_channels_first(kernels, path), _conventions(net, layers)
+        path, "a Caffe model", from_channels_first(kernels, path), _conventions(net, layers, path)
     )
 
 
-def _conventions(net: Any, layers: list[tuple[str, str, Any]]) -> tuple[Variant, ...]:
+def _conventions(net: Any, layers: list[tuple[str, str, Any]], path: str) -> tuple[Variant, ...]:
     """The networks that the file may be of, with the file's own constants of normalisation.
 
     CaffeNet pools before it normalises. A file may list only the layers with weights; then it can
@@ -79,6 +77,12 @@ def _conventions(net: Any, layers: list[tuple[str, str, Any]]) -> tuple[Variant,
         return ()
     variant = CAFFE if kinds.index("LRN") < kinds.index("Pooling") else CAFFENET
     norms = [layer.lrn_param for layer in (*net.layer, *net.layers) if layer.HasField("lrn_param")]
+    for norm in norms:
+        if not all(0 < value < math.inf for value in (norm.alpha, norm.beta, norm.k)):
+            raise UserError(
+                f"{path}: response normalisation with α = {norm.alpha:g}, β = {norm.beta:g} and "
+                f"k = {norm.k:g}, which must be positive"
+            )
     return (_with_norms(variant, norms),)
 
 
@@ -105,8 +109,6 @@ def _with_norms(variant: Variant, norms: list[Any]) -> Variant:
 
 def _layers(net: Any, path: str) -> list[tuple[str, str, Any]]:
     """Name, type and blobs of each layer; a layer that is told twice counts once."""
-    if len(net.layer) + len(net.layers) > _MAX_LAYERS:
-        raise UserError(f"{path} has {len(net.layer) + len(net.layers):,} layers: no AlexNet")
     if any(layer.HasField("layer") for layer in net.layers):
         raise UserError(
             f"{path} is in Caffe's format of 2013 (V0). Convert it with Caffe's "
@@ -142,15 +144,10 @@ def _parse(message: str, path: str) -> Any:
     Raises:
         UserError: too large, or no such message.
     """
-    size = os.path.getsize(path)
-    if size > MAX_BYTES:
-        raise UserError(f"{path} has {size:,} bytes; a Caffe AlexNet has at most {MAX_BYTES:,}")
-    with open(path, "rb") as file:
-        content = file.read(MAX_BYTES + 1)
-    try:
+    content = read_bytes(path, MAX_BYTES)
+    with reading(path, "Caffe file"):
+        check_size(message, content)
         return message_class(message).FromString(content)
-    except DecodeError:
-        raise UserError(f"{path} is no Caffe file, or it is damaged") from None
 
 
 def read_mean(path: str) -> np.ndarray:

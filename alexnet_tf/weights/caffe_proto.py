@@ -110,3 +110,62 @@ def _pool() -> descriptor_pool.DescriptorPool:
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return pool
+
+
+_MAX_FIELDS = 100_000  # an AlexNet has some hundreds
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
+
+
+def check_size(name: str, content: bytes) -> None:
+    """Refuses an encoded message with more fields than an AlexNet, before objects are made of them.
+
+    An empty message takes two bytes in a file, and a hundred in memory.
+
+    Args:
+        name: of the message.
+        content: its encoding.
+
+    Raises:
+        ValueError: it has too many fields, or its lengths lie.
+    """
+    known = {
+        message: {number: kind.rstrip("*") for _, number, kind, *_ in fields}
+        for message, fields in _MESSAGES.items()
+    }
+    pending, count = [(name, 0, len(content))], 0  # message, and where it lies
+    while pending:
+        message, at, end = pending.pop()
+        while at < end:
+            count += 1
+            tag, at = _varint(content, at, end)
+            wire, kind = tag & 7, known[message].get(tag >> 3)
+            if wire == _VARINT:
+                _, at = _varint(content, at, end)
+            elif wire in (_FIXED32, _FIXED64):
+                at += 4 if wire == _FIXED32 else 8
+            elif wire == _BYTES:
+                length, at = _varint(content, at, end)
+                if kind in known:
+                    pending.append((kind, at, at + length))
+                elif kind not in (None, "bytes", "string"):
+                    count += length  # packed numbers
+                at += length
+            else:
+                raise ValueError(f"wire type {wire}")
+            if at > end:
+                raise ValueError("a field is longer than its message")
+            if count > _MAX_FIELDS:
+                raise ValueError(f"more than {_MAX_FIELDS:,} fields")
+
+
+def _varint(content: bytes, at: int, end: int) -> tuple[int, int]:
+    """A number of 7 bits a byte, and where it ends."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= end:
+            raise ValueError("it ends in the middle of a number")
+        value |= (content[at] & 0x7F) << shift
+        at += 1
+        if content[at - 1] < 0x80:
+            return value, at
+    raise ValueError("a number has too many bytes")

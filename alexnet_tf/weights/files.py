@@ -8,7 +8,15 @@ import stat
 from alexnet_tf.models.spec import Variant
 from alexnet_tf.models.variants import CAFFE
 from alexnet_tf.system.errors import UserError
-from alexnet_tf.weights.arrays import Arrays, WeightFile, advice, check_finite, kernel_shapes
+from alexnet_tf.weights.arrays import (
+    MAX_BYTES,
+    Arrays,
+    WeightFile,
+    advice,
+    check_finite,
+    kernel_shapes,
+    reading,
+)
 from alexnet_tf.weights.caffe import read_caffemodel, write_caffemodel
 from alexnet_tf.weights.keras_files import read_keras
 from alexnet_tf.weights.numpy_files import read_npy, write_npy
@@ -44,17 +52,20 @@ def read_weights(path: str | os.PathLike) -> WeightFile:
     path = os.fspath(path)
     suffix = os.path.splitext(path)[1].lower()
     try:
-        mode = os.stat(path).st_mode
-    except OSError as error:
-        raise UserError(f"The weights {path} cannot be read: {error.strerror}") from None
-    if not stat.S_ISREG(mode):
+        status = os.stat(path)
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        reason = getattr(error, "strerror", error)
+        raise UserError(f"The weights {path} cannot be read: {reason}") from None
+    if not stat.S_ISREG(status.st_mode):
         raise UserError(f"The weights {path} are no regular file")
+    if status.st_size > MAX_BYTES:
+        raise UserError(
+            f"{path} has {status.st_size:,} bytes; an AlexNet has at most {MAX_BYTES:,}"
+        )
     if suffix not in READERS:
         raise UserError(f"Expected weights in a file of {', '.join(READERS)}. Received: {path}")
-    try:
+    with reading(path, f"{suffix} file"):
         found = READERS[suffix](path)
-    except OSError as error:
-        raise UserError(f"The weights {path} cannot be read: {error.strerror or error}") from None
     check_finite(found.arrays, path)
     return found
 
@@ -130,9 +141,12 @@ def write_weights(path: str | os.PathLike, arrays: Arrays, variant: Variant) -> 
     if suffix == ".caffemodel":
         write_caffemodel(path, arrays, variant)
     elif suffix == ".npy":
-        if variant != CAFFE:
-            raise UserError(f"A .npy file is for the variant {CAFFE.name}, not {variant.name}")
-        write_npy(path, arrays)
+        if differences := irreconcilable(variant, CAFFE):
+            raise UserError(
+                f"A .npy file holds a network like {CAFFE.name}; {variant.name} differs: "
+                f"{'; '.join(differences)}"
+            )
+        write_npy(path, reconcile(arrays, variant, CAFFE))
     elif suffix in (".pth", ".pt"):
         write_pth(path, arrays, variant)
     elif suffix == ".safetensors":

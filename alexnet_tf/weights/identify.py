@@ -92,7 +92,8 @@ def match_logits(found: WeightFile, inputs: str, logits: str) -> str:
     fitting = fitting_variants(found.arrays)
     if not fitting:
         raise UserError(f"{found.path}: {advice(found.arrays)}")
-    base = next((v for v in found.conventions if v.name in fitting), VARIANTS[fitting[0]])
+    own = [variant.name for variant in found.conventions if variant.name in fitting]
+    base = VARIANTS[(own or fitting)[0]]
     size = base.preprocessing.crop_size
     classes = list(found.arrays.values())[-1].shape[-1]
     if images.ndim != 4 or images.shape[1:] != (size, size, 3):

@@ -11,12 +11,20 @@ import numpy as np
 
 from alexnet_tf.models.variants import VARIANTS
 from alexnet_tf.system.errors import UserError
-from alexnet_tf.weights.arrays import Arrays, LayerArrays, WeightFile, to_float32
+from alexnet_tf.system.text import printable
+from alexnet_tf.weights.archives import open_zip
+from alexnet_tf.weights.arrays import (
+    MAX_BYTES,
+    Arrays,
+    LayerArrays,
+    WeightFile,
+    to_float32,
+)
 
 if TYPE_CHECKING:
     import h5py
 
-MAX_BYTES = 600_000_000  # AlexNet without groups in float64 takes 499 MB
+_MAX_OBJECTS = 1_000  # an AlexNet with the state of its optimizer has about a hundred
 _WEIGHTS = "model.weights.h5"  # the member of a .keras file
 
 
@@ -24,36 +32,48 @@ def read_keras(path: str) -> WeightFile:
     """Reads the weights of a model that was built by this package and saved by Keras.
 
     Raises:
-        UserError: not such a file, damaged, or of another network.
+        UserError: of another network.
+        Exception: not such a file, or damaged; `weights.files.read_weights` says it in one line.
     """
     import h5py
 
-    content: str | io.BytesIO = path
-    try:
-        if zipfile.is_zipfile(path):
-            content = io.BytesIO(_member(path))
-        with h5py.File(content, "r") as file:
-            name, arrays = (
-                _whole_model(file, path) if "model_weights" in file else _weights(file, path)
-            )
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError, zipfile.BadZipFile) as error:
-        reason = (str(error).splitlines() or [""])[0][:100]
-        raise UserError(f"{path} is no file of Keras, or it is damaged ({reason})") from None
+    content = io.BytesIO(_member(path)) if zipfile.is_zipfile(path) else path
+    with h5py.File(content, "r") as file:
+        check_datasets(file, path)
+        name, arrays = _whole_model(file, path) if "model_weights" in file else _weights(file, path)
     if not arrays:
         raise UserError(f"{path} holds no layer with a kernel and a bias")
     variant = VARIANTS.get(name.removeprefix("alexnet_"))
     return WeightFile(path, "a Keras file", arrays, (variant,) if variant else ())
 
 
-def _member(path: str) -> bytes:
-    """The weights in a .keras file."""
-    with zipfile.ZipFile(path) as archive:
-        info = next((i for i in archive.infolist() if i.filename == _WEIGHTS), None)
-        if info is None:
-            raise UserError(f"{path} holds no {_WEIGHTS}, as .keras files do")
-        if info.file_size > MAX_BYTES:
-            raise UserError(f"{path} claims {info.file_size:,} bytes of weights: no AlexNet")
-        return archive.read(info)
+def read_config(path: str) -> dict:
+    """The description of a saved model, after a check of its arrays.
+
+    Raises:
+        UserError, ValueError, OSError: no .keras or .h5 file, damaged, or too large.
+    """
+    import h5py
+
+    from alexnet_tf.system.untrusted import parse_json
+
+    zipped = zipfile.is_zipfile(path)
+    with h5py.File(io.BytesIO(_member(path)) if zipped else path, "r") as file:
+        check_datasets(file, path)
+        config = _member(path, "config.json", 1 << 24) if zipped else file.attrs["model_config"]
+    return parse_json(config if isinstance(config, bytes) else str(config).encode())
+
+
+def _member(path: str, name: str = _WEIGHTS, most: int = MAX_BYTES) -> bytes:
+    """A file in a .keras file, of at most so many bytes."""
+    with open_zip(path) as archive:
+        if name not in archive.namelist():
+            raise UserError(f"{path} holds no {name}, as .keras files do")
+        info = archive.getinfo(name)
+        if info.file_size > most:
+            raise UserError(f"{path} claims {info.file_size:,} bytes of {name}: no AlexNet")
+        with archive.open(info) as member:
+            return member.read(most)  # at most, whatever the archive says
 
 
 def _weights(file: h5py.Group, path: str) -> tuple[str, Arrays]:
@@ -90,43 +110,62 @@ def _in_order(arrays: Arrays) -> Arrays:
     return dict(sorted(arrays.items()))
 
 
-def _group(parent: h5py.Group, name: str, path: str) -> h5py.Group:
-    """A group in the same file; HDF5 can also link to other files."""
+def check_datasets(file: h5py.File, path: str) -> None:
+    """Refuses arrays in other files, and arrays that take more memory than the file.
+
+    HDF5 can link to other files, compute arrays from them, and claim any shape for compressed ones
+    or for those that were never written. Keras uses nothing of that.
+
+    Raises:
+        UserError: names the first such array.
+    """
     import h5py
 
-    if name not in parent or not isinstance(parent.get(name, getlink=True), h5py.HardLink):
-        raise UserError(f"{path} has no {name[:40]}, or it lies in another file")
-    group = parent[name]
-    if not isinstance(group, h5py.Group):
-        raise UserError(f"{path}: {name[:40]} is no group")
-    return group
+    total, groups, seen = 0, [file], 0
+    while groups:
+        group = groups.pop()
+        for name in group:
+            seen += 1
+            where = f"{path}: {printable(name)[:40]}"
+            if seen > _MAX_OBJECTS:
+                raise UserError(f"{path} has more than {_MAX_OBJECTS:,} groups and arrays")
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise UserError(f"{where} lies in another file, or is a link")
+            value = group[name]
+            if isinstance(value, h5py.Group):
+                groups.append(value)
+                continue
+            if not isinstance(value, h5py.Dataset) or value.dtype.kind not in "fiubSO":
+                raise UserError(f"{where} is no array of numbers")
+            if value.external or value.is_virtual:
+                raise UserError(f"{where} lies in another file")
+            if value.chunks or value.id.get_storage_size() < value.nbytes:
+                raise UserError(f"{where} is compressed, or has fewer values than it claims")
+            total += value.nbytes
+            if total > MAX_BYTES:
+                raise UserError(f"{path} has more bytes of numbers than an AlexNet")
+
+
+def _group(parent: h5py.Group, name: str, path: str) -> h5py.Group:
+    """A group of a file that `check_datasets` has seen."""
+    import h5py
+
+    if not isinstance(parent.get(name), h5py.Group):
+        raise UserError(f"{path} has no group {printable(name)[:40]}")
+    return parent[name]
 
 
 def _layer(layer: str, group: h5py.Group, names: tuple[str, str], path: str) -> LayerArrays:
     """Kernel and bias.
 
     Raises:
-        UserError: they are too large, lie in another file, or do not belong together.
+        UserError: they are no numbers, or do not belong together.
     """
-    import h5py
-
-    arrays = []
-    for name in names:
-        dataset = group[name] if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
-        if (
-            not isinstance(dataset, h5py.Dataset)
-            or dataset.external
-            or dataset.is_virtual
-            or dataset.dtype.kind != "f"
-            or dataset.size * dataset.dtype.itemsize > MAX_BYTES
-            or dataset.id.get_storage_size() < (1 if dataset.compression else dataset.nbytes)
-        ):
-            raise UserError(f"{path}: layer {layer[:40]} has no proper array {name}")
-        arrays.append(to_float32(np.asarray(dataset), layer, path))
+    arrays = [to_float32(np.asarray(group[name]), layer, path) for name in names]
     try:
         return LayerArrays(*arrays)
     except UserError as error:
-        raise UserError(f"{path}: layer {layer[:40]} has {error}") from None
+        raise UserError(f"{path}: layer {printable(layer)[:40]} has {error}") from None
 
 
 def write_model(path: str, model: object) -> None:

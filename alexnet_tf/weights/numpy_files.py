@@ -2,44 +2,47 @@
 
 from __future__ import annotations
 
+import io
 import math
-import os
 
 import numpy as np
 from numpy.lib import format as npy_format
 
 from alexnet_tf.models.variants import CAFFE
 from alexnet_tf.system.errors import UserError
-from alexnet_tf.weights.arrays import Arrays, LayerArrays, WeightFile, listing, to_float32
+from alexnet_tf.system.text import printable
+from alexnet_tf.system.untrusted import read_bytes
+from alexnet_tf.weights.arrays import (
+    MAX_BYTES,
+    Arrays,
+    LayerArrays,
+    WeightFile,
+    listing,
+    reading,
+    to_float32,
+)
 from alexnet_tf.weights.pickles import UnsafePickleError, load_numpy
 
-MAX_BYTES = 1 << 30  # an AlexNet in float64 takes half of it
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
 
 
-def _open(path: str) -> tuple[np.dtype, tuple[int, ...], bool, bytes]:
-    """Type, shape, order and the bytes after the header.
+def _open(path: str) -> tuple[np.dtype, tuple[int, ...], bool, io.BytesIO]:
+    """Type, shape, order and the file after its header.
 
     Raises:
         UserError: not such a file.
     """
-    size = os.path.getsize(path)
-    if size > MAX_BYTES:
-        raise UserError(f"{path} has {size:,} bytes; an AlexNet has at most {MAX_BYTES:,}")
-    try:
-        with open(path, "rb") as file:
-            version = npy_format.read_magic(file)
-            read = {
-                (1, 0): npy_format.read_array_header_1_0,
-                (2, 0): npy_format.read_array_header_2_0,
-            }.get(version)
-            if read is None:
-                raise ValueError(f"version {version}")
-            shape, fortran, dtype = read(file, max_header_size=10_000)
-            return dtype, shape, fortran, file.read()
-    except Exception as error:  # NumPy reads the header with ast.literal_eval, which raises many
-        reason = (str(error).splitlines() or [""])[0][:100]
-        raise UserError(f"{path} is no .npy file, or it is damaged ({reason})") from None
+    file = io.BytesIO(read_bytes(path, MAX_BYTES))
+    with reading(path, ".npy file"):
+        version = npy_format.read_magic(file)
+        read = {
+            (1, 0): npy_format.read_array_header_1_0,
+            (2, 0): npy_format.read_array_header_2_0,
+        }.get(version)
+        if read is None:
+            raise UserError(f"{path} is a .npy file of the version {version}, expected 1 or 2")
+        shape, fortran, dtype = read(file, max_header_size=10_000)
+        return dtype, shape, fortran, file
 
 
 def read_array(path: str) -> np.ndarray:
@@ -48,9 +51,10 @@ def read_array(path: str) -> np.ndarray:
     Raises:
         UserError: not such a file.
     """
-    dtype, shape, fortran, content = _open(path)
+    dtype, shape, fortran, file = _open(path)
+    content = file.read()
     if dtype.hasobject or dtype.kind not in "fiu":
-        raise UserError(f"{path} holds no numbers but {str(dtype)[:40]}")
+        raise UserError(f"{path} holds no numbers but {printable(str(dtype))[:40]}")
     if math.prod(shape) * dtype.itemsize != len(content):
         raise UserError(f"{path} claims shape {shape} and holds {len(content):,} bytes")
     return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
@@ -66,13 +70,13 @@ def read_npy(path: str) -> WeightFile:
     Raises:
         UserError: not such a file, damaged, or it asks to run something.
     """
-    dtype, _, _, content = _open(path)
+    dtype, _, _, file = _open(path)
     if not dtype.hasobject:
         raise UserError(f"{path} holds one array, not a dictionary of layers")
     try:
-        layers = load_numpy(content)
+        layers = load_numpy(file)
     except UnsafePickleError as error:
-        raise UserError(f"{path} was not read: {error}") from None
+        raise UserError(f"{path} was not read: {printable(str(error))}") from None
     while isinstance(layers, list) and len(layers) == 1:
         layers = layers[0]  # NumPy wraps the dictionary in an array of one object
     if not isinstance(layers, dict) or set(layers) != set(LAYERS):
@@ -86,7 +90,10 @@ def read_npy(path: str) -> WeightFile:
         if not isinstance(pair, list) or not all(isinstance(a, np.ndarray) for a in pair):
             raise UserError(f"{path}: layer {name} is not a kernel and a bias")
         kernel, bias = (to_float32(array, name, path) for array in pair)
-        arrays[name] = LayerArrays(kernel, bias.reshape(-1))
+        try:
+            arrays[name] = LayerArrays(kernel, bias.reshape(-1))
+        except UserError as error:
+            raise UserError(f"{path}: layer {name} has {error}") from None
     return WeightFile(path, "bvlc_alexnet.npy", arrays, (CAFFE,))
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import os
 
-from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.errors import UserError, first_line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,12 +51,15 @@ OFFICIAL = {
 }
 
 
-def download(name: str, cache_dir: str | None = None) -> str:
+def download(
+    name: str, cache_dir: str | None = None, official: dict[str, Official] = OFFICIAL
+) -> str:
     """Fetches official weights once, and checks their digest.
 
     Args:
-        name: one of `OFFICIAL`.
-        cache_dir: where downloads are kept; None for Keras's (~/.keras).
+        name: one of `official`.
+        cache_dir: where downloads are kept, in its folder models; None for Keras's (~/.keras).
+        official: by name.
 
     Returns:
         The path of the file.
@@ -66,28 +69,29 @@ def download(name: str, cache_dir: str | None = None) -> str:
     """
     import keras
 
-    official = OFFICIAL[name]
-    file_name = official.url.rsplit("/", 1)[1]
-    root = cache_dir or os.path.join(
-        os.environ.get("KERAS_HOME") or os.path.join(os.path.expanduser("~"), ".keras")
-    )
+    file_name = official[name].url.rsplit("/", 1)[1]
+    home = os.environ.get("KERAS_HOME") or os.path.join(os.path.expanduser("~"), ".keras")
+    root = cache_dir or home
     path = os.path.join(root, "models", file_name)
     if not os.path.exists(path):
         try:
-            keras.utils.get_file(file_name, official.url, cache_subdir="models", cache_dir=root)
+            # If the folder cannot be written, Keras takes another one.
+            path = keras.utils.get_file(
+                file_name, official[name].url, cache_subdir="models", cache_dir=root
+            )
         except Exception as error:  # urllib and its callers raise many kinds
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
             raise UserError(
-                f"The weights {name} could not be fetched from {official.url} ({reason[-120:]}). "
-                f"Download the file elsewhere and put it at {path}"
+                f"The weights {name} could not be fetched from {official[name].url} "
+                f"({first_line(error)[-120:]}). Download the file elsewhere and put it at {path}"
             ) from None
-    digest = hashlib.new(official.algorithm)
+    published = official[name]
+    digest = hashlib.new(published.algorithm)
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
-    if not digest.hexdigest().startswith(official.digest):
+    if not digest.hexdigest().startswith(published.digest):
         raise UserError(
-            f"{path} is not the published file: its {official.algorithm} is {digest.hexdigest()}, "
-            f"expected {official.digest} ({official.source}). Remove it and try again"
+            f"{path} is not the published file: its {published.algorithm} is {digest.hexdigest()}, "
+            f"expected {published.digest} ({published.source}). Remove it and try again"
         )
     return path

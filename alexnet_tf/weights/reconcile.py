@@ -12,9 +12,10 @@ import dataclasses
 
 import numpy as np
 
-from alexnet_tf.models.spec import Conv, Dense, Dropout, Norm, Op, Variant
+from alexnet_tf.models.layer_summary import layer_summary, padding
+from alexnet_tf.models.spec import Conv, Dense, Dropout, Norm, Op, Pool, Variant, WithinMapNorm
 from alexnet_tf.system.errors import UserError
-from alexnet_tf.weights.arrays import Arrays, LayerArrays, kernel_shapes
+from alexnet_tf.weights.arrays import Arrays, LayerArrays
 
 
 def reconcile(arrays: Arrays, source: Variant, target: Variant) -> Arrays:
@@ -40,7 +41,8 @@ def reconcile(arrays: Arrays, source: Variant, target: Variant) -> Arrays:
     result: Arrays = {}
     scale = 1.0  # of this layer's input, target's over source's
     for a, b in zip(*parts, strict=True):
-        if b.name not in arrays:
+        if b.name not in arrays:  # it begins anew, so that its output has no scale to keep
+            scale = _after(1.0, a.post_ops, b.post_ops)
             continue
         scale = _after(scale, getattr(a, "pre_ops", ()), getattr(b, "pre_ops", ()))
         kernel, bias = arrays[a.name].kernel, arrays[a.name].bias
@@ -57,45 +59,57 @@ def reconcile(arrays: Arrays, source: Variant, target: Variant) -> Arrays:
 
 
 def irreconcilable(source: Variant, target: Variant) -> list[str]:
-    """The differences between two networks that no change of weights makes up for."""
-    shapes = kernel_shapes(source), kernel_shapes(target)
-    if shapes[0] != shapes[1]:
-        name = next(
-            (n for n in (*shapes[0], *shapes[1]) if shapes[0].get(n) != shapes[1].get(n)), ""
-        )
-        return [f"{name} has the shape {shapes[0].get(name)} there and {shapes[1].get(name)} here"]
+    """The differences between two networks that no change of weights makes up for.
+
+    Widths may differ: the shapes of arrays are checked elsewhere.
+    """
+    names = [[part.name for part in (*v.convs, *v.denses)] for v in (source, target)]
+    if names[0] != names[1]:
+        return [f"{', '.join(names[0])} there and {', '.join(names[1])} here"]
     found = []
     if source.activation != target.activation:
         found.append(f"{source.activation} there and {target.activation} here")
     for a, b in zip((*source.convs, *source.denses), (*target.convs, *target.denses), strict=True):
-        if isinstance(a, Conv) and (a.stride, a.kernel) != (b.stride, b.kernel):
-            found.append(f"{a.name} has another stride")
+        if isinstance(a, Conv) and _windows(source)[a.name] != _windows(target)[b.name]:
+            found.append(f"{a.name} has another kernel, stride or padding, or another image size")
         for ops in ("pre_ops", "post_ops"):
             ours = [_fixed(op) for op in getattr(b, ops, ())]
             theirs = [_fixed(op) for op in getattr(a, ops, ())]
             ours, theirs = ([op for op in each if op is not None] for each in (ours, theirs))
             if ours != theirs:
                 found.append(_describe(a, theirs, ours))
-            elif any(isinstance(op, Norm) for op in theirs) and (
-                _scale_for_norm(getattr(a, ops), getattr(b, ops)) != 1
-                and source.activation not in ("relu", "leaky_relu")
+            elif _scale_for_norm(getattr(a, ops, ()), getattr(b, ops, ())) != 1 and (
+                source.activation not in ("relu", "leaky_relu")
+                or sum(isinstance(op, Norm | WithinMapNorm) for op in theirs) > 1
             ):
                 found.append(
-                    f"{a.name}: other constants of normalisation, after {source.activation}"
+                    f"{a.name}: other constants of normalisation, with {source.activation} or a "
+                    "second normalisation"
                 )
     return found
 
 
-_WORDS = {"Norm": "normalisation", "Pool": "pooling", "WithinMapNorm": "normalisation in maps"}
+def _windows(variant: Variant) -> dict[str, tuple]:
+    """The windows of each convolution: size, stride, zeros before the first, and their number."""
+    number = {layer.name: layer.outputs[:2] for layer in layer_summary(variant)}
+    return {
+        conv.name: (conv.kernel, conv.stride, padding(conv)[0], conv.towers, number[conv.name])
+        for conv in variant.convs
+    }
 
 
 def _describe(part: Conv | Dense, theirs: list[Op], ours: list[Op]) -> str:
-    def name(op: Op) -> str:
-        towers = f" in {op.towers} towers" if isinstance(op, Norm) and op.towers > 1 else ""
-        return _WORDS.get(type(op).__name__, str(op)) + towers
-
-    there, here = (" → ".join(map(name, ops)) for ops in (theirs, ours))
+    there, here = (" → ".join(map(_words, ops)) or "nothing" for ops in (theirs, ours))
+    if there == here:  # other sizes
+        there, here = (" → ".join(map(str, ops)) for ops in (theirs, ours))
     return f"{part.name} is followed by {there} there and by {here} here"
+
+
+def _words(op: Op) -> str:
+    if isinstance(op, Norm):
+        return f"normalisation in {op.towers} towers" if op.towers > 1 else "normalisation"
+    words = {Pool: "pooling", WithinMapNorm: "normalisation in maps"}
+    return words.get(type(op), str(op))
 
 
 def _fixed(op: Op) -> Op | None:

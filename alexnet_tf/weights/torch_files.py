@@ -6,8 +6,9 @@ tar archives of versions before 0.2); names of the arrays: torchvision's `models
 
 from __future__ import annotations
 
+import functools
 import io
-import os
+import itertools
 import struct
 import tarfile
 import zipfile
@@ -18,7 +19,11 @@ import numpy as np
 from alexnet_tf.models.spec import Variant
 from alexnet_tf.models.variants import ONE_WEIRD_TRICK, VARIANTS
 from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.text import printable
+from alexnet_tf.system.untrusted import read_bytes
+from alexnet_tf.weights.archives import open_zip
 from alexnet_tf.weights.arrays import (
+    MAX_BYTES,
     Arrays,
     WeightFile,
     from_channels_first,
@@ -28,7 +33,6 @@ from alexnet_tf.weights.arrays import (
 )
 from alexnet_tf.weights.pickles import Storage, StorageType, Tensor, UnsafePickleError, load_torch
 
-MAX_BYTES = 600_000_000  # AlexNet without groups in float64 takes 499 MB
 _MAGIC = 0x1950A86A20F9469CFC6C  # of `_legacy_save`
 
 # torchvision's modules, by layer.
@@ -49,17 +53,15 @@ def read_pth(path: str) -> WeightFile:
     """Reads a state dictionary that `torch.save` wrote, of torchvision's alexnet or of ours.
 
     Raises:
-        UserError: not such a file, damaged, of another network, or it asks to run something.
+        UserError: of another network, or it asks to run something.
+        Exception: not such a file, or damaged; `weights.files.read_weights` says it in one line.
     """
-    size = os.path.getsize(path)
-    if size > MAX_BYTES:
-        raise UserError(f"{path} has {size:,} bytes; an AlexNet has at most {MAX_BYTES:,}")
-    read: Callable = _read_legacy
-    if zipfile.is_zipfile(path):
-        read = _read_zip
-    elif tarfile.is_tarfile(path):
-        read = _read_tar
     try:
+        read: Callable = _read_legacy
+        if zipfile.is_zipfile(path):
+            read = _read_zip
+        elif tarfile.is_tarfile(path):
+            read = _read_tar
         value, numbers = read(path)
         if isinstance(value, dict) and isinstance(value.get("state_dict"), dict):
             value = value["state_dict"]  # as many training scripts save it
@@ -71,18 +73,7 @@ def read_pth(path: str) -> WeightFile:
             if isinstance(tensor, Tensor)
         }
     except UnsafePickleError as error:
-        raise UserError(f"{path} was not read: {error}") from None
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        struct.error,
-        zipfile.BadZipFile,
-        tarfile.TarError,
-    ) as error:
-        reason = (str(error).splitlines() or [""])[0][:100]
-        raise UserError(f"{path} is no file of PyTorch, or it is damaged ({reason})") from None
+        raise UserError(f"{path} was not read: {printable(str(error))}") from None
     return _weight_file(path, "a PyTorch state dictionary", named, {})
 
 
@@ -90,20 +81,14 @@ def read_safetensors(path: str) -> WeightFile:
     """Reads a .safetensors file with torchvision's names, or with ours (conv1.weight ... fc8.bias).
 
     Raises:
-        UserError: not such a file, damaged, or of another network.
+        UserError: of another network.
+        Exception: not such a file, or damaged; `weights.files.read_weights` says it in one line.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    size = os.path.getsize(path)
-    if size > MAX_BYTES:
-        raise UserError(f"{path} has {size:,} bytes; an AlexNet has at most {MAX_BYTES:,}")
-    try:
-        with safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
-            named = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
-        reason = (str(error).splitlines() or [""])[0][:100]
-        raise UserError(f"{path} is no .safetensors file, or it is damaged ({reason})") from None
+    with safe_open(path, framework="np") as file:
+        metadata = file.metadata() or {}
+        named = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     return _weight_file(path, "a .safetensors file", named, metadata)
 
 
@@ -183,9 +168,12 @@ def _storage(pid: object) -> Storage:
         or len(pid) < 5
         or pid[0] != "storage"
         or not isinstance(pid[1], StorageType)
+        or not isinstance(pid[2], str | int)
         or not isinstance(pid[4], int)
     ):
         raise UnsafePickleError("it holds a whole model, not a state dictionary")
+    if len(pid) > 5 and pid[5] is not None:
+        raise UnsafePickleError("its storages are parts of others, as only PyTorch before 0.4 did")
     return Storage(str(pid[2]), pid[1], pid[4])
 
 
@@ -200,10 +188,10 @@ def _numbers(content: bytes, storage: Storage) -> np.ndarray:
 
 def _read_zip(path: str) -> tuple[object, Callable[[Storage], np.ndarray]]:
     """PyTorch's format since 1.6: a pickle, and a member for each storage."""
-    with zipfile.ZipFile(path) as archive:
+    with open_zip(path) as archive:
         members = {info.filename: info for info in archive.infolist()}
         pickles = [name for name in members if name == "data.pkl" or name.endswith("/data.pkl")]
-        if len(pickles) != 1 or len(members) > 10_000:
+        if len(pickles) != 1:
             raise UnsafePickleError("it has no data.pkl, as files of torch.save have")
         if any(info.compress_type != zipfile.ZIP_STORED for info in members.values()):
             raise UnsafePickleError("its members are compressed, which torch.save never does")
@@ -214,11 +202,12 @@ def _read_zip(path: str) -> tuple[object, Callable[[Storage], np.ndarray]]:
             raise UnsafePickleError("its numbers are big-endian")
         value = load_torch(io.BytesIO(archive.read(pickles[0])), _storage)
 
+    @functools.cache  # of several tensors in one storage
     def numbers(storage: Storage) -> np.ndarray:
         name = f"{folder}data/{storage.key}"
         if name not in members:
             raise UnsafePickleError(f"its storage {storage.key[:40]!r} is missing")
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             return _numbers(archive.read(members[name]), storage)
 
     return value, numbers
@@ -226,8 +215,7 @@ def _read_zip(path: str) -> tuple[object, Callable[[Storage], np.ndarray]]:
 
 def _read_legacy(path: str) -> tuple[object, Callable[[Storage], np.ndarray]]:
     """PyTorch's format before 1.6: five pickles, then the storages one after the other."""
-    with open(path, "rb") as opened:
-        file = io.BytesIO(opened.read(MAX_BYTES + 1))
+    file = io.BytesIO(read_bytes(path, MAX_BYTES))
     if load_torch(file, _storage) != _MAGIC:
         raise UnsafePickleError("it does not begin as files of torch.save do")
     load_torch(file, _storage)  # version of the format
@@ -242,11 +230,11 @@ def _read_legacy(path: str) -> tuple[object, Callable[[Storage], np.ndarray]]:
 
     value = load_torch(file, find)
     keys = load_torch(file, _storage)
-    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages):
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise UnsafePickleError("its list of storages is damaged")
+    if sorted(keys) != sorted(storages):
         raise UnsafePickleError("its list of storages does not fit")
-    contents = {}
-    for key in map(str, keys):
-        contents[key] = _read_storage(file, storages[key])
+    contents = {key: _read_storage(file, storages[key]) for key in keys}
     return value, lambda storage: contents[storage.key]
 
 
@@ -260,39 +248,39 @@ def _read_storage(file: io.BufferedIOBase, storage: Storage) -> np.ndarray:
 
 def _read_tar(path: str) -> tuple[object, Callable[[Storage], np.ndarray]]:
     """PyTorch's format before 0.2: a tar archive of storages, tensors and a pickle."""
+    parts = {}
     with tarfile.open(path, "r:") as archive:
-        parts = {}
-        for name in ("storages", "tensors", "pickle"):
-            part = archive.extractfile(name)
-            if part is None:
-                raise UnsafePickleError(f"its member {name} is no file")
-            parts[name] = io.BytesIO(part.read(MAX_BYTES + 1))
+        for member in itertools.islice(archive, 10):  # it has three or four
+            if member.isreg() and not member.issparse() and member.size <= MAX_BYTES:
+                parts[member.name] = io.BytesIO(archive.extractfile(member).read())
+    if missing := [name for name in ("storages", "tensors", "pickle") if name not in parts]:
+        raise UnsafePickleError(f"its member {missing[0]} is missing, or is no plain file")
     contents: dict[str, np.ndarray] = {}
     storages: dict[str, Storage] = {}
     file = parts["storages"]
     for _ in range(_count(load_torch(file, _storage))):
-        key, _, kind = _fields(load_torch(file, _storage), 3)
+        key, _, kind = _fields(load_torch(file, _storage))
         if not isinstance(kind, StorageType):
             raise UnsafePickleError("a storage has no type")
         at = file.tell()
         (count,) = struct.unpack("<q", file.read(8))
         file.seek(at)
-        storages[str(key)] = Storage(str(key), kind, count)
-        contents[str(key)] = _read_storage(file, storages[str(key)])
+        storages[_tar_key(key)] = Storage(_tar_key(key), kind, count)
+        contents[_tar_key(key)] = _read_storage(file, storages[_tar_key(key)])
     if load_torch(file, _storage):
         raise UnsafePickleError("its storages share numbers")
     tensors: dict[str, Tensor] = {}
     file = parts["tensors"]
     for _ in range(_count(load_torch(file, _storage))):
-        key, storage, _ = _fields(load_torch(file, _storage), 3)
+        key, storage, _ = _fields(load_torch(file, _storage))
         (ndim,) = struct.unpack("<i4x", file.read(8))
         if not 0 <= ndim <= 8:
             raise UnsafePickleError(f"a tensor has {ndim} dimensions")
         shape = struct.unpack(f"<{ndim}q", file.read(8 * ndim))
         stride = struct.unpack(f"<{ndim}q", file.read(8 * ndim))
         (offset,) = struct.unpack("<q", file.read(8))
-        tensors[str(key)] = Tensor(storages[str(storage)], offset, shape, stride)
-    value = load_torch(parts["pickle"], lambda pid: tensors[str(pid)])
+        tensors[_tar_key(key)] = Tensor(storages[_tar_key(storage)], offset, shape, stride)
+    value = load_torch(parts["pickle"], lambda pid: tensors[_tar_key(pid)])
     return value, lambda storage: contents[storage.key]
 
 
@@ -303,8 +291,15 @@ def _count(value: object) -> int:
     return value
 
 
-def _fields(value: object, number: int) -> tuple:
-    """A tuple of that many entries."""
-    if not isinstance(value, tuple) or len(value) != number:
+def _fields(value: object) -> tuple:
+    """The three fields of a storage or a tensor: key, another key or a place, type."""
+    if not isinstance(value, tuple) or len(value) != 3:
         raise UnsafePickleError("its description of an array is damaged")
     return value
+
+
+def _tar_key(key: object) -> str:
+    """The key of a storage or a tensor: an integer, which persistent ids have as text."""
+    if not isinstance(key, int | str):
+        raise UnsafePickleError("its description of an array is damaged")
+    return str(key)

@@ -29,7 +29,7 @@ VALID = [True, False, True, True, False, False]
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "small" / "1.0.0"
-    return open_dataset(str(write_dataset(folder, {"train": LABELS, "test": [-1, -1]})))
+    return open_dataset(str(write_dataset(folder, {"train": LABELS, "validation": [-1, -1]})))
 
 
 def weights(batches, examples=6):
@@ -66,7 +66,7 @@ def test_they_stay_without_one_in_a_models_order_of_classes(dataset):
 
 def test_a_split_without_any_is_refused_before_training(dataset):
     check_beginning(dataset.train)
-    with pytest.raises(UserError, match="The test images have no labels"):
+    with pytest.raises(UserError, match="The validation images have no labels"):
         check_beginning(dataset.validation)
 
 
@@ -82,12 +82,12 @@ def test_the_doctor_counts_them_apart(dataset):
 
 
 def test_preparation_skips_and_names_them(tmp_path):
-    write_dataset(tmp_path / "small" / "1.0.0", {"train": LABELS, "test": [2, -1]})
+    write_dataset(tmp_path / "small" / "1.0.0", {"train": LABELS, "validation": [2, -1]})
     source = open_tfds_source("small", str(tmp_path))
     settings, output = Settings(32, 90, 1024, 0), str(tmp_path / "out")
     report = prepare_dataset(source, output, settings, workers=1, max_skipped=0.5).report
-    assert report["prepared"]["test"]["classes"] == {"blue": 0, "green": 0, "red": 1}
-    assert report["prepared"]["test"]["skipped"] == [("test 1", "without a label")]
+    assert report["prepared"]["validation"]["classes"] == {"blue": 0, "green": 0, "red": 1}
+    assert report["prepared"]["validation"]["skipped"] == [("validation 1", "without a label")]
     assert report["prepared"]["train"]["examples"] == 3
     assert open_dataset(output).train.examples == 3
 
@@ -97,7 +97,7 @@ def test_a_label_without_classes_is_refused(tmp_path):
 
     label = tfds.features.ClassLabel()
     label._num_classes = 0  # TFDS stores a missing number as 0
-    place = write_dataset(tmp_path / "odd", {"train": [0], "test": [0]}, label=label)
+    place = write_dataset(tmp_path / "odd", {"train": [0], "validation": [0]}, label=label)
     with pytest.raises(UserError, match="with no classes of label"):
         open_dataset(str(place))
 
@@ -109,7 +109,7 @@ def test_a_label_without_classes_is_refused(tmp_path):
 )
 @pytest.mark.parametrize("sliced", [False, True])
 def test_a_shard_of_another_length_ends_the_run(tmp_path, sliced, claimed, words, shuffled):
-    splits = {"train": [0, 1] * 5} | ({} if sliced else {"test": [0]})
+    splits = {"train": [0, 1] * 5} | ({} if sliced else {"validation": [0]})
     place = write_dataset(tmp_path / "small", splits, claimed={"train": claimed})
     dataset = open_dataset(str(place))
     split = dataset.validation if sliced else dataset.train
@@ -124,7 +124,7 @@ def test_a_shard_of_another_length_ends_the_run(tmp_path, sliced, claimed, words
 def test_examples_that_lack_an_image_or_a_label_are_counted(tmp_path):
     empty = tf.train.Example().SerializeToString()
     records = {"train": [serialised(shade_png(9), 1), empty, serialised(b"", 2)]}
-    splits = {"train": [1, 1, 1], "test": [0]}
+    splits = {"train": [1, 1, 1], "validation": [0]}
     train = open_dataset(str(write_dataset(tmp_path / "small", splits, records=records))).train
     errors = DecodeErrors(train)
     assert weights(evaluation_dataset(train, PREPROCESSING, 3, errors), 3) == [True, False, False]
@@ -133,7 +133,7 @@ def test_examples_that_lack_an_image_or_a_label_are_counted(tmp_path):
 
 def test_records_that_are_no_examples_are_damage(tmp_path):
     records = {"train": [b"\x0a\xff no example, but its length is right"]}
-    splits = {"train": [1], "test": [0]}
+    splits = {"train": [1], "validation": [0]}
     train = open_dataset(str(write_dataset(tmp_path / "small", splits, records=records))).train
     with pytest.raises((tf.errors.InvalidArgumentError, UnicodeDecodeError)) as error:
         for _ in train.in_order().batch(1).map(train.parse):

@@ -151,7 +151,7 @@ def test_a_guess_is_called_one_and_the_classes_are_named(tmp_path, capsys):
     path.write_bytes(b"x")
     for classes, said in (
         ((), "the 4 classes that it knows.\n"),
-        (("a", "b", "c", "d"), "the 4 classes that it knows: a, b, c, d.\n"),
+        (("a", "b", "c", "\x1b[1m"), "the 4 classes that it knows: a, b, c, \\x1b[1m.\n"),
         (("a",) * 1000, "the 1,000 classes that it knows.\n"),
     ):
         assert print_predictions(lambda files: [first], [path], 8, classes=classes)

@@ -112,8 +112,16 @@ def test_every_waiting_request_is_answered_at_the_end(loaded, monkeypatch):
     monkeypatch.setattr(web_server, "_SHUTDOWN_SECONDS", 0.5)
     server, body = Busy(loaded), padded(0)
     head = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    left = []  # requests when the server's shutdown is done: a signal then ends the process
     with contextlib.ExitStack() as stack:
         with running(server.app, 30) as served:
+            shutdown = served.uvicorn.shutdown
+
+            async def counted(sockets=None):
+                await shutdown(sockets)
+                left.append(len(served.uvicorn.server_state.tasks))
+
+            served.uvicorn.shutdown = counted
             connections = [
                 stack.enter_context(socket.create_connection(served.address, timeout=30))
                 for _ in range(120)
@@ -123,7 +131,7 @@ def test_every_waiting_request_is_answered_at_the_end(loaded, monkeypatch):
             time.sleep(0.5)
         server.go_on.set()
         answers = [connection.recv(1000).split(b" ")[1] for connection in connections]
-    assert answers == [b"503"] * 120
+    assert (left, answers) == ([0], [b"503"] * 120)
 
 
 def test_parsing_is_under_the_time_limit(loaded):

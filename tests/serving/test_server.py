@@ -242,3 +242,26 @@ def test_ctrl_c_ends_it_quietly(exported, asked):
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_sigterm_answers_every_waiting_request(exported):
+    process = subprocess.Popen(
+        commands.command("alexnet_tf.serve", f"--saved_model={exported}", "--port=0"),
+        cwd=commands.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    line = next(line for line in process.stdout if line.startswith("REST"))
+    address = ("127.0.0.1", int(re.search(r":(\d+)/", line)[1]))
+    head = b"POST /explain HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n1"
+    with contextlib.ExitStack() as stack:
+        connections = [
+            stack.enter_context(socket.create_connection(address, timeout=30)) for _ in range(90)
+        ]
+        for connection in connections:
+            connection.sendall(head)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        answers = [connection.recv(1000)[:12] for connection in connections]
+    _, err = process.communicate(timeout=30)
+    assert answers == [b"HTTP/1.1 503"] * 90
+    assert "Traceback" not in err

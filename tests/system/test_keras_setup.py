@@ -86,6 +86,19 @@ def test_a_command_undoes_the_formats_of_keras_json():
     assert keras.config.epsilon() == 1e-7
 
 
+@pytest.mark.slow
+def test_a_command_needs_no_sound_keras_json(tmp_path):
+    (tmp_path / "keras.json").write_text('[{"floatx": "int8"}]')
+    code = (
+        "from alexnet_tf import app; import os; app.run(lambda _: print(os.environ['KERAS_HOME']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True,
+        env={**os.environ, "KERAS_HOME": str(tmp_path), "KERAS_MAX_EPOCHS": "all"},
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == (f"{tmp_path}\n", "")
+
+
 def test_importing_the_package_imports_neither_keras_nor_tensorflow():
     code = (
         "import sys, alexnet_tf; assert dir(alexnet_tf) and alexnet_tf.variants(); "

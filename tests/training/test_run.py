@@ -253,7 +253,7 @@ def test_checkpoints_are_written_between_validations(folder, tmp_path):
 @pytest.mark.parametrize(
     "changes, complaint",
     [
-        ({"batch_size": 0}, "positive multiple of the 1 replicas.*Received: 0"),
+        ({"batch_size": 0}, "batch_size to be at least 1. Received: 0"),
         ({"batch_size": -8}, "Received: -8"),
         ({"batch_size": 7, "strategy": "mirrored"}, "2 replicas.*Received: 7"),
         ({"accumulate": 3}, "divide the 8 images.*Received: 3"),

@@ -133,7 +133,13 @@ def wait_until(process, happened, seconds=120.0):
 
 @pytest.mark.slow
 def test_killed_workers_are_started_again_and_nothing_is_lost(folder, tmp_path):
-    """Worker 1, and later worker 0, which is the one that writes."""
+    """Worker 1, and later worker 0, which is the one that writes.
+
+    Two runs of the same workers differ in a last bit now and then (docs/limits.md). Of the largest
+    value of a tensor, measured in this run of 60 steps: a last bit of the velocity of conv1's
+    biases, changed after step 5 or 30, leaves 0; an example that did not count in step 30 leaves up
+    to .88, a lost batch 1.97, and a repeated one 1.38.
+    """
     undisturbed = launch(tmp_path / "alone", folder, "--steps=60")
     _, complaint = undisturbed.communicate(timeout=300)
     assert undisturbed.returncode == 0, complaint
@@ -153,7 +159,11 @@ def test_killed_workers_are_started_again_and_nothing_is_lost(folder, tmp_path):
     )
     assert alone.keys() == killed.keys()
     for name, values in alone.items():
-        np.testing.assert_array_equal(killed[name], values, name)
+        if np.issubdtype(values.dtype, np.floating):
+            gap = np.abs(killed[name] - values).max()
+            assert gap <= 0.01 * np.abs(values).max(), (name, gap)
+        else:  # random states and counters
+            np.testing.assert_array_equal(killed[name], values, name)
 
 
 @pytest.mark.slow

@@ -27,7 +27,8 @@ def scalars(path):
 def metrics(**changes):
     """Of one step."""
     norms = {"gradient_norms": [3.0, 4.0, 1.0, 0.0], "weight_norms": [5.0, 12.0, 0.5, 0.0]}
-    return {"steps": 1, "top5_correct": 9.0, "waiting": 0.5, **norms, **changes}
+    counts = {"steps": 1, "images": 10, "top5_correct": 9.0}
+    return {**counts, "waiting": 0.5, **norms, **changes}
 
 
 def make_logs(path, step=0, **arguments):

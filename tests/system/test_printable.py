@@ -103,4 +103,4 @@ def test_output_that_cannot_be_written_is_an_error_of_one_line():
 def test_a_reader_that_ends_early_is_no_error():
     done = shell('(sleep 0.5; "$@") | true; exit ${PIPESTATUS[0]}', "words\n" * 9999)
     assert done.returncode == 141
-    assert set(done.stderr.splitlines()) == {b"a note"}
+    assert set(done.stderr.splitlines()) <= {b"a note"}  # whether it came so far, but no trace
