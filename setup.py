@@ -31,6 +31,9 @@ SERVE = [
 # `alexnet_tf.figures`: drawing, and nearest neighbours.
 FIGURES = ["matplotlib>=3.9", "faiss-cpu>=1.10"]
 
+# `alexnet_tf.features --probe`: logistic regression.
+PROBE = ["scikit-learn>=1.5"]
+
 setup(
     name="alexnet_tf",
     version=VERSION,
@@ -104,6 +107,7 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.20,<3"],
         "figures": FIGURES,
         "prepare": PREPARE,
+        "probe": PROBE,
         "serve": SERVE,
         "test": [
             "pytest>=8.2",
@@ -112,6 +116,7 @@ setup(
             "ruff>=0.6",
             *FIGURES,
             *PREPARE,
+            *PROBE,
             *SERVE,
         ],
     },

@@ -38,7 +38,7 @@ from alexnet_tf.system.text import printable, protect_outputs
 
 _PATHS = (  # flags of any entry point that name a file or a directory
     *("model_dir", "saved_model", "dataset", "data_dir", "output", "json", "csv", "photo"),
-    *("compare", "val_labels", "mean", "inputs", "logits"),
+    *("compare", "val_labels", "mean", "inputs", "logits", "init_from", "weights"),
 )
 
 

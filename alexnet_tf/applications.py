@@ -104,31 +104,10 @@ def AlexNet(  # noqa: N802 - a constructor in the eyes of its users, as in keras
 
 
 def find_weights(weights: str | os.PathLike, checkpoint: str = "best") -> WeightFile:
-    """Weights by name or path, as `AlexNet` takes them.
+    """Weights by name or path, as `training.initial_weights.find_weights` describes."""
+    from alexnet_tf.training.initial_weights import find_weights
 
-    Args:
-        weights: "caffe", "caffenet" or "torchvision", or the path of a file or of a run.
-        checkpoint: of a run: "best" by validation error, or "newest".
-
-    Returns:
-        The arrays, and whose conventions they follow.
-
-    Raises:
-        UserError: they cannot be had.
-    """
-    from alexnet_tf.system.paths import check_no_url
-    from alexnet_tf.weights.files import read_weights
-    from alexnet_tf.weights.official import OFFICIAL, download
-
-    path = os.fspath(weights)
-    check_no_url(path, "the weights")
-    if path in OFFICIAL and not os.path.exists(path):
-        path = download(path)
-    if os.path.isdir(path):
-        from alexnet_tf.training.directory import ModelDirectory
-
-        return ModelDirectory(path).read_weights(checkpoint)
-    return read_weights(path)
+    return find_weights(weights, checkpoint)
 
 
 def load_model(path: str | os.PathLike) -> keras.Model:

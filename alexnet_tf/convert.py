@@ -63,6 +63,7 @@ def convert(
         UserError: the source cannot be read, does not fit, or the target cannot be written.
     """
     from alexnet_tf.applications import find_weights
+    from alexnet_tf.evaluation.pretrained import choose_variant
     from alexnet_tf.system.errors import UserError
     from alexnet_tf.system.paths import check_no_url
     from alexnet_tf.weights.files import READERS
@@ -80,34 +81,9 @@ def convert(
     if os.path.realpath(source) == os.path.realpath(target):
         raise UserError("The source and the destination are the same file")
     found = find_weights(source, checkpoint)
-    variant = _choose_variant(found, variant_name)
+    variant = choose_variant(found, variant_name)
     written = _write(found, variant, target, "" if saved_model else suffix, mean)
     return f"{found.path} ({found.format}) → {written}, variant {variant.name}"
-
-
-def _choose_variant(found: WeightFile, name: str | None) -> Variant:
-    """The variant of that name, or else the file's own.
-
-    Raises:
-        UserError: the file may be of several variants, or of none.
-    """
-    from alexnet_tf.models.variants import get_variant
-    from alexnet_tf.system.errors import UserError
-    from alexnet_tf.weights.arrays import advice, fitting_variants
-
-    if name:
-        return get_variant(name)
-    fitting = fitting_variants(found.arrays)
-    if not fitting:
-        raise UserError(f"{found.path}: {advice(found.arrays)}")
-    own = [variant.name for variant in found.conventions if variant.name in fitting]
-    considered = own or fitting
-    if len(considered) > 1:
-        raise UserError(
-            f"{found.path} does not say which network it is of. Considered: "
-            f"{', '.join(considered)}. Choose with --variant={considered[0]}"
-        )
-    return get_variant(considered[0])
 
 
 def _write(found: WeightFile, variant: Variant, target: str, suffix: str, mean: str | None) -> str:
@@ -150,19 +126,15 @@ def _export(
     import numpy as np
 
     from alexnet_tf.applications import IMAGENET_MEAN
-    from alexnet_tf.data.preprocess import Preprocessor
-    from alexnet_tf.data.statistics import Statistics
-    from alexnet_tf.evaluation.classifier import Classifier
-    from alexnet_tf.models.imagenet_classes import imagenet_classes
+    from alexnet_tf.evaluation.pretrained import classifier_of
     from alexnet_tf.serving.model_card import ModelCard, Validation
     from alexnet_tf.serving.saved_model import export
     from alexnet_tf.system.errors import UserError
     from alexnet_tf.weights.caffe import read_mean
 
-    size = variant.preprocessing.image_size
-    mean = np.broadcast_to(np.float32(IMAGENET_MEAN), (size, size, 3))
+    mean = np.float32(IMAGENET_MEAN)
     if mean_file:
-        mean = read_mean(mean_file)
+        size, mean = variant.preprocessing.image_size, read_mean(mean_file)
         if mean.shape != (size, size, 3):
             raise UserError(
                 f"{mean_file} is a mean image of {mean.shape[1]}×{mean.shape[0]} pixels; "
@@ -173,12 +145,7 @@ def _export(
             f"{variant.name} subtracts its training set's mean image, which this file does not "
             "have; ImageNet's mean colour takes its place (--mean=FILE gives another)."
         )
-    classes = model.output_shape[-1]
-    names = tuple(synset for synset, _ in imagenet_classes())
-    if classes != len(names):
-        names = tuple(f"class {number}" for number in range(classes))
-    statistics = Statistics(np.ascontiguousarray(mean), np.zeros(3, "f4"), np.eye(3, dtype="f4"))
-    classifier = Classifier(model, Preprocessor(variant.preprocessing, statistics), names)
+    classifier = classifier_of(model, variant, mean)
     card = ModelCard(variant, f"as in {os.path.basename(found.path)}", 0, Validation(), {})
     return str(export(classifier, target, card))
 

@@ -10,7 +10,7 @@ import pytest
 from tests import commands
 from tests.commands import ROOT
 
-ENTRY_POINTS = ("train", "evaluate", "predict", "export", "serve")
+ENTRY_POINTS = ("train", "evaluate", "predict", "features", "export", "serve")
 _ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 _NO_SUCH = "/no/such/place"
 

@@ -1,6 +1,8 @@
 """The flagfiles of configs/, through the real flags, and the report that compares them."""
 
 import dataclasses
+import math
+import re
 import subprocess
 
 import pytest
@@ -9,7 +11,9 @@ from alexnet_tf.flags import read_flagfile
 from alexnet_tf.models.variants import get_variant, variants
 from alexnet_tf.recipes.points import FIXED, NOT_SAID, NOTES, POINTS
 from alexnet_tf.recipes.report import SOURCES, read_sources, report
+from alexnet_tf.training.checkpoints import TrainState
 from alexnet_tf.training.options import Options
+from alexnet_tf.training.schedule import TrainSchedule
 from tests.commands import ROOT, command
 
 CONFIGS = ROOT / "configs"
@@ -60,6 +64,18 @@ SHARED = {"epochs": 90.0, "validate_every": 1.0, "steps_per_execution": 20, "var
             },
         ),
         (
+            "finetune2012",
+            {
+                **{**SHARED, "variant": "code2012_6conv", "batch_size": 128, "epochs": 54.0},
+                **{"learning_rate": 0.001, "decay_epochs": (21.0, 41.0), "pca_noise_until": 37.0},
+                "layer_rates": (
+                    *("conv1/kernel:0:0.1", "conv1/kernel:4:0.01", "conv1:6:0"),
+                    *("fc9/kernel:0.24:10", "fc9/kernel:8:1", "conv6/bias:0:1.1"),
+                ),
+                **{"bias_rate": 20.0, "bias_decay_epochs": (1000.0,)},
+            },
+        ),
+        (
             "caffe",
             {
                 **{**SHARED, "variant": "caffe", "batch_size": 256, "epochs": 89.91802},
@@ -78,6 +94,35 @@ SHARED = {"epochs": 90.0, "validate_every": 1.0, "steps_per_execution": 20, "var
 )
 def test_a_flagfile_gives_the_sources_options(name, changes):
     assert read_flagfile(CONFIGS / f"{name}.flags") == dataclasses.replace(Options(), **changes)
+
+
+RATES_146 = {  # after epochs: of conv1, of conv2 to conv6 and the hidden layers, of the last layer
+    0: (0.0001, 0.001, 0.001),
+    1: (0.0001, 0.001, 0.01),
+    5: (0.00001, 0.001, 0.01),
+    7: (0.0, 0.001, 0.01),
+    10: (0.0, 0.001, 0.001),
+    30: (0.0, 0.0001, 0.0001),
+    50: (0.0, 0.00001, 0.00001),
+}
+
+
+@pytest.mark.parametrize("epoch", RATES_146)
+def test_fine_tuning_of_2012_has_the_rates_of_its_log(epoch):
+    """Of kernels; biases have .02 all the time, conv6's .022."""
+    options = read_flagfile(CONFIGS / "finetune2012.flags")
+    schedule = TrainSchedule(options, 128 * 1000)
+    rates = schedule.learning_rates(epoch * 1000, TrainState())
+
+    def rate(path):
+        factors = [m for p, m in rates.multipliers.items() if re.search(p, path)]
+        return rates.learning_rate * math.prod(factors)
+
+    kernels = tuple(rate(f"{layer}/kernel") for layer in ("conv1", "conv6", "fc9"))
+    assert kernels == pytest.approx(RATES_146[epoch])
+    assert rate("fc9/bias") == pytest.approx(0.02)
+    assert rate("conv6/bias") == pytest.approx(0.022)
+    assert rate("conv1/bias") == pytest.approx(0.02 if epoch < 6 else 0)
 
 
 def test_every_flagfile_of_configs_can_be_read():

@@ -73,6 +73,12 @@ _PUBLISHED = {
         Published(0.3747, 0.1700, _2010, 10, 1, "original code, run 145-2010"),
         Published(0.3902, 0.1830, _2010, 1, 1, "original code, run 145-2010"),
     ),
+    "code2012_6conv": (
+        Published(
+            0.3899, 0.1662, _2012, 10, 1,
+            "original code, run 146, pretrained on the 2011 release; validation",
+        ),
+    ),
     "caffe": (
         Published(0.429, 0.198, _2012, 1, 1, "Caffe, models/bvlc_alexnet, iteration 360,000"),
     ),

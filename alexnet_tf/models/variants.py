@@ -4,7 +4,8 @@ Sources, cited at each number that needs one:
     paper      Krizhevsky, Sutskever, Hinton: ImageNet Classification with Deep Convolutional
                Neural Networks, 2012
     slides     McCraith: the 2016 lecture of the same title
-    145        the original code's `layers/layers-145.cfg`; its other files are cited by name
+    145        the original code's `layers/layers-145.cfg`; its other files are cited by name, also
+               those of run 146
     Caffe      BVLC Caffe's `models/bvlc_alexnet` and `models/bvlc_reference_caffenet`
     torch      torchvision's `alexnet`, after Krizhevsky: One weird trick for parallelizing
                convolutional neural networks, 2014
@@ -126,6 +127,20 @@ CODE2012 = Variant(
         mean="pixel_centre",  # the original data provider subtracts the mean's centre crop
         pca_noise=PCANoise(scaled_by="standard_deviation", divisor=1.1),  # and divides by 1.1
         chunk=32,  # and crops 32 successive images at one offset and flips them together
+    ),
+)
+
+# Run 146, pretrained on the 2011 release and fine-tuned on ILSVRC-2012
+# (`layers/layers-146-2012-2011.cfg`): 145 and, after the last pooling, conv6a and b, which see the
+# maps of both towers and are not pooled. The fully connected layers are numbered on.
+CODE2012_6CONV = dataclasses.replace(
+    CODE2012,
+    name="code2012_6conv",
+    summary="the original code's run 146: run 145 with a sixth convolution after pooling",
+    convs=(*CODE2012.convs, Conv("conv6", 256, 3, 1, "same", init=0.03, bias=1.0)),
+    denses=tuple(
+        dataclasses.replace(dense, name=name)
+        for dense, name in zip(CODE2012.denses, ("fc7", "fc8", "fc9"), strict=True)
     ),
 )
 
@@ -266,6 +281,7 @@ VARIANTS: dict[str, Variant] = {
         PAPER,
         SLIDES,
         CODE2012,
+        CODE2012_6CONV,
         CAFFE,
         CAFFENET,
         SINGLE_GPU,

@@ -337,12 +337,13 @@ class Checkpointer:
         self._options, self._network, self._state = options, network, state
         self._store, self._sync, self._clock = store, sync, clock
         saved = network.checkpointed
+        frozen = {id(variable) for variable in saved.model.non_trainable_weights}
         self._checkpoint = tf.train.Checkpoint(
             model=saved.model,
             optimizer=saved.optimizer,
             state=state,
             # The states of dropout: Keras does not show them to TensorFlow's checkpoints.
-            seeds=[variable.value for variable in saved.model.non_trainable_variables],
+            seeds=[v.value for v in saved.model.non_trainable_variables if id(v) not in frozen],
         )
         self._saved_at = clock()
 

@@ -56,9 +56,13 @@ _MAX_CARD = 2**22  # bytes of model.json; 100,000 classes of ImageNet take 2 MB
 _MAX_TEXT = 2**14  # characters of a path or a class name
 # What must not change when a run is resumed: of the metadata, and of the options in it. The
 # position in the data is counted in batches of one shuffled order, hence the batch size and the
-# seed; a checkpoint has a loss scale or not, hence the precision.
+# seed; a checkpoint has a loss scale or not, hence the precision, and velocities of the layers that
+# are trained, hence --freeze.
 _FIXED = ("variant", "activation", "dataset", "classes")
-_FIXED_OPTIONS = ("batch_size", "seed", "precision")
+_FIXED_OPTIONS = (
+    *("batch_size", "seed", "precision"),
+    *("init_from", "init_checkpoint", "init_exclude", "freeze"),
+)
 # Options whose change is not printed: the fixed ones, and those that say where a run is computed
 # and stored, or how long it is.
 _UNREPORTED = (
@@ -84,6 +88,7 @@ class RunMetadata:
         data_digest: of the training set (`training_digest`); None in runs of old versions.
         validation_split: name of the split that validates (`splits.choose_validation`).
         arguments: loss and schedule that were given to `train`, described.
+        initial_weights: that the run began with, described; None for random ones.
     """
 
     variant: str
@@ -96,6 +101,7 @@ class RunMetadata:
     data_digest: str | None = None
     validation_split: str = splits.EARLIER
     arguments: dict[str, str] = dataclasses.field(default_factory=dict)
+    initial_weights: str | None = None
 
     def resolve_variant(self) -> Variant:
         """The variant with the run's activation."""
@@ -146,6 +152,7 @@ _FORM = {  # of model.json; old ones hold less
     **{"variant": _text, "activation": _text, "classes": [_text], "dataset": _text},
     **{"data_dir": (None, _text), "options?": _options, "examples?": (None, natural)},
     **{"data_digest?": (None, _text), "validation_split?": _text, "arguments?": {_text: _text}},
+    "initial_weights?": (None, _text),
 }
 
 
@@ -249,6 +256,9 @@ class ModelDirectory:
         if resumes:
             for change in self.changed_options(metadata):
                 print(f"Changed since the last start: {change}")
+            if metadata.initial_weights is None:
+                begun_with = self.read_metadata().initial_weights
+                metadata = dataclasses.replace(metadata, initial_weights=begun_with)
         with self._writing():
             if not resumes or self._problem(self.statistics_path):
                 compute_statistics().save(str(self.statistics_path))
@@ -323,7 +333,8 @@ class ModelDirectory:
         if earlier.validation_split != splits.EARLIER:
             facts["--validation_split"] = (earlier.validation_split, metadata.validation_split)
         for name in _FIXED_OPTIONS:
-            facts[f"--{name}"] = (earlier.options.get(name), metadata.options.get(name))
+            values = (each.options.get(name) for each in (earlier, metadata))
+            facts[f"--{name}"] = tuple(map(as_flag, values))
         for name, (before, now) in facts.items():
             if before != now:
                 if name == "classes":

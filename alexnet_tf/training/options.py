@@ -8,7 +8,6 @@ import functools
 import math
 import numbers
 import os
-import re
 import textwrap
 import types
 import typing
@@ -20,6 +19,12 @@ from alexnet_tf.models.spec import ActivationName
 from alexnet_tf.models.variants import get_variant, variants
 from alexnet_tf.system.errors import UserError
 from alexnet_tf.system.text import printable
+from alexnet_tf.training.layer_options import (
+    LayerRate,
+    parse_layer_rates,
+    parse_layers,
+    weighted_layers,
+)
 
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
 DIVERGENCES = ("stop", "back")
@@ -31,21 +36,6 @@ CACHES = ("none", "memory", "disk")
 # Names of version 0.1, still accepted as flags and read from runs that it wrote.
 OLD_NAMES = {"lighting_until": "pca_noise_until", "steps_per_call": "steps_per_execution"}
 _OLD_AUGMENTATIONS = {"reflect": "flip", "lighting": "pca_noise"}
-
-
-@dataclasses.dataclass(frozen=True)
-class LayerRate:
-    """One item of `--layer_rates`.
-
-    Attributes:
-        pattern: regular expression of the paths of the variables.
-        epoch: from which on.
-        multiplier: of the learning rate.
-    """
-
-    pattern: str
-    epoch: float
-    multiplier: float
 
 
 def _option(default: Any, help: str, **metadata: Any) -> Any:
@@ -68,6 +58,25 @@ class Options:
         None,
         "nonlinearity in place of the variant's own",
         enum=typing.get_args(ActivationName),
+    )
+    init_from: str | None = _option(
+        None,
+        "weights to begin a run with, in place of random ones: a file (.caffemodel, .npy, .pth, "
+        ".safetensors, .h5 or .keras), the directory of a run, or caffe, caffenet or torchvision, "
+        "which are downloaded; a run that is resumed does not read them again",
+    )
+    init_checkpoint: str = _option(
+        "best", "which checkpoint, if --init_from is a run", enum=("best", "newest")
+    )
+    init_exclude: tuple[str, ...] | None = _option(
+        None,
+        "layers that begin with random weights all the same, e.g. fc8 or fc6-fc8; empty: none; "
+        "default: the last layer if its classes are others",
+    )
+    freeze: tuple[str, ...] = _option(
+        (),
+        "layers that are not trained, e.g. conv1-conv5 or conv1,conv2; their gradients are not "
+        "computed",
     )
     dataset: str = _option(
         "shapes",
@@ -268,7 +277,8 @@ class Options:
     def __post_init__(self):
         for name in option_fields():
             object.__setattr__(self, name, check_option(name, getattr(self, name)))
-        _ = self.layer_multipliers  # parsed here, so that a wrong one is refused here
+        # Parsed here, so that wrong ones are refused here.
+        _ = self.frozen_layers, self.new_layers, self.layer_multipliers
         self._check_profile()
         self._check_combinations()
 
@@ -285,10 +295,23 @@ class Options:
     @functools.cached_property
     def layer_multipliers(self) -> tuple[LayerRate, ...]:
         """`layer_rates`, in the order of their epochs."""
-        variant = get_variant(self.variant)
-        layers = [row.name for row in (*variant.convs, *variant.denses)]
-        rates = [_parse_layer_rate(item, layers) for item in self.layer_rates]
-        return tuple(sorted(rates, key=lambda rate: rate.epoch))
+        return parse_layer_rates(self.layer_rates, self._layers, self.frozen_layers)
+
+    @functools.cached_property
+    def frozen_layers(self) -> tuple[str, ...]:
+        """`freeze` as names of layers, in the order of the network."""
+        return parse_layers(self.freeze, self._layers, "freeze")
+
+    @functools.cached_property
+    def new_layers(self) -> tuple[str, ...] | None:
+        """`init_exclude` as names of layers, in the order of the network, or None."""
+        if self.init_exclude is None:
+            return None
+        return parse_layers(self.init_exclude, self._layers, "init_exclude")
+
+    @property
+    def _layers(self) -> list[str]:
+        return weighted_layers(get_variant(self.variant))
 
     def _check_profile(self) -> None:
         """Refuses a span other than two whole steps."""
@@ -306,6 +329,17 @@ class Options:
             raise UserError(
                 "Expected --cache=none with a TPU of another machine, which cannot read the "
                 f"cache. Received: {self.cache}"
+            )
+        if self.init_exclude is not None and self.init_from is None:
+            raise UserError("Expected --init_from with --init_exclude. Received: no --init_from")
+        if len(self.frozen_layers) == len(self._layers):
+            raise UserError(
+                f"Expected --freeze to leave a layer to train. Received: {as_flag(self.freeze)}"
+            )
+        if self.tower_devices and self.freeze:
+            raise UserError(
+                "Expected --tower_devices without --freeze: the towers train all layers. "
+                "Received: both"
             )
         if self.tower_devices and self.xla:
             raise UserError(
@@ -407,26 +441,6 @@ def _shown(value: Any) -> str:
     plain = value is None or isinstance(value, (bool, int, float, str, list, tuple))
     text = str(value) if plain else f"{value!r}, of type {type(value).__name__}"
     return textwrap.shorten(printable(text), 200, placeholder=" ...")
-
-
-def _parse_layer_rate(item: str, layers: list[str]) -> LayerRate:
-    """Reads an item such as "conv1:72:0" or "conv1/kernel:68:0.1"."""
-    match = re.fullmatch(r"(\w+)(/kernel|/bias)?:([\d.]+):(\d[\d.e-]*)", item)
-    try:
-        layer, variable, epoch, multiplier = match.groups()
-        # In towers conv1 is conv1a and conv1b: conv1a/conv1a/kernel and conv1b/conv1b/kernel.
-        rate = LayerRate(f"\\b{layer}[ab]?{variable or '/'}", float(epoch), float(multiplier))
-        if not math.isfinite(rate.epoch + rate.multiplier):
-            raise ValueError(item)
-    except (AttributeError, ValueError):
-        raise UserError(
-            f"Expected --layer_rates=LAYER:EPOCH:MULTIPLIER,..., e.g. conv1:72:0. Received: {item}"
-        ) from None
-    if layer not in layers:
-        raise UserError(
-            f"Expected --layer_rates with layers of {', '.join(layers)}. Received: {item}"
-        )
-    return rate
 
 
 def with_current_names(values: dict[str, Any]) -> dict[str, Any]:

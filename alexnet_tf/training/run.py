@@ -33,6 +33,7 @@ from alexnet_tf.training.distributed import (
     translate_errors,
     worker_scope,
 )
+from alexnet_tf.training.initial_weights import initialize
 from alexnet_tf.training.network import TrainableNetwork, network_scope
 from alexnet_tf.training.optimizer import make_optimizer
 from alexnet_tf.training.options import Options
@@ -130,11 +131,16 @@ def train_on(
             "validating"
         )
     network = build_network(options, variant, len(dataset.classes), strategy)
+    initial_weights = None
+    # Worker 0 decides: others may see an older state of a shared disk.
+    if options.init_from and not sync.any(sync.is_chief and directory.checkpoints.exists):
+        model = network.checkpointed.model
+        initial_weights = initialize(model, variant, options, dataset.classes, sync)
     seams = {"loss": loss, "schedule": schedule, **seams}
     trainer = Trainer(options, dataset, network, directory, sync, callbacks, **seams)
-    arguments = describe_arguments(loss, schedule)
+    given = {"arguments": describe_arguments(loss, schedule), "initial_weights": initial_weights}
     with directory.lock() if sync.is_chief else contextlib.nullcontext():
-        return trainer.run(_open_directory(directory, options, arguments, dataset, variant, sync))
+        return trainer.run(_open_directory(directory, options, given, dataset, variant, sync))
 
 
 def build_network(
@@ -153,6 +159,8 @@ def build_network(
     """
     with network_scope(options, strategy):
         model = build_model(variant, classes)
+        for name in options.frozen_layers:
+            model.get_layer(name).trainable = False
         network = TrainableNetwork(model, make_optimizer(options, model))
         if options.tower_devices:
             from alexnet_tf.towers.training import TowersNetwork  # the only use of towers
@@ -185,12 +193,15 @@ def _default_directory(options: Options) -> str:
 def _open_directory(
     directory: ModelDirectory,
     options: Options,
-    arguments: dict[str, str],
+    given: dict,
     dataset: ImageDataset,
     variant: Variant,
     sync: WorkerSync,
 ) -> Statistics:
-    """Begins or resumes the run in its directory; returns the statistics of the training set."""
+    """Begins or resumes the run in its directory; returns the statistics of the training set.
+
+    `given` are fields of `RunMetadata` that do not follow from the others.
+    """
     metadata = RunMetadata(
         variant=variant.name,
         activation=variant.activation,
@@ -202,7 +213,7 @@ def _open_directory(
         data_digest=training_digest(dataset),
         validation_split=dataset.validation.name,
         options=dataclasses.asdict(options),
-        arguments=arguments,
+        **given,
     )
 
     def statistics() -> Statistics:

@@ -197,7 +197,7 @@ class TensorBoardLogs:
         self._point(step, {f"{name}/{layer}": square**0.5 for layer, square in squares.items()})
 
     def _show_kernels(self) -> None:
-        kernels = self._model.trainable_variables[0].numpy()  # [K, K, 3, F]
+        kernels = self._model.weights[0].numpy()  # [K, K, 3, F]
         tf.summary.image("first_layer", kernel_grid(kernels, self._channels)[None])
 
     @_expendable

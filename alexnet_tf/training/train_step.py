@@ -101,7 +101,9 @@ def make_gradient_function(
         """Gradients and metrics of images that are computed at once."""
         labels = batch["label"]
         images = preprocess(batch)  # [B, C, C, 3]
-        with tf.GradientTape() as tape:
+        # Only what is trained, so that nothing is recorded in the layers before the first of it.
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([variable.value for variable in network.model.trainable_variables])
             logits = network.model(images, training=True)
             logits = tf.cast(logits, tf.float32)  # [B, classes]
             # The replicas' gradients will be added up, so each divides by the whole batch.

@@ -20,6 +20,10 @@ CODE2012_ORDER = """
     pad1 conv1 norm1 pool1 relu1  conv2 relu2 norm2 within_map_norm2 pool2  conv3 relu3
     conv4 relu4  conv5 pool5 relu5  flatten  fc6 relu6 drop6  fc7 relu7 drop7  fc8
 """
+SIX_CONVOLUTIONS_ORDER = """
+    pad1 conv1 norm1 pool1 relu1  conv2 relu2 norm2 within_map_norm2 pool2  conv3 relu3
+    conv4 relu4  conv5 pool5 relu5  conv6 relu6  flatten  fc7 relu7 drop7  fc8 relu8 drop8  fc9
+"""
 CAFFE_ORDER = """
     conv1 relu1 norm1 pool1  conv2 relu2 norm2 pool2  conv3 relu3  conv4 relu4
     conv5 relu5 pool5  flatten  fc6 relu6 drop6  fc7 relu7 drop7  fc8
@@ -58,6 +62,14 @@ class Expected:
     biases: tuple = (0, 1, 0, 1, 1, 1, 1, 0)
     norm: tuple | None = (5, 2.0, 1e-4, 0.75, False, 2)  # size, k, α, β, divide_by_size, towers
     dropout: type = UnscaledDropout
+    convolutions: int = 5
+
+    @property
+    def weighted(self):
+        """Names of the layers with weights."""
+        count = self.convolutions
+        denses = [f"fc{n}" for n in range(count + 1, count + 4)]
+        return [*(f"conv{n}" for n in range(1, count + 1)), *denses]
 
 
 PAPER = Expected(60_965_224, PAPER_ORDER, GROUPED_KERNELS)
@@ -80,6 +92,17 @@ EXPECTED = {
         sigmas=(0.01, 0.01, 0.03, 0.03, 0.03, 0.01, 0.01, 0.01),
         norm=(5, 2.0, 1e-4, 0.75, True, 2),
     ),
+    # 145's layers, and conv6 with 3 · 3 · 256 weights and a bias for each of its 256 kernels.
+    "code2012_6conv": dataclasses.replace(
+        PAPER,
+        parameters=60_965_224 + (3 * 3 * 256 + 1) * 256,
+        order=SIX_CONVOLUTIONS_ORDER,
+        kernels=[*GROUPED_KERNELS[:5], (3, 3, 256, 256), *_DENSE_KERNELS],
+        sigmas=(0.01, 0.01, 0.03, 0.03, 0.03, 0.03, 0.01, 0.01, 0.01),
+        biases=(0, 1, 0, 1, 1, 1, 1, 1, 0),
+        norm=(5, 2.0, 1e-4, 0.75, True, 2),
+        convolutions=6,
+    ),
     "caffe": CAFFE,
     "caffenet": dataclasses.replace(CAFFE, order=CAFFENET_ORDER, biases=PAPER.biases),
     "single_gpu": dataclasses.replace(
@@ -96,7 +119,7 @@ EXPECTED = {
         dropout=InvertedDropout,
     ),
 }
-WEIGHTED = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
+WEIGHTED = PAPER.weighted
 
 
 @pytest.fixture(scope="module", params=EXPECTED)
@@ -107,8 +130,8 @@ def network(request):
     keras.backend.clear_session()
 
 
-def weighted_layers(model):
-    return [model.get_layer(name) for name in WEIGHTED]
+def weighted_layers(model, expected=PAPER):
+    return [model.get_layer(name) for name in expected.weighted]
 
 
 def test_every_variant_is_tested_here():
@@ -119,7 +142,8 @@ def test_every_variant_is_tested_here():
 def test_parameters(network):
     model, expected = network
     assert model.count_params() == expected.parameters
-    assert [tuple(layer.kernel.shape) for layer in weighted_layers(model)] == expected.kernels
+    layers = weighted_layers(model, expected)
+    assert [tuple(layer.kernel.shape) for layer in layers] == expected.kernels
 
 
 def test_order_of_layers(network):
@@ -130,15 +154,16 @@ def test_order_of_layers(network):
 def test_sizes_of_feature_maps(network):
     model, expected = network
     assert model.input_shape == (None, expected.crop, expected.crop, 3)
-    sides = [model.get_layer(f"conv{n}").output.shape[1:3] for n in range(1, 6)]
-    assert sides == [(55, 55), (27, 27), (13, 13), (13, 13), (13, 13)]
+    count = expected.convolutions
+    sides = [model.get_layer(f"conv{n}").output.shape[1:3] for n in range(1, count + 1)]
+    assert sides == [(55, 55), (27, 27), (13, 13), (13, 13), (13, 13), (6, 6)][:count]
     assert model.get_layer("pool5").output.shape == (None, 6, 6, 256)
     assert model.output_shape == (None, 1000)
 
 
 def test_initial_kernels(network):
     model, expected = network
-    for layer, sigma in zip(weighted_layers(model), expected.sigmas, strict=True):
+    for layer, sigma in zip(weighted_layers(model, expected), expected.sigmas, strict=True):
         kernel = np.asarray(layer.kernel)
         if expected is EXPECTED["one_weird_trick"]:  # uniform within 1 / √fan-in
             limit = 1 / math.sqrt(np.prod(kernel.shape[:-1]))
@@ -151,7 +176,7 @@ def test_initial_kernels(network):
 
 def test_initial_biases(network):
     model, expected = network
-    for layer, constant in zip(weighted_layers(model), expected.biases, strict=True):
+    for layer, constant in zip(weighted_layers(model, expected), expected.biases, strict=True):
         bias = np.asarray(layer.bias)
         if expected is EXPECTED["one_weird_trick"]:
             limit = 1 / math.sqrt(np.prod(layer.kernel.shape[:-1]))
@@ -177,8 +202,8 @@ def test_pooling_and_dropout(network):
     for name in ("pool1", "pool2", "pool5"):
         pool = model.get_layer(name)
         assert (pool.pool_size, pool.strides, pool.padding) == ((3, 3), (2, 2), "valid")
-    for name in ("drop6", "drop7"):
-        drop = model.get_layer(name)
+    for name in expected.weighted[-3:-1]:
+        drop = model.get_layer(name.replace("fc", "drop"))
         assert type(drop) is expected.dropout
         assert drop.rate == 0.5
 

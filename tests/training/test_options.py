@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from alexnet_tf.system.errors import UserError
-from alexnet_tf.training.options import LayerRate, Options, with_current_names
+from alexnet_tf.training.layer_options import LayerRate
+from alexnet_tf.training.options import Options, with_current_names
 
 
 class Name(enum.Enum):

@@ -53,6 +53,7 @@ class Step:
         clip_norm=None,
         variant=None,
         towers=None,
+        freeze=(),
         **arguments,
     ):
         strategy = strategy or tf.distribute.get_strategy()
@@ -64,6 +65,8 @@ class Step:
             if towers:
                 self.model = build_towers(variant, CLASSES, towers)
             keras.config.set_dtype_policy("float32")
+            for name in freeze:
+                self.model.get_layer(name).trainable = False
             kind = TowersSGD if towers else PaperSGD
             self.sgd = kind(1.0, 0.0, 0.0, gradients_reduced=True, global_clipnorm=clip_norm)
             optimizer = self.sgd
@@ -71,6 +74,7 @@ class Step:
                 optimizer = keras.optimizers.LossScaleOptimizer(self.sgd, initial_scale=2.0**7)
             optimizer.build(self.model.trainable_variables)
         network = (SplitNetwork if towers else TrainableNetwork)(self.model, optimizer)
+        self.network = network
         self.preprocessor = make_preprocessor(variant.preprocessing)
         self.batch = make_batch(variant.preprocessing, size)
         dataset = tf.data.Dataset.from_tensors(self.batch).unbatch()
