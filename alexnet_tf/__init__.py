@@ -21,9 +21,9 @@ Map of the package, in reading order:
 
 visualize.py makes arrays of kernels and grids of images. Entry points only parse flags and call:
 train.py, evaluate.py, predict.py, features.py, export.py, convert.py, prepare.py, doctor.py,
-serve.py, client.py, launch.py and figures/__main__.py. Python programs call applications.py. Imports
-run one way (tests/test_imports.py): entry points, towers, training and its neighbours, evaluation,
-data, models, layers, system.
+serve.py, client.py, launch.py and figures/__main__.py. Python programs call applications.py.
+Imports run one way (tests/test_imports.py): entry points, towers, training and its neighbours,
+evaluation, data, models, layers, system.
 """
 
 from alexnet_tf.system.import_path import leave_out_working_directory
