@@ -232,7 +232,7 @@ class Command:
             for name, value in self.environment.variables.items():
                 os.environ.pop(name, None)
                 if value is not None:
-                    os.environ[name] = value.replace("{}", str(self.folder))
+                    os.environ[name] = value.replace("FOLDER", str(self.folder))
             obey_permissions()
             self.environment.prepare()
             module, *rest = self.arguments

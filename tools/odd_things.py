@@ -219,7 +219,7 @@ class Environment:
     """How a process finds the world.
 
     Attributes:
-        variables: to set, or None to remove; {} in a value is the folder of the combination.
+        variables: to set, or None to remove; FOLDER in a value is the folder of the combination.
         prepare: runs in the new process, in the folder.
         fresh: whether the variables count only when Python or TensorFlow starts.
         loud: whether it asks for more lines than the package prints.
@@ -260,7 +260,7 @@ def _keras(text: str) -> Environment:
         folder.mkdir()
         (folder / "keras.json").write_text(text)
 
-    return Environment({"KERAS_HOME": "{}/keras"}, prepare, fresh=True)
+    return Environment({"KERAS_HOME": "FOLDER/keras"}, prepare, fresh=True)
 
 
 _LATIN = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
