@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import shutil
 import time
 
 import numpy as np
@@ -20,6 +21,7 @@ from absl import flags as absl_flags
 from alexnet_tf import app
 
 _FLAGS = absl_flags.FLAGS
+_HALVES = ("even", "odd")
 _METHODS = ("fine-tuned", "from nothing", "linear probe")
 
 
@@ -47,21 +49,22 @@ def write_halves(folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
     """CIFAR-10 as two folders of images, of the even and of the odd classes."""
     import tensorflow_datasets as tfds
 
-    halves = folder / "even", folder / "odd"
-    builder = tfds.builder("cifar10", data_dir=_FLAGS.data_dir)
-    names = builder.info.features["label"].names
-    for split, own in (("train", "train"), ("test", "val")):
-        if (halves[1] / own / names[9]).exists():
-            continue
-        for label, name in enumerate(names):
-            (halves[label % 2] / own / name).mkdir(parents=True, exist_ok=True)
+    whole, partial = folder / "cifar10", folder / "cifar10.partial"
+    if not whole.exists():
+        shutil.rmtree(partial, ignore_errors=True)
+        builder = tfds.builder("cifar10", data_dir=_FLAGS.data_dir)
+        names = builder.info.features["label"].names
         decoders = {"image": tfds.decode.SkipDecoding()}
-        images = builder.as_dataset(split=split, decoders=decoders)
-        for number, example in enumerate(images.as_numpy_iterator()):
-            label = int(example["label"])
-            file = halves[label % 2] / own / names[label] / f"{number:05}.png"
-            file.write_bytes(example["image"])
-    return halves
+        for split, own in (("train", "train"), ("test", "val")):
+            for label, name in enumerate(names):
+                (partial / _HALVES[label % 2] / own / name).mkdir(parents=True)
+            images = builder.as_dataset(split=split, decoders=decoders)
+            for number, example in enumerate(images.as_numpy_iterator()):
+                label = int(example["label"])
+                target = partial / _HALVES[label % 2] / own / names[label] / f"{number:05}.png"
+                target.write_bytes(example["image"])
+        partial.rename(whole)
+    return tuple(whole / half for half in _HALVES)
 
 
 def write_subset(half: pathlib.Path, folder: pathlib.Path, images: int, seed: int) -> pathlib.Path:
