@@ -36,6 +36,7 @@ from alexnet_tf.system.paths import local_path
 from alexnet_tf.system.processes import schedulable_cores, usable_cores
 from alexnet_tf.system.text import printable, protect_outputs
 
+_LONGEST = 10_000  # characters of an error
 _PATHS = (  # flags of any entry point that name a file or a directory
     *("model_dir", "saved_model", "dataset", "data_dir", "output", "json", "csv", "photo"),
     *("compare", "val_labels", "mean", "inputs", "logits", "init_from", "weights"),
@@ -142,7 +143,8 @@ def _exit_codes() -> Iterator[None]:
 
 def _print_error(text: str) -> None:
     """Prints an error in one line, whatever a file is called that it names."""
-    print(f"error: {printable(text)}", file=sys.stderr)
+    shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+    print(f"error: {printable(shown)}", file=sys.stderr)
 
 
 def import_tensorflow_quietly() -> None:

@@ -214,7 +214,7 @@ def image_and_label(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
     if [is_kind(features[key]) for key, is_kind in zip(keys, kinds, strict=False)] != [True, True]:
         raise UserError(
             f"Expected an image classification dataset, with an image and a class label. "
-            f"Received: {builder.name}, with {names}"
+            f"Received: {builder.name}, with {str(names)[:200]}"
         )
     _check_image(builder.name, keys[0], features[keys[0]])
     classes = features[keys[1]].num_classes
@@ -233,7 +233,7 @@ def _check_image(dataset: str, name: str, image: tfds.features.Image) -> None:
         shape = "×".join("?" if side is None else str(side) for side in image.shape)
         raise UserError(
             f"Expected images of uint8 with 1 or 3 channels. Received: {dataset}, with {name} of "
-            f"{kind}, {shape}. Convert them to photographs in folders, see alexnet_tf.prepare"
+            f"{kind}, {shape[:50]}. Convert them to photographs in folders, see alexnet_tf.prepare"
         )
 
 

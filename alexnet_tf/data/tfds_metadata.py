@@ -20,7 +20,7 @@ from tensorflow_datasets.core.proto import dataset_info_pb2, feature_pb2
 
 from alexnet_tf.data.limits import MAX_CLASSES
 from alexnet_tf.data.prepared import REPORT, read_report, report_sizes
-from alexnet_tf.system.errors import UserError
+from alexnet_tf.system.errors import UserError, first_line
 from alexnet_tf.system.untrusted import (
     check,
     line,
@@ -180,7 +180,11 @@ def check_shards(folder: pathlib.Path, splits: dict[str, tfds.core.SplitInfo]) -
     report = read_report(folder)
     sizes = report_sizes(report) if report else None
     for split in splits.values():
-        for path, length in zip(split.filepaths, split.shard_lengths, strict=True):
+        try:
+            shards = list(zip(split.filepaths, split.shard_lengths, strict=True))
+        except Exception as error:  # TFDS raises all kinds for wrong templates of names
+            raise UserError(f"{folder / METADATA} is damaged: {first_line(error)}") from None
+        for path, length in shards:
             if problem := _problem_of(folder, pathlib.Path(path), length, sizes):
                 raise UserError(f"The dataset in {folder} is damaged: {problem}. Prepare it again")
 

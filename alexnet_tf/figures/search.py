@@ -19,6 +19,7 @@ except ImportError as error:
 
 
 _MAX_BYTES = 2**33  # of a file: features of 500,000 images
+_FLAT = b"IxF2"  # with which faiss begins an IndexFlatL2
 
 
 class Neighbors:
@@ -59,8 +60,11 @@ class Neighbors:
         try:
             path = folder / "features.npz"
             found.features = read_arrays(path, ["features"], _MAX_BYTES)["features"]
-            index = np.frombuffer(read_bytes(folder / "features.faiss", _MAX_BYTES), np.uint8)
-            found.index = faiss.deserialize_index(index)
+            index = read_bytes(folder / "features.faiss", _MAX_BYTES)
+            # An index of another type may name a file, which faiss opens for writing.
+            if not index.startswith(_FLAT):
+                raise ValueError("features.faiss holds an index of another type")
+            found.index = faiss.deserialize_index(np.frombuffer(index, np.uint8))
         except (OSError, ValueError, RuntimeError) as error:
             first_line = (str(error).strip().splitlines() or ["damaged"])[0]
             raise UserError(

@@ -446,8 +446,9 @@ def _shown(value: Any) -> str:
 def with_current_names(values: dict[str, Any]) -> dict[str, Any]:
     """Options from a file that an earlier version may have written, under their present names."""
     values = {OLD_NAMES.get(name, name): value for name, value in values.items()}
-    if values.get("augment") is not None:
-        values["augment"] = [_OLD_AUGMENTATIONS.get(n, n) for n in values["augment"]]
+    names = values.get("augment")
+    if isinstance(names, list | tuple):  # anything else is for `check_option` to refuse
+        values["augment"] = [_OLD_AUGMENTATIONS.get(n, n) if type(n) is str else n for n in names]
     return values
 
 

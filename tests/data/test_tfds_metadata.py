@@ -144,6 +144,7 @@ def with_split(**changes):
         (with_split(name="train\n"), "name is"),
         (with_split(filepathTemplate="../{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"),
          "is not in it"),
+        (with_split(filepathTemplate="{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF}"), "is damaged"),
     ],
 )  # fmt: skip
 def test_wrong_values_are_one_line(place, change, words):
@@ -203,6 +204,18 @@ def test_three_million_classes_are_refused(place):
     edit_json(place / "features.json", change)
     with pytest.raises(UserError, match=r"1 to 100,000 classes. Received: small, with 3000000"):
         open_dataset(str(place))
+
+
+def test_the_message_is_short_whatever_the_shape(place):
+    def change(features):
+        image = features["featuresDict"]["features"]["image"]["image"]
+        image["shape"]["dimensions"] *= 10_000
+        return features
+
+    edit_json(place / "features.json", change)
+    with pytest.raises(UserError, match="Expected images of uint8") as error:
+        open_dataset(str(place))
+    assert len(str(error.value)) < 500
 
 
 IMAGES = {

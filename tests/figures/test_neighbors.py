@@ -1,5 +1,6 @@
 """Nearest neighbours against all distances computed by NumPy; the index on disk."""
 
+import faiss
 import numpy as np
 import pytest
 
@@ -78,3 +79,21 @@ def test_an_index_of_other_features_is_an_error(tmp_path):
     (tmp_path / "features.faiss").write_bytes(index)
     with pytest.raises(UserError, match=r"do not match: \(60, 7\) and \(9, 7\)"):
         Neighbors.load(tmp_path)
+
+
+def test_an_index_that_names_a_file_is_not_opened(tmp_path):
+    """faiss would open the file for writing."""
+    features = np.random.default_rng(0).random((100, 4), np.float32)
+    Neighbors(features).save(tmp_path)
+    quantizer = faiss.IndexFlatL2(4)
+    index = faiss.IndexIVFFlat(quantizer, 4, 1)
+    index.train(features)
+    named = tmp_path / "named"
+    lists = faiss.OnDiskInvertedLists(1, index.code_size, str(named))
+    index.replace_invlists(lists)
+    index.add(features)
+    (tmp_path / "features.faiss").write_bytes(faiss.serialize_index(index).tobytes())
+    named.unlink()
+    with pytest.raises(UserError, match="holds an index of another type"):
+        Neighbors.load(tmp_path)
+    assert not named.exists()

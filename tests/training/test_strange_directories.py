@@ -173,6 +173,8 @@ WRONG_CARDS = {
     "options": {**CARD, "options": [1]},
     "list": [],
     "zero byte": {**CARD, "data_dir": "a\0b"},
+    "augmentations": {**CARD, "options": {"augment": True}},
+    "an augmentation": {**CARD, "options": {"augment": [{}]}},
     "digest": {**CARD, "data_digest": 12},
     "split": {**CARD, "validation_split": ["val"]},
     "arguments": {**CARD, "arguments": {"loss argument": {}}},
