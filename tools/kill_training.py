@@ -1,6 +1,7 @@
 """Kills a short training run at random moments, and checks that it can always be resumed.
 
 python -m tools.kill_training --kills=200
+python -m tools.kill_training --kills=20 --flag=--freeze=conv1-conv5
 
 One run is not disturbed. Another run with the same flags writes a checkpoint after every step, and
 is killed with SIGKILL while it starts, trains or writes. After every third kill its newest
@@ -37,6 +38,7 @@ def start(folder: pathlib.Path, steps: int, *flags: str) -> subprocess.Popen:
             *(sys.executable, "-m", "alexnet_tf.train", f"--model_dir={folder}", "--noexport"),
             *("--batch_size=8", f"--steps={steps}", "--deterministic"),
             f"--validate_every={_FLAGS.validate_every}",
+            *_FLAGS.flag,
             *flags,
         ],
         stdout=subprocess.DEVNULL,
@@ -143,4 +145,5 @@ if __name__ == "__main__":
     absl_flags.DEFINE_float(
         "validate_every", 1000.0, "epochs between validations; there is one at the end anyway"
     )
+    absl_flags.DEFINE_multi_string("flag", [], "another flag of alexnet_tf.train; may be repeated")
     app.run(main)
