@@ -333,7 +333,7 @@ class ModelDirectory:
         if earlier.validation_split != splits.EARLIER:
             facts["--validation_split"] = (earlier.validation_split, metadata.validation_split)
         for name in _FIXED_OPTIONS:
-            default = option_fields()[name][0].default  # of an option that the run's version had not
+            default = option_fields()[name][0].default  # the version of an old run had no such one
             values = (each.options.get(name, default) for each in (earlier, metadata))
             facts[f"--{name}"] = tuple(map(as_flag, values))
         for name, (before, now) in facts.items():
