@@ -14,10 +14,10 @@ from alexnet_tf.training.directory import ModelDirectory
 from alexnet_tf.training.distributed import WorkerSync
 from alexnet_tf.training.layer_options import describe_layers, weighted_layers
 from alexnet_tf.training.options import Options
+from alexnet_tf.weights import official
 from alexnet_tf.weights.arrays import WeightFile
 from alexnet_tf.weights.files import read_weights
 from alexnet_tf.weights.network import arrays_of, assign
-from alexnet_tf.weights.official import OFFICIAL, download
 
 
 def find_weights(weights: str | os.PathLike, checkpoint: str = "best") -> WeightFile:
@@ -31,8 +31,8 @@ def find_weights(weights: str | os.PathLike, checkpoint: str = "best") -> Weight
         UserError: they cannot be had.
     """
     path = os.fspath(weights)
-    if path in OFFICIAL and not os.path.exists(path):
-        path = download(path)
+    if path in official.OFFICIAL and not os.path.exists(path):
+        path = official.download(path)
     path = os.fspath(local_path(path, "the path of weights"))
     if os.path.isdir(path):
         return ModelDirectory(path).read_weights(checkpoint)
