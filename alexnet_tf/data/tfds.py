@@ -105,10 +105,11 @@ def builder_of_name(name: str, data_dir: str | None, allowed: str) -> tfds.core.
             *(name for name in _BUILT_IN if name in allowed),
             *tfds.list_builders(with_community_datasets=False),
         ]
-        first = re.split("[:/]", name)[0].lower().replace("-", "")
+        given = re.split("[:/]", name)[0]
+        first = given.lower().replace("-", "")
         close = difflib.get_close_matches(first, known, n=3)
         if first in known:  # the name is right, or only its spelling is not
-            close = [] if _NAME.fullmatch(name) else [first]
+            close = [] if given == first else [first]
         reason = f"did you mean {' or '.join(close)}?" if close else first_line(error)
         raise UserError(
             f"Expected {allowed} or the name of a TFDS dataset. Received: {name}; {reason}"
