@@ -33,7 +33,7 @@ def find_weights(weights: str | os.PathLike, checkpoint: str = "best") -> Weight
     path = os.fspath(weights)
     if path in official.OFFICIAL and not os.path.exists(path):
         path = official.download(path)
-    path = os.fspath(local_path(path, "the path of weights"))
+    path = os.fspath(local_path(path, "the weights"))
     if os.path.isdir(path):
         return ModelDirectory(path).read_weights(checkpoint)
     return read_weights(path)
