@@ -83,6 +83,7 @@ def test_kerass_own_callbacks_work(folder, tmp_path):
     assert not again.trained and again.step == result.step
 
 
+@pytest.mark.slow
 def test_one_may_stop_the_run_in_the_middle_of_an_epoch(folder, tmp_path):
     class Enough(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
@@ -129,6 +130,7 @@ def test_what_they_have_made_of_the_rate_outlasts_a_stop(folder, tmp_path):
     assert rates == pytest.approx([0.005, 0.001, 0.0001])
 
 
+@pytest.mark.slow
 def test_what_the_schedule_has_at_the_same_step_is_not_lost(folder, tmp_path):
     """The rate is divided by ten, and conv1 frozen, where a callback halves the rate."""
     rates, kernels = [], []
@@ -165,6 +167,7 @@ def test_a_rate_may_rise_from_zero(folder, tmp_path):
     assert abs(after["fc8/kernel"] - before["fc8/kernel"]).max() > 1e-5
 
 
+@pytest.mark.slow
 def test_the_rate_they_are_told_is_that_of_the_epoch_that_has_ended(folder, tmp_path):
     """Not the one that the validation's plateau leads to."""
     rates = []
@@ -224,6 +227,7 @@ class Zero(keras.callbacks.Callback):
         self.model.get_layer("fc8").kernel.assign(self.model.get_layer("fc8").kernel * 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [

@@ -51,6 +51,7 @@ def begun(run):
     return ModelDirectory(run).read_weights("newest").arrays
 
 
+@pytest.mark.slow
 def test_only_the_first_start_reads_the_weights(file, four, tmp_path, capsys):
     """Of the frozen layers and of fc8 nothing is equal by chance: they are drawn by a seed."""
     source, own = shutil.copy(file, tmp_path), tmp_path / "run"

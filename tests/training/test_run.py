@@ -30,7 +30,7 @@ def undisturbed(folder, tmp_path_factory):
 @pytest.mark.parametrize(
     "step, number",
     [
-        (3, signal.SIGINT),
+        pytest.param(3, signal.SIGINT, marks=pytest.mark.slow),
         pytest.param(5, signal.SIGTERM, marks=pytest.mark.slow),
         pytest.param(7, signal.SIGINT, marks=pytest.mark.slow),
     ],
@@ -84,6 +84,7 @@ def five_steps(folder, tmp_path_factory):
         return run.train(options(folder, tmp_path_factory.mktemp("five"), steps=5))
 
 
+@pytest.mark.slow
 def test_two_replicas_compute_what_one_device_does(
     folder, five_steps, tmp_path, without_dropout, two_replicas
 ):
@@ -127,6 +128,7 @@ def test_the_lines_of_the_readme(folder, undisturbed, tmp_path, monkeypatch, cap
     assert float(tf.reduce_sum(names["probabilities"])) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_another_run_is_not_overwritten(folder, tmp_path):
     run.train(options(folder, tmp_path, steps=1))
     with pytest.raises(UserError, match="variant tiny,.*variant tiny32\\."):

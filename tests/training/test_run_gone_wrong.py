@@ -18,6 +18,7 @@ from alexnet_tf.training.distributed import WorkerSync, make_strategy
 from tests.training.short_runs import Kill, options
 
 
+@pytest.mark.slow
 def test_a_damaged_directory_is_named(folder, tmp_path):
     with pytest.raises(UserError, match="No such file"):
         ModelDirectory(tmp_path).load()
@@ -83,6 +84,7 @@ def test_a_run_that_diverges_goes_back_and_halves_its_rate(folder, tmp_path, cap
     assert all(np.isfinite(weights).all() for weights in classifier.model.get_weights())
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_loses_nothing(folder, tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 

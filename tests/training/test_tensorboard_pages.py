@@ -62,6 +62,7 @@ def test_every_page_shows_what_the_run_wrote(browser, address, page, words, pict
     assert not complaints(browser)
 
 
+@pytest.mark.slow
 def test_the_profile_is_where_tensorboard_looks_for_it(logdir):
     (profile,) = (logdir / "plugins" / "profile").glob("*/*.xplane.pb")
     recorded = profile.read_bytes()
