@@ -332,7 +332,8 @@ class ModelDirectory:
         if earlier.validation_split != splits.EARLIER:
             facts["--validation_split"] = (earlier.validation_split, metadata.validation_split)
         for name in _FIXED_OPTIONS:
-            values = (each.options.get(name) for each in (earlier, metadata))
+            default = option_fields()[name][0].default  # earlier versions had no --freeze
+            values = (each.options.get(name, default) for each in (earlier, metadata))
             facts[f"--{name}"] = tuple(map(as_flag, values))
         for name, (before, now) in facts.items():
             if before != now:
