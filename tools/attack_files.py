@@ -8,7 +8,7 @@ mutation is read as every command reads it, in another process, which is replace
 hangs. A fault is: code that was run, a process or a connection, anything written outside of the
 temporary folder, a trace in place of one line, more than 20 s of CPU time, more than 2 GB, the
 death of the process, or a forbidden operation that was accepted. The exit code is 1 after a fault.
-Needs Linux. The last table of docs/security.md is the output.
+Needs Linux. docs/security.md quotes the table.
 """
 
 from __future__ import annotations
