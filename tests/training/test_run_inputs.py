@@ -43,7 +43,9 @@ def test_a_run_that_meets_too_many_unreadable_images_is_saved(tmp_path):
     """With a higher --max_unreadable it can be resumed."""
     folder = str(write_folder(tmp_path / "images"))
     run.train(options(folder, tmp_path / "run", steps=1))
-    spoil(folder, 8)
+    for path in sorted((pathlib.Path(folder) / "train").glob("*/*"))[::5]:
+        content = path.read_bytes()  # of the same size afterwards: by it data are known again
+        path.write_bytes(content[:1500].ljust(len(content), b"\0"))
     with pytest.raises(UserError, match=r"at most 1\.00%.*truncated.*--max_unreadable"):
         run.train(options(folder, tmp_path / "run", save_minutes=1e6))
     saved = ModelDirectory(tmp_path / "run").checkpoints.newest().step
