@@ -57,6 +57,7 @@ def run(
     """
 
     def checked(arguments: list[str]) -> int | None:
+        """`main`, after a check for arguments that it does not take."""
         if flags_only and arguments:
             raise UserError(f"Expected flags only. Received: {arguments[0]}")
         return main(arguments)

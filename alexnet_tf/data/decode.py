@@ -244,6 +244,7 @@ def convert(encoded: tf.Tensor) -> tf.Tensor:
     """
 
     def to_bmp_of(image: bytes | np.ndarray) -> bytes:
+        """An encoded image as BMP."""
         # TensorFlow passes bytes in graphs, and an array of one object elsewhere.
         return to_bmp(image if isinstance(image, bytes) else image.item())
 

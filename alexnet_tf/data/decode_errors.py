@@ -71,10 +71,12 @@ class DecodeErrors:
         """
 
         def record(indices: np.ndarray, images: np.ndarray, labels: np.ndarray) -> np.int64:
+            """Records images; returns how many there are by now."""
             self.record(indices, images, labels)
             return np.int64(len(self))
 
         def record_missing() -> tf.Tensor:
+            """Calls `record` with the unreadable rows of the batch."""
             missing = ~readable
             rows = [values[missing] for values in (index, images, labels)]
             return tf.numpy_function(record, rows, tf.int64)

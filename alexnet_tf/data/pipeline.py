@@ -92,6 +92,7 @@ def training_dataset(
     decode_errors = DecodeErrors(split) if decode_errors is None else decode_errors
 
     def make_batch(records: Records) -> Records:
+        """B / num_shards records to a training batch."""
         images, labels = split.parse(records)
         epoch, index, position = (records[name] for name in ("epoch", "index", "position"))
         source = augment.Images(seed, epoch, index, position, preprocessing, pca_noise_until)
@@ -138,6 +139,7 @@ def training_batch_spec(
 
     @tf.function(autograph=False)
     def draw(epoch: tf.Tensor, index: tf.Tensor, position: tf.Tensor) -> Records:
+        """The random numbers of a batch, for their names and types."""
         return augment.draw(augment.Images(0, epoch, index, position, preprocessing), used)
 
     drawn = draw.get_concrete_function(numbers, numbers, numbers).structured_outputs
@@ -293,6 +295,7 @@ def _cropper(
     cut = {name: drawn.pop(name) for name in window.tensors} if window else {}
 
     def crop(i: tf.Tensor, encoded: tf.Tensor) -> tf.Tensor:
+        """Image i of the batch, encoded, to its crop [C, C, 3]."""
         if window is None:
             is_square = split.square_size == preprocessing.image_size
             return decode_crop(encoded, drawn["offset"][i], preprocessing, is_square)

@@ -50,7 +50,7 @@ class Prediction:
         classes: class names, the most probable first.
         scores: their probabilities.
         known: number of classes that the model knows; 0 if the model does not say.
-        entropy: of all probabilities, divided by that of guessing: 0 is sure, 1 is guessing; None
+        entropy: of all probabilities, divided by the largest possible: 0 is sure, 1 a guess; None
             if the model does not give all probabilities.
         reason: why there is no prediction; empty if there is one.
     """

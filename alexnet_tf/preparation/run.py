@@ -92,6 +92,7 @@ def prepare_dataset(
                 print(f"missing or changed shards, which are made again: {len(damaged):,}")
 
         def finish(shard: Shard, result: ShardResult) -> None:
+            """Adds a new shard to the ledger, or checks one that was made again."""
             if shard.file in digests:
                 directory.check_reproduced(folder / shard.file, digests[shard.file], result)
             else:

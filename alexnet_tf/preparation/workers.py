@@ -269,6 +269,7 @@ def _serve(connection, make, position, threads) -> None:  # noqa: ANN001
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
     def on_image(number: int) -> None:
+        """Tells the parent which image is at work, in case it ends this process."""
         position.value = number
 
     with contextlib.suppress(EOFError, BrokenPipeError):  # the parent has gone

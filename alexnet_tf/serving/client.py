@@ -189,6 +189,7 @@ def split_requests(ask: AskFn, signature: str, max_bytes: int) -> PredictFn:
     """
 
     def predict(files: list[bytes]) -> list[Prediction]:
+        """Predictions of encoded images, in as many requests as the server needs."""
         half = len(files) // 2
         if not half or sum(map(len, files)) <= max_bytes:
             try:

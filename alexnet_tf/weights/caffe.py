@@ -91,6 +91,7 @@ def _with_norms(variant: Variant, norms: list[Any]) -> Variant:
     remaining = iter(norms)
 
     def own(op: Op) -> Op:
+        """The operation with the constants of the next LRN layer of the file."""
         norm = next(remaining, None) if isinstance(op, Norm) else None
         if norm is None:
             return op

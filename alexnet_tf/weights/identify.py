@@ -188,6 +188,7 @@ def _with_norms(variant: Variant, divide: bool, k: float, norm_first: bool) -> V
     """The variant with these constants and this order."""
 
     def own(ops: tuple[Op, ...]) -> tuple[Op, ...]:
+        """The operations of a layer with these constants, in this order."""
         norms = [
             dataclasses.replace(op, k=k, divide_by_size=divide)
             for op in ops

@@ -204,6 +204,7 @@ def _read_zip(path: str) -> tuple[object, Callable[[Storage], np.ndarray]]:
 
     @functools.cache  # of several tensors in one storage
     def numbers(storage: Storage) -> np.ndarray:
+        """All numbers of a storage, from its member of the archive."""
         name = f"{folder}data/{storage.key}"
         if name not in members:
             raise UnsafePickleError(f"its storage {storage.key[:40]!r} is missing")
@@ -225,6 +226,7 @@ def _read_legacy(path: str) -> tuple[object, Callable[[Storage], np.ndarray]]:
     storages: dict[str, Storage] = {}
 
     def find(pid: object) -> Storage:
+        """The storage that a pickle names; the same one for the same key."""
         storage = _storage(pid)
         return storages.setdefault(storage.key, storage)
 

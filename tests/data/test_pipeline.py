@@ -195,7 +195,7 @@ def test_the_signature_of_a_batch_is_that_of_the_batches(augmentations):
 
 
 def test_each_example_counts_once_an_epoch_up_to_the_end_of_the_run():
-    """Two epochs end within the last batch; a longer run goes on with the images cut there."""
+    """Two epochs end within the last batch. A longer run begins with the images that were cut."""
     end, counted = 2 * EXAMPLES - 1, collections.Counter()  # 43 images, 11 batches of 4
     rest = 2 * EXAMPLES - end  # the 44th image had weight 0 and comes again
     for shard in range(2):
