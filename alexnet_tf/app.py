@@ -98,7 +98,7 @@ def _check_paths() -> None:
     for name in _PATHS:
         value = flags.FLAGS[name].value if name in flags.FLAGS else None
         for path in value if isinstance(value, list) else [value]:
-            if path:
+            if path and not (name == "dataset" and path in ("shapes", "folder")):
                 local_path(path, f"--{name}")
 
 

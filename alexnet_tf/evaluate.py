@@ -24,7 +24,7 @@ if typing.TYPE_CHECKING:  # they import TensorFlow, which --help need not wait f
     from alexnet_tf.data.dataset import ImageDataset
     from alexnet_tf.data.decode_errors import DecodeErrors
     from alexnet_tf.evaluation.report import Report
-    from alexnet_tf.training.directory import RunMetadata
+    from alexnet_tf.training.metadata import RunMetadata
 
 _FLAGS = absl_flags.FLAGS
 _CLUSTER = ("workers", "worker_index", "worker_timeout")

@@ -19,7 +19,7 @@ if typing.TYPE_CHECKING:  # they import TensorFlow, which --help need not wait f
     from alexnet_tf.data.dataset import Split
     from alexnet_tf.evaluation.classifier import Classifier
     from alexnet_tf.evaluation.features import FeatureExtractor
-    from alexnet_tf.training.directory import RunMetadata
+    from alexnet_tf.training.metadata import RunMetadata
 
 _FLAGS = absl_flags.FLAGS
 

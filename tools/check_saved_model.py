@@ -22,7 +22,7 @@ from absl import flags as absl_flags
 from alexnet_tf import app, flags
 
 if typing.TYPE_CHECKING:
-    from alexnet_tf.training.directory import RunMetadata
+    from alexnet_tf.training.metadata import RunMetadata
 
 _FLAGS = absl_flags.FLAGS
 _TOLERANCE = 1e-5

@@ -26,7 +26,7 @@ def dataset_directory(name: str) -> str | None:
     Built-in names come first: a directory that happens to be called shapes is `./shapes`.
     """
     directory = os.path.expanduser(name)
-    if name in ("shapes", "folder") or not os.path.isdir(directory):
+    if name in tfds.BUILT_IN or not os.path.isdir(directory):
         return None
     return os.path.abspath(directory)
 
@@ -102,7 +102,8 @@ def open_split(
 
 def _open_stored(name: str, data_dir: str | None, max_unreadable: float) -> StoredDataset:
     data_dir = data_dir and str(local_path(data_dir, "--data_dir", utf8=True))
-    local_path(dataset_directory(name) or name, "--dataset", utf8=True)
+    if name not in tfds.BUILT_IN:  # whatever the working directory holds, or if it is closed
+        local_path(dataset_directory(name) or name, "--dataset", utf8=True)
     if name == "folder":
         if not data_dir:
             raise UserError(

@@ -30,7 +30,7 @@ from alexnet_tf.data.tfds_metadata import METADATA, check_label_names, check_met
 from alexnet_tf.system.errors import UserError, first_line
 from alexnet_tf.system.untrusted import read_json
 
-_BUILT_IN = ("shapes", "folder")
+BUILT_IN = ("shapes", "folder")
 # TFDS also knows namespaces, whose code it would download and run, and arguments of builders.
 _NAME = re.compile(r"(?P<name>[a-zA-Z]\w*)(/(?P<config>[\w+.-]+))?(:(?P<version>[\d.*]+))?")
 
@@ -102,7 +102,7 @@ def builder_of_name(name: str, data_dir: str | None, allowed: str) -> tfds.core.
         raise
     except Exception as error:  # TFDS raises all kinds for names and for wrong values on disk
         known = [
-            *(name for name in _BUILT_IN if name in allowed),
+            *(name for name in BUILT_IN if name in allowed),
             *tfds.list_builders(with_community_datasets=False),
         ]
         given = re.split("[:/]", name)[0]

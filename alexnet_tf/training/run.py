@@ -23,7 +23,7 @@ from alexnet_tf.models.variants import get_variant
 from alexnet_tf.system import determinism
 from alexnet_tf.system.errors import UserError
 from alexnet_tf.training.cluster import join_cluster
-from alexnet_tf.training.directory import ModelDirectory, RunMetadata
+from alexnet_tf.training.directory import ModelDirectory
 from alexnet_tf.training.distributed import (
     RESTART_HINT,
     WorkerSync,
@@ -34,6 +34,7 @@ from alexnet_tf.training.distributed import (
     worker_scope,
 )
 from alexnet_tf.training.initial_weights import initialize
+from alexnet_tf.training.metadata import RunMetadata
 from alexnet_tf.training.network import TrainableNetwork, network_scope
 from alexnet_tf.training.optimizer import make_optimizer
 from alexnet_tf.training.options import Options

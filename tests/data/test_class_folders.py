@@ -128,7 +128,9 @@ def test_a_name_of_a_class_that_no_list_can_hold_is_refused_by_every_command(tmp
 
 
 @pytest.mark.parametrize("what", ["", "train", "val", "train/disk", "train/disk/0000.jpg"])
-def test_what_may_not_be_read_is_named_in_one_line(what):
+def test_what_may_not_be_read_is_named_in_one_line(tmp_path, monkeypatch, what):
+    monkeypatch.chdir(tmp_path)  # closed to others as well, which is no fault of the data
+    tmp_path.chmod(0o700)
     with tempfile.TemporaryDirectory() as place:  # pytest's own folders are closed to others
         os.chmod(place, 0o755)
         folder = write_folder(pathlib.Path(place), train=1, val=1)

@@ -7,7 +7,8 @@ import pytest
 from alexnet_tf.data.identity import training_digest
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.system.errors import UserError
-from alexnet_tf.training.directory import ModelDirectory, RunMetadata
+from alexnet_tf.training.directory import ModelDirectory
+from alexnet_tf.training.metadata import RunMetadata
 from tests.folders import write_folder
 from tests.stored_datasets import write_dataset
 

@@ -15,7 +15,8 @@ from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.models.variants import get_variant
 from alexnet_tf.system.errors import UserError
 from alexnet_tf.training import run
-from alexnet_tf.training.directory import ModelDirectory, RunMetadata
+from alexnet_tf.training.directory import ModelDirectory
+from alexnet_tf.training.metadata import RunMetadata
 from alexnet_tf.training.options import Options
 from tests.training.short_runs import options
 

@@ -11,7 +11,8 @@ from alexnet_tf.data.splits import EARLIER, HELD_OUT
 from alexnet_tf.evaluation.published import published
 from alexnet_tf.system.errors import UserError
 from alexnet_tf.training import run
-from alexnet_tf.training.directory import ModelDirectory, RunMetadata
+from alexnet_tf.training.directory import ModelDirectory
+from alexnet_tf.training.metadata import RunMetadata
 from tests.tfds_files import write_tfds
 from tests.training.short_runs import SHORT
 

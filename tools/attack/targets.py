@@ -31,8 +31,9 @@ from alexnet_tf.models.variants import get_variant
 from alexnet_tf.serving.loaded_model import LoadedModel
 from alexnet_tf.serving.model_card import ModelCard, Validation
 from alexnet_tf.serving.saved_model import read_labels
-from alexnet_tf.training.directory import ModelDirectory, RunMetadata, load_classifier
+from alexnet_tf.training.directory import ModelDirectory, load_classifier
 from alexnet_tf.training.exporting import export_run, exported_steps
+from alexnet_tf.training.metadata import RunMetadata
 from alexnet_tf.training.options import Options
 from tools.attack import graphs, mutations
 from tools.attack.mutations import Mutation
