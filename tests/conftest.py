@@ -71,9 +71,9 @@ def _resident_memory():
 @pytest.fixture(scope="session")
 def two_replicas():
     """A strategy with two replicas, one on each logical CPU."""
-    import tensorflow as tf
+    from alexnet_tf.training.distributed import make_strategy
 
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    return make_strategy("mirrored", logical_cpus=2)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import pathlib
 import re
 from collections.abc import Callable, Iterator
@@ -78,8 +79,19 @@ def make_strategy(
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
         cpus = tf.config.list_logical_devices("CPU")
         devices = gpus or (cpus[:logical_cpus] if logical_cpus > 1 else cpus)
-        return tf.distribute.MirroredStrategy([device.name for device in devices])
+        return _mirrored(tuple(device.name for device in devices))
     return tf.distribute.OneDeviceStrategy("/GPU:0" if gpus else "/CPU:0")
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
+    """The strategy of a process on these devices.
+
+    It numbers its sums of gradients, and TensorFlow remembers the size of each number for as long
+    as the process lives. A second strategy would begin at the same number again, and a second run
+    with other weights would end with "Shape mismatch in the collective instance".
+    """
+    return tf.distribute.MirroredStrategy(list(devices))
 
 
 def _split_cpu(count: int) -> None:

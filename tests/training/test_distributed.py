@@ -1,5 +1,6 @@
 """Strategies that are refused, and TensorFlow's errors in one line."""
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -101,3 +102,19 @@ def test_lost_workers_and_full_memory_are_one_line(error, workers, expected, tex
 def test_a_workers_own_errors_are_not_blamed_on_others(error):
     with pytest.raises(type(error)), translate_errors(TWO, "again"):
         raise error
+
+
+def test_runs_of_one_process_may_sum_gradients_of_different_sizes():
+    """TensorFlow remembers the size of each numbered sum for as long as the process lives."""
+    for size in (3, 5):
+        strategy = make_strategy("mirrored", logical_cpus=2)
+
+        @tf.function
+        def total(strategy=strategy, size=size):
+            def replica():
+                return tf.distribute.get_replica_context().all_reduce("SUM", tf.ones([size]))
+
+            return strategy.experimental_local_results(strategy.run(replica))
+
+        for result in total():
+            np.testing.assert_array_equal(result, [2.0] * size)
